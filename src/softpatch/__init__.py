@@ -1,0 +1,82 @@
+"""softpatch: visual anomaly detection for people who cannot promise clean training data.
+
+>>> import softpatch                                      # doctest: +SKIP
+>>> model = softpatch.SoftPatch().fit("photos/")          # doctest: +SKIP
+>>> model.suspects()[:10]                                 # doctest: +SKIP
+>>> model.predict("new.png").score                        # doctest: +SKIP
+>>> model.save("part.softpatch")                          # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
+    from softpatch.errors import (
+        BackboneError,
+        DatasetError,
+        ImageError,
+        MissingExtraError,
+        ModelFileError,
+        NotFittedError,
+        SoftPatchError,
+        UsageError,
+    )
+    from softpatch.images import UnreadableImageWarning, fail_unreadable, warn_unreadable
+    from softpatch.loading import load
+    from softpatch.prediction import Prediction
+
+# Loaded on first use: importing torch takes seconds, `softpatch --help` should not.
+_HOMES = {
+    "BackboneError": "errors",
+    "DatasetError": "errors",
+    "Detector": "detectors",
+    "ImageError": "errors",
+    "MissingExtraError": "errors",
+    "ModelFileError": "errors",
+    "NotFittedError": "errors",
+    "PaDiM": "detectors",
+    "PatchCore": "detectors",
+    "Prediction": "prediction",
+    "SoftPatch": "detectors",
+    "SoftPatchError": "errors",
+    "UnreadableImageWarning": "images",
+    "UsageError": "errors",
+    "fail_unreadable": "images",
+    "load": "loading",
+    "warn_unreadable": "images",
+}
+
+__all__ = [
+    "BackboneError",
+    "DatasetError",
+    "Detector",
+    "ImageError",
+    "MissingExtraError",
+    "ModelFileError",
+    "NotFittedError",
+    "PaDiM",
+    "PatchCore",
+    "Prediction",
+    "SoftPatch",
+    "SoftPatchError",
+    "UnreadableImageWarning",
+    "UsageError",
+    "fail_unreadable",
+    "load",
+    "warn_unreadable",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"softpatch.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'softpatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,86 @@
+"""PaDiM (Defard et al. 2020): one Gaussian per grid position."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Unpack
+
+import torch
+from torch import Tensor
+
+from softpatch.detectors.base import CommonOptions, Detector
+from softpatch.discriminators.gaussian import RIDGE
+from softpatch.errors import UsageError
+from softpatch.memory import chunks
+from softpatch.progress import Progress
+
+NORMAL_SHARE = 0.99
+
+
+class PaDiM(Detector):
+    """PaDiM: Mahalanobis distance to the position's Gaussian, on randomly chosen dimensions.
+
+    Args:
+        dimensions: how many of the concatenated channels are kept (paper: 100 for ResNet18, 550
+            for WideResNet50); all, if there are fewer.
+        options: see ``CommonOptions``; the embedding is ``concat`` unless given.
+    """
+
+    method: ClassVar[str] = "padim"
+
+    def __init__(self, *, dimensions: int = 100, **options: Unpack[CommonOptions]) -> None:
+        if options.get("embedding") is None:
+            options["embedding"] = "concat"
+        super().__init__(**options)
+        if dimensions < 1:
+            raise UsageError(f"dimensions must be at least 1, got {dimensions}")
+        self.dimensions = dimensions
+        self.chosen_: Tensor  # (d,) int64 channels
+        self.mean_: Tensor  # (P, d)
+        self.whitening_: Tensor  # (P, d, d): inverse Cholesky factor of the covariance
+
+    def _fit(self, patches: Tensor, progress: Progress) -> None:
+        available = patches.shape[-1]
+        generator = torch.Generator().manual_seed(self.seed)
+        chosen = torch.randperm(available, generator=generator)[: self.dimensions]
+        self.chosen_ = chosen.sort().values.to(patches.device)
+        by_position = self._by_position(patches)  # (P, N, d)
+        positions, images, d = by_position.shape
+        self.mean_ = by_position.mean(dim=1)
+        self.whitening_ = torch.empty(positions, d, d, device=patches.device)
+        identity = torch.eye(d, dtype=torch.float64, device=patches.device)
+        for chunk in chunks(positions, bytes_per_item=8 * d * (2 * images + 3 * d)):
+            centred = by_position[chunk].double() - self.mean_[chunk].double().unsqueeze(1)
+            covariance = centred.transpose(1, 2) @ centred / (images - 1) + RIDGE * identity
+            factor = torch.linalg.cholesky(covariance)
+            inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
+            self.whitening_[chunk] = inverse.float()
+            progress("gaussians", chunk.stop, positions)
+        sample = torch.linspace(0, images - 1, min(images, 32)).long().to(patches.device)
+        scores = self._score(patches[sample]).flatten()
+        self.normal_limit_ = float(scores.sort().values[int(NORMAL_SHARE * (len(scores) - 1))])
+
+    def _score(self, patches: Tensor) -> Tensor:
+        difference = self._by_position(patches) - self.mean_.unsqueeze(1)  # (P, B, d)
+        white = difference @ self.whitening_.transpose(1, 2)  # (P, B, d) x (P, d, d)
+        distances = torch.linalg.vector_norm(white, dim=2)  # (P, B)
+        return distances.T.reshape(patches.shape[:3])
+
+    def _by_position(self, patches: Tensor) -> Tensor:
+        """``(N, h, w, D)`` -> ``(P, N, d)``."""
+        return patches[..., self.chosen_].flatten(1, 2).transpose(0, 1)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"dimensions": self.dimensions}
+
+    def _state(self) -> dict[str, Tensor]:
+        return {"chosen": self.chosen_, "mean": self.mean_, "whitening": self.whitening_}
+
+    def _restore(self, state: dict[str, Tensor]) -> None:
+        chosen, mean, whitening = state["chosen"], state["mean"], state["whitening"]
+        h, w = self._get_extractor().grid
+        d = len(chosen)
+        if mean.shape != (h * w, d) or whitening.shape != (h * w, d, d):
+            raise ValueError("means and covariances do not fit the patch grid")
+        if d == 0 or chosen.min() < 0 or chosen.max() >= self._get_extractor().dimension:
+            raise ValueError("chosen channels do not exist")
+        self.chosen_, self.mean_, self.whitening_ = chosen, mean, whitening

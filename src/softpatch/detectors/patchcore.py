@@ -1,0 +1,134 @@
+"""PatchCore (Roth et al. 2022): coreset memory bank and nearest-neighbour scores.
+
+It is SoftPatch without the noise discriminator and without soft weights, and the baseline that
+contaminated training data breaks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Unpack
+
+import torch
+from torch import Tensor
+
+from softpatch.coreset import greedy_coreset
+from softpatch.detectors.base import CommonOptions, Detector
+from softpatch.errors import UsageError
+from softpatch.memory_bank import Distance, MemoryBank
+from softpatch.progress import Progress
+
+NORMAL_SHARE = 0.99  # of training patches, see Detector.normal_limit_
+NORMAL_SAMPLE = 4096  # patches it is estimated from
+REWEIGHTING_NEIGHBOURS = 9  # b in the PatchCore paper, eq. 7
+
+
+class MemoryBankDetector(Detector):
+    """What SoftPatch and PatchCore share: a bank, scored by the distance to its nearest vector."""
+
+    def __init__(
+        self, *, coreset_ratio: float, distance: Distance, **options: Unpack[CommonOptions]
+    ) -> None:
+        super().__init__(**options)
+        if not 0 < coreset_ratio <= 1:
+            raise UsageError(f"coreset_ratio must lie in (0, 1], got {coreset_ratio}")
+        if distance not in ("squared", "euclidean"):
+            raise UsageError(f"distance must be squared or euclidean, got {distance!r}")
+        self.coreset_ratio = coreset_ratio
+        self.distance = distance
+        self.bank: MemoryBank
+
+    def _score(self, patches: Tensor) -> Tensor:
+        scores = self.bank.score(patches.flatten(0, 2), self.distance)
+        return scores.view(patches.shape[:3])  # (B * h * w) -> (B, h, w)
+
+    def _held_out_limit(self, patches: Tensor, picks: Tensor) -> float:
+        """Score a sample of training patches by the bank without their own image's vectors."""
+        images, h, w, dimension = patches.shape
+        flat = patches.view(-1, dimension)
+        sample = torch.linspace(0, len(flat) - 1, min(NORMAL_SAMPLE, len(flat))).long()
+        sample = sample.to(flat.device)
+        owners = (sample // (h * w), picks // (h * w))
+        scores = self.bank.score(flat[sample], self.distance, owners)
+        scores = scores[scores.isfinite()]  # infinite where the whole bank is from one image
+        return float(torch.quantile(scores, NORMAL_SHARE))
+
+    def _state(self) -> dict[str, Tensor]:
+        return {"bank": self.bank.vectors, "weights": self.bank.weights}
+
+    def _restore(self, state: dict[str, Tensor]) -> None:
+        vectors, weights = state["bank"], state["weights"]
+        if vectors.ndim != 2 or weights.shape != vectors.shape[:1] or len(vectors) == 0:
+            raise ValueError("bank and weights do not belong together")
+        if vectors.shape[1] != self._get_extractor().dimension:
+            raise ValueError("the bank's vectors are not this backbone's patches")
+        self.bank = MemoryBank(vectors, weights)
+
+
+class PatchCore(MemoryBankDetector):
+    """PatchCore, sharing features, coreset, bank and maps with SoftPatch.
+
+    Args:
+        coreset_ratio: size of the memory bank as a share of all training patches.
+        distance: patch score is the ``squared`` distance (as the released SoftPatch code) or the
+            ``euclidean`` one.
+        reweight: PatchCore's own image-score re-weighting over 9 neighbours (its eq. 7).
+        options: see ``CommonOptions``.
+    """
+
+    method: ClassVar[str] = "patchcore"
+
+    def __init__(
+        self,
+        *,
+        coreset_ratio: float = 0.1,
+        distance: Distance = "squared",
+        reweight: bool = False,
+        **options: Unpack[CommonOptions],
+    ) -> None:
+        super().__init__(coreset_ratio=coreset_ratio, distance=distance, **options)
+        self.reweight = reweight
+
+    def _fit(self, patches: Tensor, progress: Progress) -> None:
+        flat = patches.flatten(0, 2)  # (N, h, w, D) -> (n, D)
+        size = max(1, int(self.coreset_ratio * len(flat)))
+        picks = greedy_coreset(flat, size, seed=self.seed, progress=progress)
+        self.bank = MemoryBank(flat[picks], torch.ones(len(picks), device=flat.device))
+        self.normal_limit_ = self._held_out_limit(patches, picks)
+
+    def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
+        if not self.reweight:
+            return super()._image_scores(patches, scores)
+        return reweighted_scores(self.bank, patches.flatten(1, 2), scores.flatten(1))
+
+    def _parameters(self) -> dict[str, Any]:
+        return {
+            "coreset_ratio": self.coreset_ratio,
+            "distance": self.distance,
+            "reweight": self.reweight,
+        }
+
+
+def reweighted_scores(bank: MemoryBank, patches: Tensor, scores: Tensor) -> Tensor:
+    """PatchCore eq. 7: lower the worst patch's score where its neighbour m* is itself far out.
+
+    s = (1 - exp(d) / sum over the b bank vectors m nearest to m* of exp(d_m)) * worst score, with
+    d the distance of the patch to m* and d_m its distance to m.
+
+    Args:
+        bank: the memory bank.
+        patches: ``(B, P, D)``.
+        scores: ``(B, P)`` patch scores.
+
+    Returns:
+        ``(B,)`` image scores.
+    """
+    worst, position = scores.max(dim=1)
+    patch = patches[torch.arange(len(patches), device=patches.device), position]  # (B, D)
+    _, nearest = bank.nearest(patch)
+    around = min(REWEIGHTING_NEIGHBOURS, len(bank))
+    _, neighbours = bank.nearest(bank.vectors[nearest[:, 0]], around)  # (B, b), m* included
+    difference = patch.unsqueeze(1) - bank.vectors[neighbours]  # (B, b, D)
+    distances = torch.linalg.vector_norm(difference, dim=2)
+    own = torch.linalg.vector_norm(patch - bank.vectors[nearest[:, 0]], dim=1)
+    share = torch.exp(own - torch.logsumexp(distances, dim=1))
+    return (1 - share) * worst

@@ -1,0 +1,136 @@
+"""SoftPatch (Jiang et al. 2022, arXiv 2403.14233): a memory bank that survives dirty data."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Unpack
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from softpatch.coreset import greedy_coreset
+from softpatch.detectors.base import CommonOptions
+from softpatch.detectors.patchcore import MemoryBankDetector
+from softpatch.discriminators import make_discriminator
+from softpatch.errors import UsageError
+from softpatch.memory_bank import Distance, MemoryBank
+from softpatch.progress import Progress
+from softpatch.projection import Projection, projection_matrix
+
+SUSPICION_SHARE = 0.01  # an image is as suspicious as the mean of its worst 1 % of patches
+
+
+class SoftPatch(MemoryBankDetector):
+    """SoftPatch: denoise the patches, pick a coreset, soften it with the outlier scores.
+
+    Args:
+        discriminator: ``lof`` (paper's best), ``nearest`` or ``gaussian``.
+        k: neighbours of ``lof``.
+        tau: share of patches, those with the largest outlier scores, kept out of the bank.
+        denoise: False keeps every patch (ablation).
+        soft_weight: False scores by plain distances (ablation).
+        coreset_ratio: size of the memory bank as a share of all training patches.
+        distance: patch score is W times the ``squared`` distance (as the released code) or the
+            ``euclidean`` one (as the paper writes).
+        projection: None works on the patches themselves; ``orthonormal`` or ``gaussian`` computes
+            outlier scores and picks on a seeded random projection.
+        projection_dimension: length of the projected vectors.
+        options: see ``CommonOptions``.
+
+    Attributes after ``fit``:
+        bank: the ``MemoryBank``.
+        suspicion_: ``(N,)`` float32, how suspicious each training picture is; for ``lof`` clean
+            pictures lie a little above 1.
+    """
+
+    method: ClassVar[str] = "softpatch"
+
+    def __init__(
+        self,
+        *,
+        discriminator: str = "lof",
+        k: int = 6,
+        tau: float = 0.15,
+        denoise: bool = True,
+        soft_weight: bool = True,
+        coreset_ratio: float = 0.1,
+        distance: Distance = "squared",
+        projection: Projection | None = None,
+        projection_dimension: int = 128,
+        **options: Unpack[CommonOptions],
+    ) -> None:
+        super().__init__(coreset_ratio=coreset_ratio, distance=distance, **options)
+        if not 0 <= tau < 1:
+            raise UsageError(f"tau must lie in [0, 1), got {tau}")
+        make_discriminator(discriminator, k)  # a wrong name should not wait for fit
+        self.discriminator = discriminator
+        self.k = k
+        self.tau = tau
+        self.denoise = denoise
+        self.soft_weight = soft_weight
+        self.projection = projection
+        self.projection_dimension = projection_dimension
+        self.suspicion_: Tensor
+
+    def _fit(self, patches: Tensor, progress: Progress) -> None:
+        outlier = self._outlier_scores(patches, progress)  # (N, P)
+        self.suspicion_ = _worst_mean(outlier)
+        outlier = outlier.flatten()  # (n,)
+
+        picks = greedy_coreset(
+            self._project(patches).flatten(0, 2),
+            max(1, int(self.coreset_ratio * len(outlier))),
+            eligible=outlier <= self._noise_threshold(outlier),
+            seed=self.seed,
+            progress=progress,
+        )
+        weights = outlier[picks] if self.soft_weight else torch.ones_like(outlier[picks])
+        self.bank = MemoryBank(patches.flatten(0, 2)[picks], weights)
+        self.normal_limit_ = self._held_out_limit(patches, picks)
+
+    def _outlier_scores(self, patches: Tensor, progress: Progress) -> Tensor:
+        """``(N, h, w, D)`` -> ``(N, P)`` scores W, each position compared across the images."""
+        discriminate = make_discriminator(self.discriminator, self.k)
+        by_position = self._project(patches).flatten(1, 2).transpose(0, 1)  # (P, N, D)
+        return discriminate(by_position, progress).T.contiguous()  # (P, N) -> (N, P)
+
+    def _noise_threshold(self, outlier: Tensor) -> float:
+        """The (1 - tau) quantile of W over all patches; patches above stay out of the bank."""
+        if not self.denoise:
+            return float("inf")
+        return float(np.quantile(outlier.cpu().numpy(), 1 - self.tau))
+
+    def _project(self, patches: Tensor) -> Tensor:
+        if self.projection is None:
+            return patches
+        matrix = projection_matrix(
+            self.projection, patches.shape[-1], self.projection_dimension, self.seed
+        )
+        return patches @ matrix.to(patches)
+
+    def suspects(self) -> list[tuple[str, float]]:
+        """Training pictures and their suspicion, most suspicious first."""
+        order = self.suspicion_.argsort(descending=True, stable=True).tolist()
+        return [(self.images_[index], float(self.suspicion_[index])) for index in order]
+
+    def _parameters(self) -> dict[str, Any]:
+        names = (
+            "discriminator", "k", "tau", "denoise", "soft_weight", "coreset_ratio", "distance",
+            "projection", "projection_dimension",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    def _state(self) -> dict[str, Tensor]:
+        return {**super()._state(), "suspicion": self.suspicion_}
+
+    def _restore(self, state: dict[str, Tensor]) -> None:
+        super()._restore(state)
+        if state["suspicion"].shape != (len(self.images_),):
+            raise ValueError("suspicion does not match the list of images")
+        self.suspicion_ = state["suspicion"]
+
+
+def _worst_mean(outlier: Tensor) -> Tensor:
+    """``(N, P)`` -> ``(N,)`` mean of every image's largest 1 % of scores."""
+    count = max(1, int(SUSPICION_SHARE * outlier.shape[1]))
+    return outlier.topk(count, dim=1).values.mean(dim=1)

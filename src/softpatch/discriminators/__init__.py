@@ -1,0 +1,51 @@
+"""Noise discriminators: an outlier score for every training patch (METHOD: noise discriminators).
+
+A discriminator compares each patch with the patches at the same grid position of the other
+images. All follow one protocol, so a new one is one file and one line here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from softpatch.discriminators.gaussian import Gaussian
+from softpatch.discriminators.lof import LocalOutlierFactor
+from softpatch.discriminators.nearest import Nearest
+from softpatch.errors import UsageError
+from softpatch.progress import Progress, silent
+
+__all__ = [
+    "DISCRIMINATORS",
+    "Discriminator",
+    "Gaussian",
+    "LocalOutlierFactor",
+    "Nearest",
+    "make_discriminator",
+]
+
+DISCRIMINATORS = ("lof", "nearest", "gaussian")
+
+
+class Discriminator(Protocol):
+    """``(P, N, D)`` patches -> ``(P, N)`` float32 outlier scores W, all > 0, larger = odder."""
+
+    def __call__(self, patches: Tensor, progress: Progress = silent) -> Tensor:
+        """Score N images' patches at each of P positions."""
+        ...
+
+
+def make_discriminator(name: str, k: int) -> Discriminator:
+    """``lof`` (with k neighbours), ``nearest`` or ``gaussian``.
+
+    Raises:
+        UsageError: an unknown name or k below 1.
+    """
+    if name == "lof":
+        return LocalOutlierFactor(k)
+    if name == "nearest":
+        return Nearest()
+    if name == "gaussian":
+        return Gaussian()
+    raise UsageError(f"discriminator {name!r} is none of {', '.join(DISCRIMINATORS)}")

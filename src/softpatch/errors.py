@@ -1,0 +1,61 @@
+"""Every error a user can meet, in one tree.
+
+::
+
+    SoftPatchError
+    ├── UsageError (also a ValueError)   a wrong argument; the CLI exits with 2
+    ├── ImageError                       a picture that cannot be used
+    ├── DatasetError                     a folder that is not laid out as expected
+    ├── BackboneError                    backbone or weights that cannot be had
+    ├── ModelFileError                   a model file that is cut, foreign, newer or hostile
+    ├── NotFittedError                   predict or save before fit
+    └── MissingExtraError                an optional dependency that is not installed
+
+Each message is one line, names the thing at fault and says what to do.
+"""
+
+
+class SoftPatchError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+
+class UsageError(SoftPatchError, ValueError):
+    """A wrong argument."""
+
+
+class ImageError(SoftPatchError):
+    """A picture that cannot be used.
+
+    Attributes:
+        name: the file's path, or ``image 3`` for the third array of a list.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class DatasetError(SoftPatchError):
+    """A folder that is not laid out as expected."""
+
+
+class BackboneError(SoftPatchError):
+    """A backbone or its weights cannot be had."""
+
+
+class ModelFileError(SoftPatchError):
+    """A model file that is cut, foreign, newer or hostile."""
+
+
+class NotFittedError(SoftPatchError):
+    """The detector has to be fitted first."""
+
+
+class MissingExtraError(SoftPatchError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs an extra: pip install 'softpatch[{extra}]'")
+        self.extra = extra

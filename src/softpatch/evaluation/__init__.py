@@ -1,0 +1,1 @@
+"""Measuring a detector: metrics, and the protocol of fitting on contaminated data."""

@@ -1,0 +1,297 @@
+"""Images in: files, folders, arrays, PIL, tensors or a torch Dataset -> float tensors.
+
+Every picture becomes one ``(3, H, W)`` float32 tensor with values in [0, 1], whatever its file
+format, colour mode or bit depth. Reading is lazy and runs ahead of the consumer in threads.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from softpatch.errors import DatasetError, ImageError, UsageError
+
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+MAX_PIXELS = 64_000_000  # 8,000 x 8,000: one float32 copy is 768 MB; more is a decompression bomb
+READ_AHEAD = 8  # pictures decoded before they are asked for
+
+# Anything `fit` and `predict` accept; checked at run time because a torch Dataset has no base
+# class worth requiring.
+Images = Any
+OnUnreadable = Callable[[ImageError], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """One picture that has not been read yet.
+
+    Attributes:
+        name: the path as given, or ``image <index>`` for in-memory pictures.
+        content: anything ``read_image`` takes.
+    """
+
+    name: str
+    content: Any
+
+
+class UnreadableImageWarning(UserWarning):
+    """A picture was skipped because it cannot be read."""
+
+
+def warn_unreadable(error: ImageError) -> None:
+    """Skip the picture with a warning (the default)."""
+    warnings.warn(f"skipped {error}", UnreadableImageWarning, stacklevel=2)
+
+
+def fail_unreadable(error: ImageError) -> None:
+    """Stop at the first unreadable picture."""
+    raise error
+
+
+def is_single_image(images: Images) -> bool:
+    """Whether ``images`` is one picture rather than a folder or a collection."""
+    if isinstance(images, str | Path):
+        return not Path(images).is_dir()
+    if isinstance(images, Image.Image):
+        return True
+    if isinstance(images, np.ndarray | Tensor):
+        if images.ndim in (2, 3):
+            return True
+        if images.ndim == 4:
+            return False
+        raise UsageError(
+            f"an array of shape {tuple(images.shape)} is no image; expected (H, W), (H, W, 3) or "
+            "(N, H, W, 3), or a tensor (3, H, W) or (N, 3, H, W)"
+        )
+    return False
+
+
+def image_sources(images: Images) -> Iterable[ImageSource]:
+    """List the pictures of a folder, an iterable, a torch Dataset or a single image, unread.
+
+    A folder is searched recursively and sorted by path, so the order is the same on every
+    machine. The result has a length whenever ``images`` has one.
+
+    Raises:
+        DatasetError: a folder that does not exist, cannot be read or holds no pictures.
+        UsageError: something that is not images.
+    """
+    if isinstance(images, str | Path) and Path(images).is_dir():
+        return [ImageSource(str(path), path) for path in list_images(Path(images))]
+    if is_single_image(images):
+        return [_source(images, 0)]
+    if isinstance(images, Iterable) or hasattr(images, "__getitem__"):
+        if hasattr(images, "__len__"):
+            return _IndexedSources(images)
+        return (_source(item, index) for index, item in enumerate(images))
+    raise UsageError(
+        f"cannot read images from a {type(images).__name__}; give a folder, paths, arrays, "
+        "PIL images or a torch Dataset"
+    )
+
+
+def list_images(folder: Path) -> list[Path]:
+    """All pictures below ``folder``, sorted.
+
+    Raises:
+        DatasetError: the folder does not exist, cannot be read or holds no pictures.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
+    try:
+        entries = _walk(folder)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be listed ({error.strerror})") from error
+    paths = sorted(path for path in entries if path.suffix.lower() in EXTENSIONS)
+    if not paths:
+        raise DatasetError(f"{folder}: no pictures found (looked for {', '.join(sorted(EXTENSIONS))})")
+    return paths
+
+
+def read_image(content: Any, name: str = "image") -> Tensor:
+    """Read one picture.
+
+    Args:
+        content: a path, PIL image, array ``(H, W)`` / ``(H, W, 1|3|4)`` of uint8, uint16 or
+            float in [0, 1], tensor ``(H, W)`` / ``(1|3|4, H, W)`` of the same dtypes, or a tuple
+            whose first item is one of these (as many Datasets return), or a function without
+            arguments that makes one.
+        name: how errors call the picture.
+
+    Returns:
+        ``(3, H, W)`` float32 in [0, 1]. Grey is repeated over the channels, an alpha channel is
+        dropped, 16 bits are scaled by 1/65535, EXIF rotation is applied.
+
+    Raises:
+        ImageError: unreadable, empty, animated, too large, or of an unknown shape or range.
+    """
+    if callable(content) and not isinstance(content, Tensor):
+        content = content()
+    if isinstance(content, tuple | list) and content:
+        content = content[0]
+    if isinstance(content, str | Path):
+        return _from_file(Path(content))
+    if isinstance(content, Image.Image):
+        return _from_array(_pil_to_array(content, name), name)
+    if isinstance(content, Tensor):
+        array = content.detach().cpu().numpy()
+        return _from_array(np.moveaxis(array, 0, -1) if array.ndim == 3 else array, name)
+    if isinstance(content, np.ndarray):
+        return _from_array(content, name)
+    raise ImageError(name, f"a {type(content).__name__} is no image")
+
+
+def prefetch(
+    sources: Iterable[ImageSource],
+    prepare: Callable[[Tensor], T],
+    on_unreadable: OnUnreadable,
+    workers: int = 2,
+) -> Iterator[tuple[ImageSource, tuple[int, int], T]]:
+    """Read and prepare pictures in threads, ahead of the consumer, in order.
+
+    Decoders release the interpreter lock, so the next pictures are read while the network works
+    on these; at most ``READ_AHEAD`` are held.
+
+    Yields:
+        the source, its size as (height, width) and ``prepare(picture)``. Unreadable pictures go
+        to ``on_unreadable`` instead.
+    """
+
+    def load(source: ImageSource) -> tuple[tuple[int, int], T]:
+        image = read_image(source.content, source.name)
+        return (image.shape[1], image.shape[2]), prepare(image)
+
+    waiting: deque[tuple[ImageSource, Future[tuple[tuple[int, int], T]]]] = deque()
+
+    def finish() -> Iterator[tuple[ImageSource, tuple[int, int], T]]:
+        source, future = waiting.popleft()
+        try:
+            size, prepared = future.result()
+        except ImageError as error:
+            on_unreadable(error)
+        else:
+            yield source, size, prepared
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        try:
+            for source in sources:
+                waiting.append((source, pool.submit(load, source)))
+                if len(waiting) >= READ_AHEAD:
+                    yield from finish()
+            while waiting:
+                yield from finish()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+class _IndexedSources:
+    """The sources of anything with a length and items (list, array, torch Dataset)."""
+
+    def __init__(self, images: Any) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[ImageSource]:
+        for index in range(len(self.images)):
+            yield _source(self.images[index], index)
+
+
+def _source(content: Any, index: int) -> ImageSource:
+    if isinstance(content, ImageSource):
+        return content
+    if isinstance(content, str | Path):
+        return ImageSource(str(content), Path(content))
+    return ImageSource(f"image {index}", content)
+
+
+def _walk(folder: Path) -> list[Path]:
+    """Every file below ``folder``; unlike ``Path.rglob``, an unreadable folder is an error."""
+    files: list[Path] = []
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            files.extend(_walk(entry))
+        elif not entry.name.startswith("."):
+            files.append(entry)
+    return files
+
+
+def _from_file(path: Path) -> Tensor:
+    name = str(path)
+    try:
+        if path.stat().st_size == 0:
+            raise ImageError(name, "the file is empty (0 bytes)")
+        with Image.open(path) as image:
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1:
+                raise ImageError(name, f"animated or multi-page ({frames} frames); save one frame")
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(
+                    name,
+                    f"{width}x{height} is more than {MAX_PIXELS:,} pixels; scale it down or cut it",
+                )
+            return _from_array(_pil_to_array(ImageOps.exif_transpose(image), name), name)
+    except UnidentifiedImageError as error:
+        raise ImageError(name, "not a picture in a format that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(name, f"more than {MAX_PIXELS:,} pixels; scale it down or cut it") from error
+    except FileNotFoundError as error:
+        raise ImageError(name, "no such file") from error
+    except PermissionError as error:
+        raise ImageError(name, "no permission to read it") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        # Pillow's decoders raise all of these for files that are cut or corrupt.
+        raise ImageError(name, f"cut or corrupt ({error})") from error
+
+
+def _pil_to_array(image: Image.Image, name: str) -> npt.NDArray[Any]:
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    if image.mode == "I":
+        # Some decoders widen 16-bit grey to 32-bit integers; nothing else arrives in this mode.
+        wide = np.asarray(image)
+        if wide.min() < 0 or wide.max() > 65535:
+            raise ImageError(name, "32-bit integers outside 0..65535; save it with 8 or 16 bits")
+        return wide.astype(np.uint16)
+    if image.mode == "F":
+        return np.asarray(image)
+    return np.asarray(image.convert("RGB"))
+
+
+def _from_array(array: npt.NDArray[Any], name: str) -> Tensor:
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        raise ImageError(name, f"shape {array.shape} is no image; expected (H, W) or (H, W, 3)")
+    if array.dtype == np.uint8:
+        scale = 1 / 255
+    elif array.dtype == np.uint16:
+        scale = 1 / 65535
+    elif np.issubdtype(array.dtype, np.floating):
+        scale = 1.0
+        if not np.isfinite(array).all():
+            raise ImageError(name, "holds NaN or infinite values")
+        if array.min() < 0 or array.max() > 1:
+            raise ImageError(name, "float values must lie in [0, 1]; divide them by their maximum")
+    elif array.dtype == bool:
+        scale = 1.0
+    else:
+        raise ImageError(name, f"{array.dtype} values; expected uint8, uint16 or float in [0, 1]")
+    channels = torch.from_numpy(np.ascontiguousarray(array[:, :, :3].astype(np.float32)))
+    channels = channels.permute(2, 0, 1) * scale  # (H, W, C) -> (C, H, W)
+    return channels.expand(3, -1, -1)

@@ -1,0 +1,33 @@
+"""Seeded random projections: an optional cheaper space for outlier scores and coreset.
+
+The released code projects to 128 numbers always; here it is a choice, because the exact routes
+are fast enough without it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from softpatch.errors import UsageError
+
+Projection = Literal["orthonormal", "gaussian"]
+
+
+def projection_matrix(kind: Projection, dimension: int, target: int, seed: int) -> Tensor:
+    """``(dimension, target)`` float32.
+
+    ``orthonormal`` keeps lengths within the chosen subspace; ``gaussian`` keeps squared distances
+    in expectation (Johnson-Lindenstrauss).
+    """
+    if kind not in get_args(Projection):
+        raise UsageError(f"projection {kind!r} is none of {', '.join(get_args(Projection))}")
+    if not 1 <= target <= dimension:
+        raise UsageError(f"cannot project {dimension} numbers to {target}")
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(dimension, target, generator=generator, dtype=torch.float64)
+    if kind == "orthonormal":
+        return torch.linalg.qr(matrix).Q.float()
+    return (matrix / target**0.5).float()
