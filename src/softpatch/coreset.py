@@ -49,6 +49,7 @@ def greedy_coreset(
         size: how many to pick. Fewer are returned when fewer distinct ones are eligible.
         eligible: ``(n,)`` bool; the others are never picked nor covered. All if None.
         seed: draws the ``STARTING_PATCHES`` whose mean distance starts the rule.
+        progress: told how many are picked.
 
     Returns:
         ``(size,)`` int64 indices into ``patches``, in the order picked. Equal distances go to

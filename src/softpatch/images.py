@@ -116,7 +116,9 @@ def list_images(folder: Path) -> list[Path]:
         raise DatasetError(f"{folder}: cannot be listed ({error.strerror})") from error
     paths = sorted(path for path in entries if path.suffix.lower() in EXTENSIONS)
     if not paths:
-        raise DatasetError(f"{folder}: no pictures found (looked for {', '.join(sorted(EXTENSIONS))})")
+        raise DatasetError(
+            f"{folder}: no pictures found (looked for {', '.join(sorted(EXTENSIONS))})"
+        )
     return paths
 
 
@@ -239,17 +241,13 @@ def _from_file(path: Path) -> Tensor:
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
                 raise ImageError(name, f"animated or multi-page ({frames} frames); save one frame")
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(
-                    name,
-                    f"{width}x{height} is more than {MAX_PIXELS:,} pixels; scale it down or cut it",
-                )
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(name)
             return _from_array(_pil_to_array(ImageOps.exif_transpose(image), name), name)
     except UnidentifiedImageError as error:
         raise ImageError(name, "not a picture in a format that can be read") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(name, f"more than {MAX_PIXELS:,} pixels; scale it down or cut it") from error
+        raise _too_large(name) from error
     except FileNotFoundError as error:
         raise ImageError(name, "no such file") from error
     except PermissionError as error:
@@ -257,6 +255,10 @@ def _from_file(path: Path) -> Tensor:
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         # Pillow's decoders raise all of these for files that are cut or corrupt.
         raise ImageError(name, f"cut or corrupt ({error})") from error
+
+
+def _too_large(name: str) -> ImageError:
+    return ImageError(name, f"more than {MAX_PIXELS:,} pixels; scale it down or cut it")
 
 
 def _pil_to_array(image: Image.Image, name: str) -> npt.NDArray[Any]:

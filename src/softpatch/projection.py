@@ -27,7 +27,6 @@ def projection_matrix(kind: Projection, dimension: int, target: int, seed: int) 
     if not 1 <= target <= dimension:
         raise UsageError(f"cannot project {dimension} numbers to {target}")
     generator = torch.Generator().manual_seed(seed)
-    matrix = torch.randn(dimension, target, generator=generator, dtype=torch.float64)
-    if kind == "orthonormal":
-        return torch.linalg.qr(matrix).Q.float()
-    return (matrix / target**0.5).float()
+    matrix: Tensor = torch.randn(dimension, target, generator=generator, dtype=torch.float64)
+    matrix = torch.linalg.qr(matrix).Q if kind == "orthonormal" else matrix / target**0.5
+    return matrix.to(torch.float32)

@@ -79,8 +79,7 @@ class Contamination:
             "augment": self.augment,
             "n_clean": len(self.category.train),
             "injected": [
-                sample.path.relative_to(self.category.folder).as_posix()
-                for sample in self.injected
+                sample.path.relative_to(self.category.folder).as_posix() for sample in self.injected
             ],
         }
         write_atomically(path, (json.dumps(manifest, indent=2) + "\n").encode())

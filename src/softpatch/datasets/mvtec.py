@@ -1,10 +1,10 @@
 """The MVTec AD layout, which most industrial sets follow or are converted to::
 
-    category/
-      train/good/*.png
-      test/good/*.png
-      test/<defect>/*.png
-      ground_truth/<defect>/<stem>_mask.png     (optional)
+category/
+train/good/*.png
+test/good/*.png
+test/<defect>/*.png
+ground_truth/<defect>/<stem>_mask.png     (optional)
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
@@ -13,10 +13,9 @@ from torch import Tensor
 
 from softpatch import model_file
 from softpatch.anomaly_map import anomaly_map, image_score
-from softpatch.errors import DatasetError, ModelFileError, NotFittedError, UsageError
+from softpatch.errors import DatasetError, ImageError, ModelFileError, NotFittedError, UsageError
 from softpatch.features.extractor import PatchExtractor, configure
 from softpatch.images import (
-    ImageError,
     Images,
     OnUnreadable,
     fail_unreadable,
@@ -113,7 +112,11 @@ class Detector(ABC):
         """Take back what ``_state`` gave; KeyError or ValueError if it does not fit."""
 
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
-        """``(B, h, w, D)`` patches and their ``(B, h, w)`` scores -> ``(B,)`` image scores."""
+        """``(B, h, w, D)`` patches and their ``(B, h, w)`` scores -> ``(B,)`` image scores.
+
+        The worst patch decides, whatever the patches are; PatchCore's re-weighting overrides it.
+        """
+        del patches
         return image_score(scores)
 
     # -- the public face ---------------------------------------------------------------------
@@ -149,7 +152,7 @@ class Detector(ABC):
 
         extractor = self._get_extractor()
         sources = image_sources(images)
-        total = len(sources) if hasattr(sources, "__len__") else 0
+        total = len(sources) if isinstance(sources, Sized) else 0
         self.images_ = []
         batches: list[Tensor] = []
         for names, _, patches in self._embed(sources, note):
@@ -167,9 +170,7 @@ class Detector(ABC):
         self._fitted = True
         return self
 
-    def predict(
-        self, images: Images, *, on_unreadable: OnUnreadable = warn_unreadable
-    ) -> Any:
+    def predict(self, images: Images, *, on_unreadable: OnUnreadable = warn_unreadable) -> Any:
         """Score pictures.
 
         Args:

@@ -67,7 +67,8 @@ class PaDiM(Detector):
 
     def _by_position(self, patches: Tensor) -> Tensor:
         """``(N, h, w, D)`` -> ``(P, N, d)``."""
-        return patches[..., self.chosen_].flatten(1, 2).transpose(0, 1)
+        chosen: Tensor = patches[..., self.chosen_]
+        return chosen.flatten(1, 2).transpose(0, 1)
 
     def _parameters(self) -> dict[str, Any]:
         return {"dimensions": self.dimensions}

@@ -43,7 +43,7 @@ class MemoryBankDetector(Detector):
 
     def _held_out_limit(self, patches: Tensor, picks: Tensor) -> float:
         """Score a sample of training patches by the bank without their own image's vectors."""
-        images, h, w, dimension = patches.shape
+        _, h, w, dimension = patches.shape
         flat = patches.view(-1, dimension)
         sample = torch.linspace(0, len(flat) - 1, min(NORMAL_SAMPLE, len(flat))).long()
         sample = sample.to(flat.device)

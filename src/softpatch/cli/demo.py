@@ -1,0 +1,197 @@
+"""``softpatch demo``: the whole story on a synthetic product line, or on your own data set."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from softpatch.cli.terminal import Skipped, duration, progress_bars, stdout
+from softpatch.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from softpatch.datasets import Contamination, Sample
+    from softpatch.detectors import Detector, SoftPatch
+    from softpatch.prediction import Prediction
+
+METHODS = ("patchcore", "softpatch")
+
+
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A category in MVTec layout.  [a synthetic product line is drawn]"),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for pictures and results.")
+    ] = Path("softpatch-demo"),
+    noise: Annotated[float, typer.Option(help="Bad pictures hidden among the good.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the line, the draw and the models.")] = 0,
+) -> None:
+    """Hide defective pictures in a training set and see PatchCore and SoftPatch cope with it.
+
+    Needs the extra: pip install 'softpatch[evaluate]'
+
+    Examples:
+    softpatch demo
+
+    softpatch demo --data mvtec/bottle -o bottle-demo
+    """
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("evaluate", "softpatch demo")
+
+    from softpatch.cli.evaluate import show
+    from softpatch.datasets import contaminate, make_product_line, read_category
+    from softpatch.detectors import SoftPatch, make_detector
+    from softpatch.evaluation.protocol import evaluate
+    from softpatch.files import write_atomically
+
+    started = time.perf_counter()
+    output.mkdir(parents=True, exist_ok=True)
+    say = stdout().print
+    if data is None:
+        data = output / f"synthetic_line_seed{seed}"
+        if not data.exists():
+            say(f"drawing a synthetic product line (not photographs) in {data} ...")
+            make_product_line(data, seed=seed)
+    contamination = contaminate(read_category(data), noise, overlap=True, seed=seed)
+    contamination.write_manifest(output / "manifest.json")
+    say(
+        f"training set: {len(contamination.category.train)} good pictures and "
+        f"{len(contamination.injected)} defective ones hidden among them; "
+        f"test set: {len(contamination.test)} pictures"
+    )
+    rows, predictions, detectors = [], {}, {}
+    skipped = Skipped(strict=False)
+    for method in METHODS:
+        detector = make_detector(method, seed=seed)
+        with progress_bars(prefix=f"{method}: ") as progress:
+            row, predictions[method] = evaluate(
+                method, detector, contamination, on_unreadable=skipped.handler, progress=progress
+            )
+        rows.append(row.as_dict())
+        detectors[method] = detector
+    skipped.report()
+    show(rows)
+    softpatch = detectors["softpatch"]
+    assert isinstance(softpatch, SoftPatch)
+    _name_planted(softpatch, contamination)
+    write_atomically(output / "results.json", (json.dumps(rows, indent=2) + "\n").encode())
+    softpatch.save(output / "model.softpatch")
+    _write_heatmaps(output / "heatmaps", predictions["softpatch"], softpatch, data)
+    _write_figure(output / "figure.png", contamination, detectors, predictions, rows)
+    took = duration(time.perf_counter() - started)
+    say(f"wrote {output}: figure.png, heatmaps/, results.json, manifest.json, model.softpatch")
+    say(f"done in {took}")
+
+
+def _name_planted(softpatch: SoftPatch, contamination: Contamination) -> None:
+    """Print how the hidden pictures rank among the suspects."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    planted = {str(sample.path): sample.kind for sample in contamination.injected}
+    suspects = softpatch.suspects()[: len(planted)]
+    found = sum(name in planted for name, _ in suspects)
+    table = Table(
+        "rank", "suspicion", "training picture", "truth",
+        title=f"SoftPatch's {len(planted)} most suspicious training pictures: "
+        f"{found} of the {len(planted)} hidden ones",
+    )  # fmt: skip
+    for rank, (name, suspicion) in enumerate(suspects, start=1):
+        truth = f"[red]hidden: {planted[name]}[/]" if name in planted else "good"
+        table.add_row(str(rank), f"{suspicion:.2f}", escape("/".join(Path(name).parts[-3:])), truth)
+    stdout().print(table)
+
+
+def _write_heatmaps(
+    folder: Path, predictions: list[Prediction], detector: Detector, data: Path
+) -> None:
+    from softpatch.files import write_atomically
+    from softpatch.heatmap import overlay, png_bytes
+
+    with progress_bars() as progress:
+        for done, prediction in enumerate(predictions, start=1):
+            target = folder / f"{Path(prediction.name).relative_to(data / 'test')}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            drawing = overlay(Path(prediction.name), prediction, detector.normal_limit_)
+            write_atomically(target, png_bytes(drawing))
+            progress("drawing heat maps", done, len(predictions))
+
+
+def _write_figure(
+    path: Path,
+    contamination: Contamination,
+    detectors: dict[str, Detector],
+    predictions: dict[str, list[Prediction]],
+    rows: list[dict[str, object]],
+) -> None:
+    """One test picture of every kind, its truth, and what each method makes of it."""
+    import io
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from softpatch.evaluation.protocol import read_mask
+    from softpatch.files import write_atomically
+    from softpatch.heatmap import overlay
+    from softpatch.images import read_image
+
+    # A hidden picture of each kind where there is one: that is where learning it does harm.
+    hidden = {sample.path for sample in contamination.injected}
+    chosen: dict[str, Sample] = {}
+    for sample in sorted(contamination.test, key=lambda sample: sample.path not in hidden):
+        chosen.setdefault(sample.kind, sample)
+    kinds = sorted(chosen, key=lambda kind: (kind != "good", kind))[:6]
+    columns = ["picture", "truth", *METHODS]
+    figure, axes = pyplot.subplots(
+        len(kinds), len(columns), figsize=(10, 2.6 * len(kinds)), squeeze=False
+    )
+    for line, kind in zip(axes, kinds, strict=True):
+        sample = chosen[kind]
+        picture = read_image(sample.path).permute(1, 2, 0).numpy()
+        found = {
+            method: next(p for p in predictions[method] if p.name == str(sample.path))
+            for method in METHODS
+        }
+        any_prediction = found[METHODS[0]]
+        mask = read_mask(sample, any_prediction.size, detectors[METHODS[0]].preprocessing)
+        height, width = any_prediction.size
+        left, top, right, bottom = any_prediction.box
+        line[0].imshow(picture)
+        line[0].set_ylabel(kind)
+        line[1].set_facecolor("black")
+        line[1].set_aspect("equal")
+        line[1].imshow(mask, extent=(left, right, bottom, top), cmap="gray", vmin=0, vmax=1)
+        line[1].set_xlim(0, width)
+        line[1].set_ylim(height, 0)
+        for axis, method in zip(line[2:], METHODS, strict=True):
+            limit = detectors[method].normal_limit_
+            axis.imshow(overlay(sample.path, found[method], limit))
+    for axis, title in zip(axes[0], columns, strict=True):
+        axis.set_title(title)
+    for axis, row in zip(axes[-1][2:], rows, strict=True):
+        axis.set_xlabel(
+            f"image AUROC {row['image_auroc']:.3f}\npixel AUROC {row['pixel_auroc']:.3f}"
+            if row["pixel_auroc"] is not None
+            else f"image AUROC {row['image_auroc']:.3f}"
+        )
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.suptitle(
+        f"{contamination.category.name}: {len(contamination.injected)} defective pictures hidden "
+        f"in training"
+    )
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110)
+    pyplot.close(figure)
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,121 @@
+"""Options that several subcommands share; None means the method's or the preset's default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from softpatch.errors import UsageError
+
+_FEATURES = "What a patch is"
+_METHOD = "Method"
+_RUN = "Running"
+
+Method = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=_METHOD,
+        help="softpatch, softpatch-lof, softpatch-nearest, softpatch-gaussian, patchcore or padim.",
+    ),
+]
+K = Annotated[
+    int | None, typer.Option("--k", rich_help_panel=_METHOD, help="Neighbours of LOF.  [6]")
+]
+Tau = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=_METHOD, help="Share of patches kept out of the memory bank.  [0.15]"
+    ),
+]
+Denoise = Annotated[
+    bool | None,
+    typer.Option(
+        "--denoise/--no-denoise", rich_help_panel=_METHOD, help="Keep outliers out of the bank."
+    ),
+]
+SoftWeight = Annotated[
+    bool | None,
+    typer.Option(
+        "--soft-weight/--no-soft-weight",
+        rich_help_panel=_METHOD,
+        help="Weight scores by the bank's outlier scores.",
+    ),
+]
+CoresetRatio = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=_METHOD, help="Memory bank as a share of all patches.  [0.1]"),
+]
+Distance = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_METHOD, help="squared or euclidean patch scores.  [squared]"),
+]
+Projection = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=_METHOD,
+        help="orthonormal or gaussian: work on 128 random dimensions.  [none]",
+    ),
+]
+Dimensions = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=_METHOD, help="Channels PaDiM keeps.  [100]"),
+]
+Preset = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=_FEATURES,
+        help="edge (offline), paper (WideResNet50-2) or dino (DINOv2 ViT-S/14).",
+    ),
+]
+Backbone = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_FEATURES, help="efficientnet_lite0 (offline) or any timm model."),
+]
+Layers = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_FEATURES, help="Comma-separated, such as layer2,layer3."),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_FEATURES, help="Local checkpoint of the backbone, or random."),
+]
+Embedding = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_FEATURES, help="neighbourhood, average or concat."),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_FEATURES, help="Pixels: 256, or HEIGHTxWIDTH.  [256]"),
+]
+Crop = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_FEATURES, help="Centre crop: 224, or HEIGHTxWIDTH.  [224]"),
+]
+Seed = Annotated[int, typer.Option(rich_help_panel=_RUN, help="Of every random draw.")]
+Device = Annotated[str, typer.Option(rich_help_panel=_RUN, help="auto, cpu or cuda.")]
+BatchSize = Annotated[
+    int | None, typer.Option(rich_help_panel=_RUN, help="Pictures embedded at once.")
+]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", rich_help_panel=_RUN, help="Stop at the first unreadable picture."),
+]
+
+
+def detector_options(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A subcommand's arguments as constructor options: parsed, and without the ones not given."""
+    options = {name: value for name, value in arguments.items() if value is not None}
+    if "layers" in options:
+        options["layers"] = tuple(options["layers"].split(","))
+    for name in ("resize", "crop"):
+        if name in options:
+            options[name] = _size(name, options[name])
+    return options
+
+
+def _size(name: str, text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"--{name} takes 256 or HEIGHTxWIDTH, got {text!r}")
+    return int(parts[0]), int(parts[-1])

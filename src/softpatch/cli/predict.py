@@ -1,0 +1,104 @@
+"""``softpatch predict``: score pictures with a fitted model."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from softpatch.cli import options
+from softpatch.cli.terminal import Skipped, duration, progress_bars, stdout
+
+if TYPE_CHECKING:
+    from softpatch.prediction import Prediction
+
+SHOWN = 10
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A file written by softpatch fit.")],
+    images: Annotated[Path, typer.Argument(help="A picture, or a folder searched recursively.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the table and heat maps.")
+    ],
+    heatmaps: Annotated[
+        bool, typer.Option("--heatmaps/--no-heatmaps", help="Write a heat map per picture.")
+    ] = True,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = None,
+    strict: options.Strict = False,
+) -> None:
+    """Score IMAGES: OUTPUT gets predictions.csv, predictions.json and heatmaps/.
+
+    Heat-map colours are fixed by the model, so they mean the same in every picture.
+
+    Example:
+    softpatch predict part.softpatch new/ -o results/
+    """
+    from softpatch.errors import ImageError
+    from softpatch.files import csv_bytes, write_atomically
+    from softpatch.heatmap import overlay, png_bytes
+    from softpatch.images import image_sources
+    from softpatch.loading import load
+
+    detector = load(model, device=device, weights=weights, batch_size=batch_size)
+    sources = list(image_sources(images))
+    output.mkdir(parents=True, exist_ok=True)
+    root = images if images.is_dir() else images.parent
+    skipped = Skipped(strict)
+    rows: list[dict[str, object]] = []
+    started = time.perf_counter()
+    with progress_bars() as progress:
+        for prediction in detector.predict(sources, on_unreadable=skipped.handler):
+            row = _row(prediction)
+            if heatmaps:
+                drawing = overlay(Path(prediction.name), prediction, detector.normal_limit_)
+                # The whole file name is kept: a.png and a.jpg may lie side by side.
+                target = Path("heatmaps") / f"{Path(prediction.name).relative_to(root)}.png"
+                (output / target).parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(output / target, png_bytes(drawing))
+                row["heatmap"] = target.as_posix()
+            rows.append(row)
+            progress("predict", len(rows) + len(skipped.errors), len(sources))
+    skipped.report()
+    if not rows:
+        raise ImageError(str(images), "none of the pictures can be read")
+
+    rows.sort(key=lambda row: -float(str(row["score"])))
+    result = {
+        "model": str(model),
+        "normal_limit": detector.normal_limit_,
+        "predictions": rows,
+        "skipped": [{"path": error.name, "reason": error.reason} for error in skipped.errors],
+    }
+    write_atomically(output / "predictions.csv", csv_bytes(rows))
+    write_atomically(output / "predictions.json", (json.dumps(result, indent=2) + "\n").encode())
+    _show(rows)
+    took = duration(time.perf_counter() - started)
+    stdout().print(
+        f"scored {len(rows)} pictures in {took}, wrote {output}", highlight=False, soft_wrap=True
+    )
+
+
+def _row(prediction: Prediction) -> dict[str, object]:
+    height, width = prediction.size
+    return {
+        "path": prediction.name,
+        "score": prediction.score,
+        "width": width,
+        "height": height,
+    }
+
+
+def _show(rows: list[dict[str, object]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("score", "picture", title="Most anomalous pictures")
+    for row in rows[:SHOWN]:
+        table.add_row(f"{row['score']:.6g}", escape(str(row["path"])))
+    stdout().print(table)
