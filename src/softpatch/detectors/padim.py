@@ -62,7 +62,7 @@ class PaDiM(Detector):
     def _score(self, patches: Tensor) -> Tensor:
         difference = self._by_position(patches) - self.mean_.unsqueeze(1)  # (P, B, d)
         white = difference @ self.whitening_.transpose(1, 2)  # (P, B, d) x (P, d, d)
-        distances = torch.linalg.vector_norm(white, dim=2)  # (P, B)
+        distances: Tensor = torch.linalg.vector_norm(white, dim=2)  # (P, B)
         return distances.T.reshape(patches.shape[:3])
 
     def _by_position(self, patches: Tensor) -> Tensor:
