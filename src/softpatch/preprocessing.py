@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softpatch.errors import UsageError
+from softpatch.images import to_unit
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,18 @@ class Preprocessing:
         )
 
     def __call__(self, image: Tensor) -> Tensor:
-        """``(3, H, W)`` in [0, 1] -> ``(3, *crop)``, normalised."""
+        """``(3, H, W)`` uint8, or float in [0, 1] -> ``(3, *crop)`` float32, normalised."""
         mean = torch.tensor(self.mean).view(3, 1, 1)
         std = torch.tensor(self.std).view(3, 1, 1)
         return (self.frame(image) - mean) / std
 
     def frame(self, image: Tensor) -> Tensor:
-        """``(C, H, W)`` -> ``(C, *crop)``: the part of the picture that the network sees."""
+        """``(C, H, W)`` -> ``(C, *crop)`` in [0, 1]: what the network sees of the picture."""
         resized = F.interpolate(
             image.unsqueeze(0), size=self.resize, mode="bilinear", antialias=True
         )[0]
         top, left = self.offset
-        return resized[:, top : top + self.crop[0], left : left + self.crop[1]]
+        return to_unit(resized[:, top : top + self.crop[0], left : left + self.crop[1]])
 
     def box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """(left, top, right, bottom) of what the network sees, in pixels of the picture."""

@@ -20,17 +20,19 @@ class PaDiM(Detector):
     """PaDiM: Mahalanobis distance to the position's Gaussian, on randomly chosen dimensions.
 
     Args:
-        dimensions: how many of the concatenated channels are kept (paper: 100 for ResNet18, 550
-            for WideResNet50); all, if there are fewer.
+        dimensions: how many of the concatenated channels are kept; all, if there are fewer. None
+            takes 550 for ``wide_resnet50_2`` and 100 otherwise, as the paper does.
         options: see ``CommonOptions``; the embedding is ``concat`` unless given.
     """
 
     method: ClassVar[str] = "padim"
 
-    def __init__(self, *, dimensions: int = 100, **options: Unpack[CommonOptions]) -> None:
+    def __init__(self, *, dimensions: int | None = None, **options: Unpack[CommonOptions]) -> None:
         if options.get("embedding") is None:
             options["embedding"] = "concat"
         super().__init__(**options)
+        if dimensions is None:
+            dimensions = 550 if self.features.backbone == "wide_resnet50_2" else 100
         if dimensions < 1:
             raise UsageError(f"dimensions must be at least 1, got {dimensions}")
         self.dimensions = dimensions

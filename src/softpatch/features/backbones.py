@@ -7,11 +7,15 @@ or from a local file, or (only when asked for by name) random.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import timm
 import torch
 from torch import Tensor, nn
@@ -20,6 +24,7 @@ from softpatch.errors import BackboneError, UsageError
 
 OFFLINE_BACKBONE = "efficientnet_lite0"
 RANDOM_WEIGHTS = "random"
+HUB_TIMEOUT = 10  # seconds
 RGB = tuple[float, float, float]
 
 
@@ -142,13 +147,39 @@ def _create_with_weights(
     if name == OFFLINE_BACKBONE:
         state = _offline_state()
         return create(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+    if (cached := _cached_weights(name)) is not None:
+        return create(pretrained=True, pretrained_cfg_overlay={"file": cached})
     try:
+        _probe_hub()
         return create(pretrained=True)
     except Exception as error:
         raise BackboneError(
             f"the weights of {name} cannot be downloaded ({_first_line(error)}); give a local file "
             f"with --weights FILE, or use the offline backbone {OFFLINE_BACKBONE}"
         ) from error
+
+
+def _cached_weights(name: str) -> str | None:
+    """The file an earlier download left: using it directly needs no network at all."""
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        return None
+    for filename in ("model.safetensors", "pytorch_model.bin"):
+        path = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, filename)
+        if isinstance(path, str):
+            return path
+    return None
+
+
+def _probe_hub() -> None:
+    """Fail at once where the hub cannot be reached: its own client retries for a minute.
+
+    Raises:
+        OSError: no connection.
+    """
+    request = urllib.request.Request(huggingface_hub.constants.ENDPOINT, method="HEAD")
+    with contextlib.suppress(urllib.error.HTTPError):  # then it did answer
+        urllib.request.urlopen(request, timeout=HUB_TIMEOUT).close()
 
 
 def _offline_state() -> dict[str, Tensor]:
