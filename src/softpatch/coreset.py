@@ -10,8 +10,8 @@ everyone's distance, repeat. Done literally that is one pass over all n patches 
 * *Half-radius rule.* A new pick lies at least r (its own distance) from every earlier one, so a
   patch closer than r/2 to its nearest pick cannot get a nearer one (triangle inequality). It
   is left out of the update.
-* *Sketch.* Before the D-dimensional distance to a new pick is computed, a lower bound from
-  ``SKETCH`` principal directions plus the residual's norm rules nearly all pairs out.
+* *Sketch.* Before the D-dimensional distance to a new pick is computed, the distance of the
+  sketches, a lower bound, rules nearly all pairs out (see ``sketch``).
 
 What decides a pick is always a float64 distance computed pair by pair, so the picks do not depend
 on block, chunk or thread count.
@@ -26,12 +26,10 @@ from torch import Tensor
 from softpatch.errors import UsageError
 from softpatch.memory import chunks
 from softpatch.progress import Progress, silent
+from softpatch.sketch import ROUNDING, Sketch, pair_distances
 
 STARTING_PATCHES = 10  # the paper's: first distances are means over this many random patches
 BLOCK = 512
-SKETCH = 128
-PAIRS = 512
-SKETCH_SAMPLE = 20_000  # patches the principal directions are estimated from
 
 
 def greedy_coreset(
@@ -75,10 +73,9 @@ class _LazyGreedy:
     def __init__(self, patches: Tensor, members: Tensor, seed: int) -> None:
         self.patches = patches
         self.members = members  # (e,) indices of the eligible patches
-        self.sketch = _sketch(patches, members)  # (e, q + 1)
+        self.sketch = Sketch(patches)(patches, members)  # (e, q + 1)
         self.sketch_norm = self.sketch.square().sum(dim=1)
-        # A lower bound in float32 may be too large by its rounding; this much is forgiven.
-        self.slack = 1e-5 * float(self.sketch_norm.max())
+        self.slack = ROUNDING * float(self.sketch_norm.max())
         generator = torch.Generator().manual_seed(seed)
         start = torch.randperm(len(members), generator=generator)[:STARTING_PATCHES]
         self.distance = self._mean_distance(start.to(members.device))
@@ -155,14 +152,9 @@ class _LazyGreedy:
 
     def _improve(self, member: Tensor, pick: Tensor) -> None:
         """Lower ``distance`` of each member to its exact distance to the pick, where nearer."""
-        # 512 pairs at a time stay in the cache: 1.2 us a pair at D=1024, 7 us with 2,048.
-        for start in range(0, len(member), PAIRS):
-            one, other = member[start : start + PAIRS], pick[start : start + PAIRS]
-            difference = self.patches[self.members[one]].double()
-            difference -= self.patches[self.members[other]]
-            exact = torch.linalg.vector_norm(difference, dim=1)
-            self.has_pick[one[exact < self.distance[one]]] = True
-            self.distance.scatter_reduce_(0, one, exact, "amin")
+        exact = pair_distances(self.patches, self.members[member], self.patches, self.members[pick])
+        self.has_pick[member[exact < self.distance[member]]] = True
+        self.distance.scatter_reduce_(0, member, exact, "amin")
 
     def _mean_distance(self, start: Tensor) -> Tensor:
         """``(e,)`` float64 mean distance of every member to the starting patches."""
@@ -183,24 +175,3 @@ def _pairwise(vectors: Tensor) -> Tensor:
     scale = norm.unsqueeze(1) + norm
     squared = scale - 2 * vectors @ vectors.T
     return squared.where(squared > 1e-13 * scale, 0.0).sqrt()
-
-
-def _sketch(patches: Tensor, members: Tensor) -> Tensor:
-    """``(e, q + 1)``: a map under which no two patches are farther apart than in truth.
-
-    The leading principal coordinates, and the norm of what they leave out: the residuals of two
-    patches differ at least by the difference of their norms.
-    """
-    sample = patches[members[:: max(1, len(members) // SKETCH_SAMPLE)]]
-    centre = sample.mean(dim=0)
-    centred = sample - centre
-    _, axes = torch.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
-    axes = axes[:, -SKETCH:]
-    sketch = torch.empty(len(members), axes.shape[1] + 1, device=patches.device)
-    for chunk in chunks(len(members), bytes_per_item=patches.shape[1] * 8):
-        centred = patches[members[chunk]] - centre
-        leading = centred @ axes
-        sketch[chunk, :-1] = leading
-        residual = centred.square().sum(dim=1) - leading.square().sum(dim=1)
-        sketch[chunk, -1] = residual.clamp(min=0).sqrt()
-    return sketch

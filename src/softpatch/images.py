@@ -6,6 +6,7 @@ format, colour mode or bit depth. Reading is lazy and runs ahead of the consumer
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +25,8 @@ from softpatch.errors import DatasetError, ImageError, UsageError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 MAX_PIXELS = 64_000_000  # 8,000 x 8,000: one float32 copy is 768 MB; more is a decompression bomb
-READ_AHEAD = 8  # pictures decoded before they are asked for
+READERS = min(8, os.cpu_count() or 1)  # threads that decode
+READ_AHEAD = 2 * READERS + 4  # pictures decoded before they are asked for
 
 # Anything `fit` and `predict` accept; checked at run time because a torch Dataset has no base
 # class worth requiring.
@@ -173,7 +175,6 @@ def prefetch(
     sources: Iterable[ImageSource],
     prepare: Callable[[Tensor], T],
     on_unreadable: OnUnreadable,
-    workers: int = 2,
 ) -> Iterator[tuple[ImageSource, tuple[int, int], T]]:
     """Read and prepare pictures in threads, ahead of the consumer, in order.
 
@@ -200,7 +201,7 @@ def prefetch(
         else:
             yield source, size, prepared
 
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
         try:
             for source in sources:
                 waiting.append((source, pool.submit(load, source)))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from softpatch.memory import chunks
+from softpatch.sketch import ROUNDING, Sketch, pair_distances
 
 Distance = Literal["squared", "euclidean"]
 
@@ -23,46 +24,58 @@ class MemoryBank:
     def __init__(self, vectors: Tensor, weights: Tensor) -> None:
         self.vectors = vectors
         self.weights = weights
-        # Distances do not feel a shift; around the mean they lose fewest digits.
-        self._centre = vectors.mean(dim=0)
-        self._transposed = (vectors - self._centre).T.contiguous()  # (D, m)
-        self._half_norms = self._transposed.square().sum(dim=0) / 2
+        self._sketch = Sketch(vectors)
+        self._sketches = self._sketch(vectors)  # (m, q + 1)
+        self._sketch_norms = self._sketches.square().sum(dim=1)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def nearest(
-        self, patches: Tensor, count: int = 1, owners: tuple[Tensor, Tensor] | None = None
+        self, patches: Tensor, owners: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Find each patch's nearest bank vectors, exactly.
+        """Find each patch's nearest bank vector, exactly; of equally near ones the first.
 
         Args:
             patches: ``(q, D)``.
-            count: how many neighbours, at most m.
             owners: the image each patch ``(q,)`` and each bank vector ``(m,)`` is from; vectors
                 of a patch's own image are passed over, so that training patches can be judged
                 as if their image had not been there.
 
         Returns:
-            ``(q, count)`` squared distances, nearest first, and ``(q, count)`` indices.
+            ``(q,)`` distances, infinite where every vector was passed over, and ``(q,)`` indices.
         """
-        squared = torch.empty(len(patches), count, device=patches.device)
-        index = torch.empty(len(patches), count, dtype=torch.long, device=patches.device)
-        for chunk in chunks(len(patches), bytes_per_item=4 * len(self)):
+        distance = torch.empty(len(patches), device=patches.device)
+        index = torch.empty(len(patches), dtype=torch.long, device=patches.device)
+        for chunk in chunks(len(patches), bytes_per_item=8 * len(self)):
             query = patches[chunk]
-            # |m|^2/2 - q.m orders the bank as the distance does.
-            order = torch.addmm(self._half_norms, query - self._centre, self._transposed, alpha=-1)
+            sketch = self._sketch(query)
+            norm = sketch.square().sum(dim=1, keepdim=True)
+            slack = ROUNDING * (norm + self._sketch_norms.max())
+            # Squared lower bounds less the patch's own norm: (q, q+1) x (q+1, m) -> (q, m)
+            bound = torch.addmm(self._sketch_norms, sketch, self._sketches.T, alpha=-2)
             if owners is not None:
-                order[owners[0][chunk].unsqueeze(1) == owners[1]] = torch.inf
-            if count == 1:
-                found = order.argmin(dim=1, keepdim=True)
-            else:
-                found = order.topk(count, dim=1, largest=False).indices
-            # The distance itself is taken from the difference, which keeps its digits when small.
-            difference = query.unsqueeze(1) - self.vectors[found]  # (q, 1, D) - (q, count, D)
-            index[chunk] = found
-            squared[chunk] = difference.square().sum(dim=2)
-        return squared, index
+                bound[owners[0][chunk].unsqueeze(1) == owners[1]] = torch.inf
+            # The vector with the nearest sketch is near; only what may be nearer is looked at.
+            least, likely = bound.min(dim=1)
+            row = torch.arange(len(query), device=query.device)
+            within = pair_distances(query, row, self.vectors, likely)
+            within[least.isinf()] = torch.inf
+            limit = within.square().float().unsqueeze(1) - norm + slack
+            row, candidate = (bound <= limit.where(limit.isfinite(), -torch.inf)).nonzero(
+                as_tuple=True
+            )
+            exact = pair_distances(query, row, self.vectors, candidate)
+            within.scatter_reduce_(0, row, exact, "amin")
+            winner = exact == within[row]
+            likely.scatter_reduce_(0, row[winner], candidate[winner], "amin", include_self=False)
+            distance[chunk] = within
+            index[chunk] = likely
+        return distance, index
+
+    def neighbours(self, patches: Tensor, count: int) -> Tensor:
+        """``(q, D)`` -> ``(q, count)`` indices of each patch's nearest vectors, nearest first."""
+        return torch.cdist(patches, self.vectors).topk(count, dim=1, largest=False).indices
 
     def score(
         self, patches: Tensor, distance: Distance, owners: tuple[Tensor, Tensor] | None = None
@@ -72,6 +85,5 @@ class MemoryBank:
         m* is the nearest bank vector (see ``nearest`` for ``owners``). Scores are at least 0;
         larger is more anomalous.
         """
-        squared, index = self.nearest(patches, owners=owners)
-        scores = squared if distance == "squared" else squared.sqrt()
-        return (scores * self.weights[index])[:, 0]
+        nearest, index = self.nearest(patches, owners)
+        return (nearest.square() if distance == "squared" else nearest) * self.weights[index]

@@ -124,11 +124,10 @@ def reweighted_scores(bank: MemoryBank, patches: Tensor, scores: Tensor) -> Tens
     """
     worst, position = scores.max(dim=1)
     patch = patches[torch.arange(len(patches), device=patches.device), position]  # (B, D)
-    _, nearest = bank.nearest(patch)
+    own, nearest = bank.nearest(patch)
     around = min(REWEIGHTING_NEIGHBOURS, len(bank))
-    _, neighbours = bank.nearest(bank.vectors[nearest[:, 0]], around)  # (B, b), m* included
+    neighbours = bank.neighbours(bank.vectors[nearest], around)  # (B, b), m* included
     difference = patch.unsqueeze(1) - bank.vectors[neighbours]  # (B, b, D)
     distances = torch.linalg.vector_norm(difference, dim=2)
-    own = torch.linalg.vector_norm(patch - bank.vectors[nearest[:, 0]], dim=1)
     share = torch.exp(own - torch.logsumexp(distances, dim=1))
     return (1 - share) * worst
