@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import safetensors.torch
 import timm
 import torch
 from torch import Tensor, nn
@@ -132,23 +133,31 @@ def _create_with_weights(
         )
         return network
 
+    def create_from(state: dict[str, Tensor], seed: int = 0) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return create(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+
     if weights == RANDOM_WEIGHTS:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return create(pretrained=False)
     if weights is not None:
         path = Path(weights)
-        if not path.is_file():
-            raise BackboneError(f"{path}: no such weights file")
         try:
-            return create(pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+            network, other = (create_from(_read_checkpoint(path), seed) for seed in (0, 1))
+        except BackboneError:
+            raise
         except Exception as error:
             raise BackboneError(f"{path}: not weights of {name} ({_first_line(error)})") from error
+        # timm loads some networks leniently: what still depends on the seed was not in the file.
+        if _hash(network) != _hash(other):
+            raise BackboneError(f"{path}: does not hold all weights of {name}")
+        return network
     if name == OFFLINE_BACKBONE:
-        state = _offline_state()
-        return create(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+        return create_from(_offline_state())
     if (cached := _cached_weights(name)) is not None:
-        return create(pretrained=True, pretrained_cfg_overlay={"file": cached})
+        return create_from(_read_checkpoint(Path(cached)))
     try:
         _probe_hub()
         return create(pretrained=True)
@@ -157,6 +166,27 @@ def _create_with_weights(
             f"the weights of {name} cannot be downloaded ({_first_line(error)}); give a local file "
             f"with --weights FILE, or use the offline backbone {OFFLINE_BACKBONE}"
         ) from error
+
+
+def _read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors or torch file, without running anything that is in it.
+
+    timm could read the file itself, but some of its versions unpickle it.
+    """
+    if not path.is_file():
+        raise BackboneError(f"{path}: no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both libraries raise many kinds for files that are not theirs
+        raise BackboneError(f"{path}: not a safetensors or torch weights file") from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise BackboneError(f"{path}: holds no state dict")
+    return {key.removeprefix("module."): tensor for key, tensor in state.items()}
 
 
 def _cached_weights(name: str) -> str | None:
