@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
+
+from softpatch import SoftPatch
+from softpatch.detectors import base
+from softpatch.features import extractor
+from softpatch.features.backbones import Backbone
+from softpatch.features.extractor import FeatureConfig, PatchExtractor, configure
+from softpatch.images import read_image
+
+T = TypeVar("T")
 
 DATA_VARIABLE = "SOFTPATCH_DATA"
 
@@ -27,6 +40,18 @@ def bottle(real_data: Path) -> Path:
     return real_data / "mvtec_bottle"
 
 
+@pytest.fixture(scope="session")
+def bottle_patches(bottle: Path) -> Tensor:
+    """``(24, 28, 28, 1024)`` patches of good bottles and broken ones, by the default features."""
+    extractor = PatchExtractor(configure("edge"), torch.device("cpu"))
+    good = sorted((bottle / "train" / "good").iterdir())[:20]
+    broken = sorted((bottle / "test" / "broken_large").iterdir())[:4]
+    batches = [
+        extractor(extractor.preprocessing(read_image(path)).unsqueeze(0)) for path in good + broken
+    ]
+    return torch.cat(batches)
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A folder of eight small pictures: the same gradient with fresh noise."""
@@ -37,3 +62,55 @@ def pictures(tmp_path: Path) -> Path:
         base = np.linspace(40, 200, 64)[None, :, None]
         Image.fromarray((base + noise).astype(np.uint8)).save(folder / f"{index}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``pictures``, made once; do not write to it."""
+    folder = tmp_path_factory.mktemp("small") / "pictures"
+    folder.mkdir()
+    for index in range(8):
+        noise = np.random.default_rng(index).integers(0, 20, size=(48, 64, 3))
+        base = np.linspace(40, 200, 64)[None, :, None]
+        Image.fromarray((base + noise).astype(np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_detector(small_pictures: Path) -> SoftPatch:
+    """Fitted on ``small_pictures``; do not fit it again."""
+    return SoftPatch(resize=64, crop=64, dimension=64).fit(small_pictures)
+
+
+@pytest.fixture(scope="session")
+def small_model(small_detector: SoftPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``small_detector``'s model file; do not write to it."""
+    path = tmp_path_factory.mktemp("model") / "small.softpatch"
+    small_detector.save(path)
+    return path
+
+
+@pytest.fixture
+def one_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds each extractor once a session instead of once a detector (2 s each)."""
+    monkeypatch.setattr(base, "PatchExtractor", _build_extractor)
+    monkeypatch.setattr(extractor, "Backbone", _build_backbone)
+
+
+def _build_extractor(config: FeatureConfig, device: torch.device) -> PatchExtractor:
+    return _once(PatchExtractor, config, device)
+
+
+def _build_backbone(name: str, layers: tuple[str, ...] | None, weights: str | None) -> Backbone:
+    return _once(Backbone, name, layers, weights)
+
+
+_built: dict[str, Any] = {}
+
+
+def _once(make: Callable[..., T], *arguments: object) -> T:
+    key = repr((make, arguments))
+    if key not in _built:
+        _built[key] = make(*arguments)
+    result: T = _built[key]
+    return result

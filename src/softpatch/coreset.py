@@ -13,8 +13,8 @@ everyone's distance, repeat. Done literally that is one pass over all n patches 
 * *Sketch.* Before the D-dimensional distance to a new pick is computed, the distance of the
   sketches, a lower bound, rules nearly all pairs out (see ``sketch``).
 
-What decides a pick is always a float64 distance computed pair by pair, so the picks do not depend
-on block, chunk or thread count.
+What decides a pick is always a float64 distance, so that the picks do not depend on block, chunk or
+thread count.
 """
 
 from __future__ import annotations
@@ -116,9 +116,11 @@ class _LazyGreedy:
         radius = 0.0
         while len(chosen) < limit:
             best = int(distance.argmax())
-            # The first is the global best in any case; later ones must not tie with the outside,
-            # where a lower index might wait.
-            if distance[best] <= 0 or (chosen and distance[best] <= outside):
+            # The first of a block is the best of all; later ones must not tie with the outside,
+            # where a lower index might wait. At distance 0 only copies of picks are left.
+            if chosen and distance[best] <= outside:
+                break
+            if distance[best] == 0 and (chosen or self.has_pick.any()):
                 break
             radius = float(distance[best])
             chosen.append(best)
@@ -169,9 +171,12 @@ class _LazyGreedy:
 
 
 def _pairwise(vectors: Tensor) -> Tensor:
-    """``(B, D)`` float64 -> ``(B, B)`` distances, equal vectors at exactly 0."""
+    """``(B, D)`` float64 -> ``(B, B)`` distances; equal vectors have equal rows, 0 apart."""
     vectors = vectors - vectors.mean(dim=0)
     norm = vectors.square().sum(dim=1)
     scale = norm.unsqueeze(1) + norm
     squared = scale - 2 * vectors @ vectors.T
-    return squared.where(squared > 1e-13 * scale, 0.0).sqrt()
+    distances = squared.where(squared > 1e-13 * scale, 0.0).sqrt()
+    # Copies differ by the product's rounding, which must not decide which of them is picked.
+    first_copy = (distances == 0).int().argmax(dim=1)
+    return distances[first_copy][:, first_copy]

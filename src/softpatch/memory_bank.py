@@ -75,7 +75,8 @@ class MemoryBank:
 
     def neighbours(self, patches: Tensor, count: int) -> Tensor:
         """``(q, D)`` -> ``(q, count)`` indices of each patch's nearest vectors, nearest first."""
-        return torch.cdist(patches, self.vectors).topk(count, dim=1, largest=False).indices
+        distances = torch.cdist(patches, self.vectors, compute_mode="donot_use_mm_for_euclid_dist")
+        return distances.topk(count, dim=1, largest=False).indices
 
     def score(
         self, patches: Tensor, distance: Distance, owners: tuple[Tensor, Tensor] | None = None

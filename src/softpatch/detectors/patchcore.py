@@ -129,5 +129,5 @@ def reweighted_scores(bank: MemoryBank, patches: Tensor, scores: Tensor) -> Tens
     neighbours = bank.neighbours(bank.vectors[nearest], around)  # (B, b), m* included
     difference = patch.unsqueeze(1) - bank.vectors[neighbours]  # (B, b, D)
     distances = torch.linalg.vector_norm(difference, dim=2)
-    share = torch.exp(own - torch.logsumexp(distances, dim=1))
+    share = torch.exp(own - torch.logsumexp(distances, dim=1)).clamp(max=1)
     return (1 - share) * worst

@@ -40,7 +40,7 @@ def score_positions(
     # the chunk and a few N x N matrices, 8 bytes a number
     for chunk in chunks(positions, bytes_per_item=8 * images * (2 * dimension + 4 * images)):
         here = patches[chunk].double()
-        here -= here.mean(dim=1, keepdim=True)  # distances keep all digits that way
+        here = here - here.mean(dim=1, keepdim=True)  # distances keep all digits that way
         scores[chunk] = score(here).float()
         progress("discriminate", chunk.stop, positions)
     return scores

@@ -103,9 +103,14 @@ def _accepted_options(name: str) -> dict[str, Any]:
 
 
 def _on_paper(name: str, options: dict[str, Any]) -> nn.Module:
-    """The network without memory for its weights: cheap to ask what maps it has."""
+    """The network with all its maps and no memory for its weights: cheap to ask what it has."""
     with torch.device("meta"):
-        network: nn.Module = timm.create_model(_timm_name(name), features_only=True, **options)
+        maps = timm.create_model(_timm_name(name), **options).feature_info
+        # Left alone, timm offers only a transformer's last three blocks.
+        everything = tuple(range(len(maps)))
+        network: nn.Module = timm.create_model(
+            _timm_name(name), features_only=True, out_indices=everything, **options
+        )
     return network
 
 
@@ -133,10 +138,8 @@ def _create_with_weights(
         )
         return network
 
-    def create_from(state: dict[str, Tensor], seed: int = 0) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return create(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+    def create_from(state: dict[str, Tensor]) -> nn.Module:
+        return create(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
 
     if weights == RANDOM_WEIGHTS:
         with torch.random.fork_rng(devices=[]):
@@ -144,15 +147,16 @@ def _create_with_weights(
             return create(pretrained=False)
     if weights is not None:
         path = Path(weights)
+        state = _read_checkpoint(path)
         try:
-            network, other = (create_from(_read_checkpoint(path), seed) for seed in (0, 1))
-        except BackboneError:
-            raise
+            network = create_from(dict(state))
+            missing = _not_loaded(create_from(_all_nan(state)))
         except Exception as error:
             raise BackboneError(f"{path}: not weights of {name} ({_first_line(error)})") from error
-        # timm loads some networks leniently: what still depends on the seed was not in the file.
-        if _hash(network) != _hash(other):
-            raise BackboneError(f"{path}: does not hold all weights of {name}")
+        if missing:
+            raise BackboneError(f"{path}: not all weights of {name}; {missing[0]} is missing")
+        if foreign := _foreign_tensors(name, state):
+            raise BackboneError(f"{path}: not weights of {name}, which has no {foreign[0]}")
         return network
     if name == OFFLINE_BACKBONE:
         return create_from(_offline_state())
@@ -187,6 +191,36 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BackboneError(f"{path}: holds no state dict")
     return {key.removeprefix("module."): tensor for key, tensor in state.items()}
+
+
+def _all_nan(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        key: torch.full_like(tensor, torch.nan) if tensor.is_floating_point() else tensor
+        for key, tensor in state.items()
+    }
+
+
+def _not_loaded(network: nn.Module) -> list[str]:
+    """Tensors of a network loaded from NaNs that are none: they were not in the file.
+
+    timm loads networks without a classifier leniently and renames tensors on the way, so
+    comparing names would not do.
+    """
+    return [
+        key
+        for key, tensor in network.state_dict().items()
+        if tensor.is_floating_point() and not tensor.isnan().all()
+    ]
+
+
+def _foreign_tensors(name: str, state: dict[str, Tensor]) -> list[str]:
+    """What a file in timm's own naming has beyond this network: a deeper one's, then."""
+    with torch.device("meta"):
+        own = timm.create_model(_timm_name(name), num_classes=0).state_dict()
+        whole = timm.create_model(_timm_name(name)).state_dict()
+    if not own.keys() <= state.keys():
+        return []  # another naming, which timm has translated
+    return sorted(state.keys() - whole.keys())
 
 
 def _cached_weights(name: str) -> str | None:

@@ -1,0 +1,678 @@
+"""The command: what it writes, what it says, and how it fails."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from softpatch import __version__, load
+from softpatch.cli import main, terminal
+from softpatch.datasets import make_product_line, read_category, read_manifest
+
+COMMAND = Path(sys.executable).parent / "softpatch"
+SMALL = ("--resize", "64", "--crop", "64", "--device", "cpu")
+EVALUATION_KEYS = [
+    "method", "category", "noise", "policy", "seed", "n_train", "n_injected", "n_test",
+    "image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "aupro",
+    "fit_seconds", "predict_seconds_per_image", "peak_memory_mb",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The error's text, once it is sure that there is just one line of it."""
+        lines = [line for line in self.err.splitlines() if "error:" in line]
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: ")
+        assert self.err.splitlines()[-1] == lines[0]
+        assert "Traceback" not in self.out + self.err
+        return lines[0].removeprefix("error: ")
+
+
+Run = Callable[..., Result]
+
+
+def process(*arguments: object, **options: Any) -> Result:
+    """Run the installed command as a process of its own."""
+    done = subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, check=False, **options,
+    )  # fmt: skip
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_backbone: None
+) -> Iterator[Run]:
+    """Run the command within this process: the same ``main``, without five seconds of imports."""
+
+    def call(*arguments: object) -> Result:
+        terminal.stdout.cache_clear()
+        terminal.stderr.cache_clear()
+        monkeypatch.setattr(sys, "argv", ["softpatch", *map(str, arguments)])
+        try:
+            main()
+            code: Any = 0
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    monkeypatch.setenv("COLUMNS", "200")
+    yield call
+    terminal.stdout.cache_clear()
+    terminal.stderr.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nested pictures of two sizes and formats, and one that is none."""
+    folder = tmp_path_factory.mktemp("cli") / "photos"
+    for index in range(10):
+        path = folder / ("left" if index % 2 else "right/deep") / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(index).integers(0, 20, size=(48, 64, 3))
+        picture = (np.linspace(40, 200, 64)[None, :, None] + noise).astype(np.uint8)
+        Image.fromarray(picture).save(path)
+    Image.fromarray(picture[:40, :30]).save(folder / "left" / "9.jpg")
+    (folder / "left" / "broken.png").write_text("no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Result]:
+    """Model, table of suspects and output of one ``softpatch fit``."""
+    folder = tmp_path_factory.mktemp("fitted")
+    model, suspects = folder / "part.softpatch", folder / "suspects.csv"
+    return model, suspects, process("fit", photos, "-o", model, "--suspects", suspects, *SMALL)
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds one small category in MVTec layout."""
+    root = tmp_path_factory.mktemp("line")
+    make_product_line(root / "part", n_train=8, n_test_good=2, n_per_defect=2, image_size=64)
+    return root
+
+
+# --- help ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [(), ("fit",), ("demo",)])
+def test_help_answers_without_loading_anything_heavy(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", COMMAND, *command, "--help"],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "Usage: softpatch" in done.stdout
+    imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"torch", "torchvision", "timm", "numpy", "PIL", "sklearn", "matplotlib"}
+
+
+@pytest.mark.parametrize("command", ["fit", "predict", "evaluate", "info", "demo"])
+def test_every_command_explains_itself(run: Run, command: str) -> None:
+    result = run(command, "-h")
+    assert result.code == 0
+    usage, rest = result.out.split("[OPTIONS]", 1)
+    assert f"softpatch {command} " in usage
+    assert f"softpatch {command}" in rest  # an example
+
+
+def test_version(run: Run) -> None:
+    assert run("--version") == Result(0, f"softpatch {__version__}\n", "")
+
+
+# --- fit -> info -> predict ----------------------------------------------------------------------
+
+
+def test_fit_writes_a_model_and_all_suspects(
+    fitted: tuple[Path, Path, Result], photos: Path
+) -> None:
+    model, suspects, result = fitted
+    assert result.code == 0
+    assert "fitted softpatch on 11 pictures" in result.out
+    assert str(model) in result.out
+    detector = load(model)
+    assert len(detector.images_) == 11
+    with suspects.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, 12)]
+    assert {row["path"] for row in rows} == set(detector.images_)
+    suspicions = [float(row["suspicion"]) for row in rows]
+    assert suspicions == sorted(suspicions, reverse=True)
+    # The one picture of another shape and compression stands out.
+    assert rows[0]["path"] == str(photos / "left" / "9.jpg")
+    assert {path.name for path in model.parent.iterdir()} == {model.name, suspects.name}
+
+
+def test_fit_reports_skipped_pictures_on_stderr(
+    fitted: tuple[Path, Path, Result], photos: Path
+) -> None:
+    _, _, result = fitted
+    assert "skipped 1 unreadable picture(s)" in result.err
+    assert f"{photos / 'left' / 'broken.png'}: not a picture" in result.err
+    assert "broken.png" not in result.out
+
+
+def test_info_shows_the_header(run: Run, fitted: tuple[Path, Path, Result]) -> None:
+    model, _, _ = fitted
+    result = run("info", model)
+    assert result.code == 0
+    for words in ("softpatch", "efficientnet_lite0", "coreset_ratio", "training pictures", "MB"):
+        assert words in result.out
+
+
+def test_info_as_json_is_one_line(run: Run, fitted: tuple[Path, Path, Result]) -> None:
+    model, _, _ = fitted
+    result = run("info", model, "--json")
+    assert result.code == 0
+    assert result.out.count("\n") == 1
+    header = json.loads(result.out)
+    assert header["method"] == "softpatch"
+    assert header["parameters"]["tau"] == 0.15
+    assert len(header["images"]) == header["tensors"]["suspicion"][0] == 11
+
+
+@pytest.fixture(scope="module")
+def predicted(
+    fitted: tuple[Path, Path, Result], photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Result]:
+    """The results folder and output of one ``softpatch predict``."""
+    output = tmp_path_factory.mktemp("predicted") / "deep" / "results"
+    return output, process("predict", fitted[0], photos, "-o", output)
+
+
+def test_predict_writes_table_json_and_heat_maps(
+    predicted: tuple[Path, Result], photos: Path
+) -> None:
+    output, result = predicted
+    assert result.code == 0
+    assert "scored 11 pictures" in result.out
+    with (output / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    written = json.loads((output / "predictions.json").read_text(encoding="utf-8"))
+    assert list(rows[0]) == ["path", "score", "width", "height", "heatmap"]
+    assert [{**row, "score": float(row["score"])} for row in rows] == [
+        {**row, "width": str(row["width"]), "height": str(row["height"])}
+        for row in written["predictions"]
+    ]
+    scores = [row["score"] for row in written["predictions"]]
+    assert scores == sorted(scores, reverse=True)
+    assert written["normal_limit"] > 0
+    for row in written["predictions"]:
+        name = Path(row["path"]).relative_to(photos).as_posix()
+        assert row["heatmap"] == f"heatmaps/{name}.png"  # a.png and a.jpg stay apart
+        with Image.open(output / row["heatmap"]) as drawn:
+            assert drawn.size == (row["width"], row["height"])
+
+
+def test_predict_reports_skipped_pictures(predicted: tuple[Path, Result], photos: Path) -> None:
+    output, result = predicted
+    written = json.loads((output / "predictions.json").read_text(encoding="utf-8"))
+    [skipped] = written["skipped"]
+    assert skipped["path"] == str(photos / "left" / "broken.png")
+    assert skipped["reason"] in result.err
+    assert "skipped 1 unreadable picture(s)" in result.err
+
+
+def test_predict_agrees_with_the_library(
+    predicted: tuple[Path, Result], fitted: tuple[Path, Path, Result], one_backbone: None
+) -> None:
+    written = json.loads((predicted[0] / "predictions.json").read_text(encoding="utf-8"))
+    model = load(fitted[0])
+    row = written["predictions"][0]
+    assert model.predict(row["path"]).score == pytest.approx(row["score"], rel=1e-4)
+
+
+def test_predict_one_picture_without_heat_map(
+    run: Run, small_model: Path, small_pictures: Path, tmp_path: Path
+) -> None:
+    result = run("predict", small_model, small_pictures / "3.png", "-o", tmp_path, "--no-heatmaps")
+    assert result.code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"predictions.csv", "predictions.json"}
+    assert (tmp_path / "predictions.csv").read_text().count("\n") == 2
+
+
+def test_fit_takes_every_method_and_its_options(
+    run: Run, small_pictures: Path, tmp_path: Path
+) -> None:
+    table: dict[str, tuple[str, ...]] = {
+        "softpatch": ("--k", "3", "--tau", "0.2", "--projection", "gaussian", "--seed", "5"),
+        "softpatch-gaussian": ("--no-soft-weight", "--coreset-ratio", "0.05"),
+        "patchcore": ("--distance", "euclidean", "--layers", "blocks.4", "--resize", "64x96"),
+        "padim": ("--dimensions", "7", "--batch-size", "3", "--embedding", "concat"),
+    }
+    for method, options in table.items():
+        model = tmp_path / f"{method}.softpatch"
+        result = run("fit", small_pictures, "-o", model, "--method", method, *SMALL, *options)
+        assert result.code == 0, result.err
+        assert ("suspicious" in result.out) == method.startswith("softpatch")
+    parameters = json.loads(run("info", tmp_path / "softpatch.softpatch", "--json").out)[
+        "parameters"
+    ]
+    assert (parameters["k"], parameters["tau"], parameters["seed"]) == (3, 0.2, 5)
+    gaussian = json.loads(run("info", tmp_path / "softpatch-gaussian.softpatch", "--json").out)
+    assert gaussian["parameters"]["discriminator"] == "gaussian"
+    assert gaussian["parameters"]["soft_weight"] is False
+    patchcore = json.loads(run("info", tmp_path / "patchcore.softpatch", "--json").out)
+    assert patchcore["features"]["resize"] == [64, 96]
+    assert patchcore["backbone"]["layers"] == ["blocks.4"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows forbids some of these characters")
+def test_names_that_look_like_markup_are_printed_as_they_are(
+    run: Run, small_pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "[bold]photos[" / "]"
+    folder.mkdir(parents=True)
+    for index in range(3):
+        content = (small_pictures / f"{index}.png").read_bytes()
+        (folder / f"[red]{index}[").write_bytes(b"")
+        (folder / f"[red]{index}[.png").write_bytes(content)
+    (folder / "[blue]broken.png").write_bytes(b"")
+    model, output = tmp_path / "[i]m.softpatch", tmp_path / "[u]out"
+    fit = run("fit", folder, "-o", model, "--suspects", tmp_path / "[b]s.csv", *SMALL)
+    assert fit.code == 0, fit.err
+    for words in ("[red]0[.png", "[i]m.softpatch", "[b]s.csv"):
+        assert words in fit.out
+    assert "[blue]broken.png" in fit.err
+    predict = run("predict", model, folder, "-o", output)
+    assert predict.code == 0, predict.err
+    assert "[red]0[.png" in predict.out
+    assert "[u]out" in predict.out
+    assert "[i]m.softpatch" in run("info", model).out
+    assert "[i]none" in run("info", tmp_path / "[i]none").error
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows forbids slashes in names")
+def test_a_name_that_closes_no_tag_is_no_crash(run: Run, small_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "["
+    folder.mkdir()
+    model = folder / "b].softpatch"  # ...[/b].softpatch
+    model.write_bytes(small_model.read_bytes())
+    assert run("info", model).code == 0
+
+
+# --- evaluate and demo ---------------------------------------------------------------------------
+
+
+def test_evaluate_as_json_is_one_line_with_these_keys(line: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    result = process(
+        "evaluate", "--data", line, "--category", "part", "--noise", "0.25", "--overlap",
+        "--method", "softpatch-lof", "--json", "--seed", "3", "--manifest", manifest, *SMALL,
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert result.out.count("\n") == 1
+    row = json.loads(result.out)
+    assert list(row) == EVALUATION_KEYS
+    assert row["method"] == "softpatch-lof"
+    assert (row["category"], row["noise"], row["policy"], row["seed"]) == (
+        "part", 0.25, "overlap", 3,
+    )  # fmt: skip
+    assert (row["n_train"], row["n_injected"], row["n_test"]) == (10, 2, 10)
+    for key in EVALUATION_KEYS[8:14]:
+        assert 0 <= row[key] <= 1
+    for key in EVALUATION_KEYS[14:]:
+        assert row[key] > 0
+    drawn = read_manifest(manifest, read_category(line / "part"))
+    assert (len(drawn.injected), drawn.seed, drawn.overlap) == (2, 3, True)
+
+
+def test_evaluate_repeats_a_manifest_and_shows_a_table(
+    run: Run, line: Path, tmp_path: Path
+) -> None:
+    common = ("evaluate", "--data", line, "--category", "part", "--method", "padim", *SMALL)
+    manifest = tmp_path / "manifest.json"
+    drawn = run(*common, "--noise", "0.5", "--manifest", manifest, "--json")
+    again = run(*common, "--from-manifest", manifest, "--json")
+    assert drawn.code == again.code == 0
+    one, other = json.loads(drawn.out), json.loads(again.out)
+    assert {key: one[key] for key in EVALUATION_KEYS[:14]} == {
+        key: other[key] for key in EVALUATION_KEYS[:14]
+    }
+    assert (one["policy"], one["n_injected"], one["n_test"]) == ("no-overlap", 4, 6)
+    table = run(*common)
+    assert table.code == 0
+    for words in ("part", "padim", "image auroc", "aupro", "peak memory mb"):
+        assert words in table.out
+
+
+def test_evaluate_says_which_defects_have_no_mask(run: Run, line: Path, tmp_path: Path) -> None:
+    shutil.copytree(line / "part", tmp_path / "part")
+    shutil.rmtree(tmp_path / "part" / "ground_truth" / "stain")
+    result = run("evaluate", "--data", tmp_path, "--category", "part", "--json", *SMALL)
+    assert result.code == 0
+    assert json.loads(result.out)["pixel_auroc"] is not None
+    assert "2 defective picture(s) without a mask" in result.err
+
+
+def test_demo_tells_the_whole_story(run: Run, line: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    result = run("demo", "--data", line / "part", "-o", output, "--noise", "0.25", "--seed", "1")
+    assert result.code == 0, result.err
+    assert "8 good pictures and 2 defective ones" in result.out
+    rows = json.loads((output / "results.json").read_text())
+    assert [row["method"] for row in rows] == ["patchcore", "softpatch"]
+    assert all(list(row) == EVALUATION_KEYS for row in rows)
+    drawn = read_manifest(output / "manifest.json", read_category(line / "part"))
+    assert len(drawn.injected) == 2
+    for name in ("figure.png", *(f"heatmaps/{kind}/000.png.png" for kind in ("good", "chip"))):
+        with Image.open(output / name) as image:
+            image.load()
+    assert len(list((output / "heatmaps").rglob("*.png"))) == 10
+    assert run("info", output / "model.softpatch").code == 0
+
+
+# --- mistakes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "--nope"], "--nope"),
+        (["fit"], "Missing argument"),
+        (["nope"], "nope"),
+        (["fit", "x", "-o", "y", "--tau", "much"], "--tau"),
+        (["fit", "x", "-o", "y", "--k", "2.5"], "--k"),
+        (["predict", "m", "x"], "--output"),
+        (["evaluate", "--data", "x"], "--category"),
+    ],
+)
+def test_command_line_that_cannot_be_parsed_exits_with_2(
+    run: Run, arguments: list[str], words: str
+) -> None:
+    result = run(*arguments)
+    assert result.code == 2
+    assert words in result.err
+    assert "Usage: " in result.err
+    assert "Traceback" not in result.err
+    assert result.out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--method", "cutpaste"], 2, "no method is called 'cutpaste'; there are softpatch,"),
+        (["--tau", "2"], 2, "tau must lie in [0, 1), got 2"),
+        (["--tau", "nan"], 2, "tau"),
+        (["--k", "0"], 2, "k"),
+        (["--coreset-ratio", "0"], 2, "coreset_ratio must lie in (0, 1]"),
+        (["--distance", "cosine"], 2, "squared or euclidean"),
+        (["--projection", "magic"], 2, "magic"),
+        (["--method", "padim", "--tau", "0.1"], 2, "padim has no option 'tau'"),
+        (["--method", "padim", "--soft-weight"], 2, "padim has no option 'soft-weight'"),
+        (["--method", "padim", "--dimensions", "0"], 2, "dimensions must be at least 1"),
+        (["--method", "softpatch-lof", "--dimensions", "9"], 2, "has no option 'dimensions'"),
+        (["--method", "padim", "--suspects", "s.csv"], 2, "does not rank"),
+        (["--preset", "huge"], 2, "no preset is called 'huge'; there are edge, paper, dino"),
+        (["--backbone", "resnet9000"], 1, "no backbone is called 'resnet9000'"),
+        (["--layers", "blocks.99"], 2, "has no layer 'blocks.99'"),
+        (["--weights", "none.pth"], 1, "none.pth: no such weights file"),
+        (["--embedding", "magic"], 2, "magic"),
+        (["--resize", "big"], 2, "--resize takes 256 or HEIGHTxWIDTH"),
+        (["--resize", "0"], 2, "--resize takes"),
+        (["--resize", "64x64x3"], 2, "--resize takes"),
+        (["--crop", "65"], 2, "crop (65, 65) must lie within resize (64, 64)"),
+        (["--batch-size", "-1"], 2, "batch_size must be at least 1"),
+        (["--batch-size", "0"], 2, "batch_size must be at least 1"),
+        (["--device", "tpu9"], 2, "no device is called 'tpu9'"),
+        pytest.param(
+            ["--device", "cuda"], 2, "no CUDA device",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_option_is_one_line_and_leaves_nothing(
+    run: Run,
+    small_pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("fit", small_pictures, "-o", "m.softpatch", *SMALL, *options)
+    assert result.code == code
+    assert words in result.error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path) -> Path:
+    """A folder of pictures none of which can be read."""
+    folder = tmp_path / "unreadable"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"")
+    (folder / "b.jpg").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def one_good(unreadable: Path, small_pictures: Path) -> Path:
+    """A folder with one picture that can be read."""
+    (unreadable / "c.png").write_bytes((small_pictures / "0.png").read_bytes())
+    return unreadable
+
+
+def test_fit_mistakes(run: Run, small_pictures: Path, unreadable: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m.softpatch"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    table = [
+        ((tmp_path / "none", "-o", model), 1, f"{tmp_path / 'none'}: no such folder"),
+        ((small_pictures / "0.png", "-o", model), 1, "no such folder"),
+        ((empty, "-o", model), 1, f"{empty}: no pictures found"),
+        ((unreadable, "-o", model), 1, "0 readable training pictures (2 skipped)"),
+        ((unreadable, "-o", model, "--strict"), 1, f"{unreadable / 'a.png'}: the file is empty"),
+        ((small_pictures, "-o", tmp_path), 2, f"{tmp_path}: is a folder; name a file"),
+        ((small_pictures, "-o", empty / "no" / "m"), 2, "no such folder to write the model to"),
+    ]
+    for arguments, code, words in table:
+        result = run("fit", *arguments, *SMALL)
+        assert result.code == code
+        assert words in result.error
+        assert not model.exists()
+
+
+def test_one_picture_is_too_few(run: Run, one_good: Path, tmp_path: Path) -> None:
+    result = run("fit", one_good, "-o", tmp_path / "m", *SMALL)
+    assert result.code == 1
+    assert "1 readable training pictures (2 skipped); at least 2" in result.error
+
+
+def test_unreadable_pictures_are_named_even_if_nothing_is_left(
+    run: Run, unreadable: Path, tmp_path: Path
+) -> None:
+    result = run("fit", unreadable, "-o", tmp_path / "m", *SMALL)
+    assert str(unreadable / "a.png") in result.err
+    assert str(unreadable / "b.jpg") in result.err
+
+
+def test_suspects_that_cannot_be_written_are_noticed_before_the_work(
+    run: Run, small_pictures: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.softpatch"
+    suspects = tmp_path / "none" / "suspects.csv"
+    result = run("fit", small_pictures, "-o", model, "--suspects", suspects, *SMALL)
+    assert result.code != 0
+    assert str(suspects.parent) in result.error
+    assert not model.exists()
+
+
+def test_predict_mistakes(
+    run: Run, small_model: Path, small_pictures: Path, unreadable: Path, tmp_path: Path
+) -> None:
+    damaged, newer = tmp_path / "damaged.softpatch", tmp_path / "newer.softpatch"
+    content = small_model.read_bytes()
+    damaged.write_bytes(content[:1000])
+    newer.write_bytes(content.replace(rb"\"format\": 1", rb"\"format\": 9"))
+    output, taken = tmp_path / "out", tmp_path / "taken"
+    taken.write_text("a file")
+    table = [
+        ((damaged, small_pictures), output, "damaged.softpatch: cut, or not a softpatch model"),
+        ((newer, small_pictures), output, "format 9 is newer"),
+        ((tmp_path / "none", small_pictures), output, "none: no such model file"),
+        ((tmp_path, small_pictures), output, "no such model file"),
+        ((small_pictures / "0.png", small_pictures), output, "not a softpatch model"),
+        ((small_model, tmp_path / "none.png"), output, "none.png"),
+        ((small_model, unreadable), output, f"{unreadable}: none of the pictures can be read"),
+        ((small_model, unreadable, "--strict"), output, "a.png: the file is empty"),
+        ((small_model, small_pictures), taken, f"{taken}: File exists"),
+        ((small_model, small_pictures), taken / "deep", "taken/deep: Not a directory"),
+        ((small_model, small_pictures, "--weights", "none.pth"), output, "no such weights file"),
+    ]
+    for arguments, target, words in table:
+        result = run("predict", *arguments, "-o", target)
+        assert result.code == 1
+        assert words in result.error
+        assert not list(output.rglob("predictions.*"))
+
+
+def test_info_mistakes(run: Run, tmp_path: Path) -> None:
+    text = tmp_path / "text.softpatch"
+    text.write_text("hello")
+    for path, words in ((tmp_path / "none", "no such model file"), (text, "not a softpatch model")):
+        result = run("info", path)
+        assert result.code == 1
+        assert words in result.error
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--category", "none"], 1, "none: no such folder"),
+        (["--category", "."], 1, "expected train/good, test/good"),
+        (["--noise", "-0.1"], 2, "at least 0"),
+        (["--noise", "nan"], 2, "at least 0"),
+        (["--noise", "1.5"], 1, "largest possible ratio is 1"),
+        (["--from-manifest", "none.json"], 1, "none.json: no such manifest"),
+        (["--manifest", "none/m.json"], 1, "No such file"),
+        (["--method", "magic"], 2, "no method is called 'magic'"),
+    ],
+)
+def test_evaluate_mistakes(
+    run: Run,
+    line: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("evaluate", "--data", line, "--category", "part", *SMALL, "--json", *options)
+    assert result.code == code
+    assert words in result.error
+    assert result.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_demo_mistakes(run: Run, small_pictures: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    for arguments, words in (
+        (("--data", small_pictures, "-o", tmp_path / "out"), "not in MVTec layout"),
+        (("--data", tmp_path / "none", "-o", tmp_path / "out"), "no such folder"),
+        (("-o", taken), f"{taken}: File exists"),
+    ):
+        result = run("demo", *arguments)
+        assert result.code == 1
+        assert words in result.error
+
+
+def test_full_disk_is_one_line_and_leaves_nothing(
+    run: Run, small_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    result = run("fit", small_pictures, "-o", tmp_path / "m.softpatch", *SMALL)
+    assert result.code == 1
+    assert "No space left on device" in result.error
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_little_memory_is_one_line(
+    run: Run, small_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "empty", exhausted)
+    result = run("fit", small_pictures, "-o", tmp_path / "m.softpatch", *SMALL)
+    assert result.code == 1
+    assert "out of memory; use fewer pictures" in result.error
+
+
+# --- Ctrl-C --------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_ctrl_c_leaves_neither_model_nor_traceback(small_pictures: Path, tmp_path: Path) -> None:
+    import pty
+
+    photos, target = tmp_path / "photos", tmp_path / "target"
+    photos.mkdir()
+    target.mkdir()
+    for index in range(3000):  # far more than are read before the signal comes
+        (photos / f"{index}.png").symlink_to(small_pictures / "0.png")
+    screen, terminal_end = pty.openpty()
+    # A child inherits that its parent ignores the signal, as background jobs do.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    running = subprocess.Popen(
+        [COMMAND, "fit", photos, "-o", target / "m.softpatch", *SMALL],
+        stdout=terminal_end, stderr=terminal_end, env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
+    os.close(terminal_end)
+    shown = b""
+    try:
+        while b"reading pictures" not in shown:
+            shown += read(screen)
+        running.send_signal(signal.SIGINT)
+        while piece := read(screen):
+            shown += piece
+        assert running.wait(timeout=100) != 0
+    finally:
+        running.kill()
+        running.wait()
+        os.close(screen)
+    assert b"Traceback" not in shown
+    assert not list(target.iterdir())
+
+
+def read(screen: int) -> bytes:
+    """What is printed next; nothing once the other end is closed."""
+    ready, _, _ = select.select([screen], [], [], 100)
+    assert ready, "nothing more is printed, and the process goes on"
+    try:
+        return os.read(screen, 4096)
+    except OSError:  # Linux's way to say that the other end is closed
+        return b""
