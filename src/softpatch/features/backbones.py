@@ -107,7 +107,7 @@ def _on_paper(name: str, options: dict[str, Any]) -> nn.Module:
     with torch.device("meta"):
         maps = timm.create_model(_timm_name(name), **options).feature_info
         # Left alone, timm offers only a transformer's last three blocks.
-        everything = tuple(range(len(maps)))
+        everything = tuple(range(len(list(maps))))  # type: ignore[arg-type]
         network: nn.Module = timm.create_model(
             _timm_name(name), features_only=True, out_indices=everything, **options
         )
