@@ -677,7 +677,7 @@ def level(image: torch.Tensor) -> int:
 
 
 def test_prefetch_keeps_the_order_and_gives_name_size_and_content() -> None:
-    results = list(prefetch(Slow(40), level, fail_unreadable, workers=4))
+    results = list(prefetch(Slow(40), level, fail_unreadable))
     assert [source.name for source, _, _ in results] == [str(index) for index in range(40)]
     assert [content for _, _, content in results] == list(range(40))
     assert {size for _, size, _ in results} == {(4, 6)}

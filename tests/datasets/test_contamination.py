@@ -94,13 +94,13 @@ def test_seed_decides_the_draw_and_the_policy_does_not(category: Category) -> No
     assert {sample for draw in draws for sample in draw} == set(category.defects)
 
 
-@pytest.mark.parametrize("noise", [-0.1, float("nan")])
+@pytest.mark.parametrize("noise", [-0.1, float("nan"), float("inf")])
 def test_impossible_ratio_is_a_usage_error(category: Category, noise: float) -> None:
     with pytest.raises(UsageError, match="noise ratio must be at least 0"):
         contaminate(category, noise, overlap=True, seed=0)
 
 
-@pytest.mark.parametrize("noise", [0.65, 1, 40, float("inf")])
+@pytest.mark.parametrize("noise", [0.65, 1, 40])
 def test_too_much_names_the_largest_ratio(category: Category, noise: float) -> None:
     with pytest.raises(DatasetError, match=r"^thing: .*the largest possible ratio is 0\.6$"):
         contaminate(category, noise, overlap=True, seed=0)
