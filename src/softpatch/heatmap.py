@@ -44,6 +44,7 @@ def overlay(content: object, prediction: Prediction, normal_limit: float) -> Ima
     canvas = base.permute(1, 2, 0).numpy() * 255  # (3, H, W) -> (H, W, 3)
 
     left, top, right, bottom = (round(edge * shrink) for edge in prediction.box)
+    right, bottom = max(right, left + 1), max(bottom, top + 1)  # of a picture thin as a line
     seen = np.zeros(size, dtype=bool)
     seen[top:bottom, left:right] = True
     canvas[~seen] *= 0.5

@@ -11,6 +11,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -157,9 +158,11 @@ def decode_image(content: Any, name: str = "image") -> Tensor:
     if isinstance(content, str | Path):
         return _from_file(Path(content))
     if isinstance(content, Image.Image):
-        return _from_array(_pil_to_array(content, name), name)
+        with _decoding(name):
+            return _from_pil(content, name)
     if isinstance(content, Tensor):
-        array = content.detach().cpu().numpy()
+        # numpy has no bfloat16
+        array = (content.float() if content.is_floating_point() else content).detach().cpu().numpy()
         return _from_array(np.moveaxis(array, 0, -1) if array.ndim == 3 else array, name)
     if isinstance(content, np.ndarray):
         return _from_array(content, name)
@@ -236,20 +239,27 @@ def _source(content: Any, index: int) -> ImageSource:
     return ImageSource(f"image {index}", content)
 
 
-def _walk(folder: Path) -> list[Path]:
-    """Every file below ``folder``; unlike ``Path.rglob``, an unreadable folder is an error."""
+def _walk(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """Every file below ``folder`` that is not hidden.
+
+    Unlike with ``Path.rglob``, an unreadable folder is an error; links that lead back up are not
+    followed.
+    """
+    here = (*above, folder.resolve())
     files: list[Path] = []
     for entry in folder.iterdir():
-        if entry.is_dir():
-            files.extend(_walk(entry))
-        elif not entry.name.startswith("."):
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
             files.append(entry)
+        elif entry.resolve() not in here:
+            files.extend(_walk(entry, here))
     return files
 
 
 def _from_file(path: Path) -> Tensor:
     name = str(path)
-    try:
+    with _decoding(name):
         if path.stat().st_size == 0:
             raise ImageError(name, "the file is empty (0 bytes)")
         with Image.open(path) as image:
@@ -258,22 +268,36 @@ def _from_file(path: Path) -> Tensor:
                 raise ImageError(name, f"animated or multi-page ({frames} frames); save one frame")
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(name)
-            return _from_array(_pil_to_array(ImageOps.exif_transpose(image), name), name)
+            return _from_pil(image, name)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Whatever Pillow raises while the block runs is the picture's fault."""
+    try:
+        yield
+    except (ImageError, MemoryError):
+        raise
     except UnidentifiedImageError as error:
         raise ImageError(name, "not a picture in a format that can be read") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error
     except FileNotFoundError as error:
         raise ImageError(name, "no such file") from error
     except PermissionError as error:
         raise ImageError(name, "no permission to read it") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        # Pillow's decoders raise all of these for files that are cut or corrupt.
+    except Exception as error:
+        # For cut and corrupt files Pillow's decoders raise OSError, SyntaxError, TypeError,
+        # struct.error ..., and warnings where these are errors.
         raise ImageError(name, f"cut or corrupt ({error})") from error
 
 
 def _too_large(name: str) -> ImageError:
     return ImageError(name, f"more than {MAX_PIXELS:,} pixels; scale it down or cut it")
+
+
+def _from_pil(image: Image.Image, name: str) -> Tensor:
+    return _from_array(_pil_to_array(ImageOps.exif_transpose(image), name), name)
 
 
 def _pil_to_array(image: Image.Image, name: str) -> npt.NDArray[Any]:
@@ -287,6 +311,8 @@ def _pil_to_array(image: Image.Image, name: str) -> npt.NDArray[Any]:
         return wide.astype(np.uint16)
     if image.mode == "F":
         return np.asarray(image)
+    if image.mode == "P":
+        image = image.convert("RGBA")  # straight to RGB, Pillow warns of transparency
     return np.asarray(image.convert("RGB"))
 
 
@@ -296,6 +322,7 @@ def _from_array(array: npt.NDArray[Any], name: str) -> Tensor:
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         raise ImageError(name, f"shape {array.shape} is no image; expected (H, W) or (H, W, 3)")
     array = array[:, :, :3]
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype == np.uint8:
         values = array
     elif array.dtype == np.uint16:

@@ -32,7 +32,7 @@ def load(
     header, state = model_file.read(path)
     kinds = {kind.method: kind for kind, _ in METHODS.values()}
     method = header.get("method")
-    if method not in kinds:
+    if method not in kinds:  # a string, as the header was checked
         raise ModelFileError(f"{path}: unknown method {method!r}")
     run = {"device": device, "weights": weights, "batch_size": batch_size}
     return kinds[method]._load(path, header, state, run)

@@ -23,6 +23,15 @@ from softpatch.files import write_atomically
 
 FORMAT = 1
 KEY = "softpatch"
+_ENTRIES = {
+    "method": str,
+    "features": dict,
+    "parameters": dict,
+    "preprocessing": dict,
+    "backbone": dict,
+    "images": list,
+    "normal_limit": float,
+}
 
 
 def write(path: Path, header: dict[str, Any], state: dict[str, Tensor]) -> None:
@@ -89,4 +98,6 @@ def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
             f"{path}: format {version} is newer than this softpatch reads ({FORMAT}); "
             "pip install -U softpatch"
         )
+    if not all(isinstance(header.get(key), kind) for key, kind in _ENTRIES.items()):
+        raise ModelFileError(f"{path}: the header is damaged")
     return header  # type: ignore[no-any-return]

@@ -53,7 +53,10 @@ def demo(
 
     started = time.perf_counter()
     output.mkdir(parents=True, exist_ok=True)
-    say = stdout().print
+
+    def say(message: str) -> None:
+        stdout().print(message, markup=False, highlight=False)
+
     if data is None:
         data = output / f"synthetic_line_seed{seed}"
         if not data.exists():

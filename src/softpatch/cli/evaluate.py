@@ -103,9 +103,11 @@ def evaluate(
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Print result rows side by side, one column each."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{rows[0]['category']}, noise {rows[0]['noise']:g}, {rows[0]['policy']}")
+    title = f"{rows[0]['category']}, noise {rows[0]['noise']:g}, {rows[0]['policy']}"
+    table = Table(title=escape(title))
     table.add_column("")
     for row in rows:
         table.add_column(row["method"], justify="right")

@@ -60,6 +60,8 @@ def fit(
         raise UsageError(f"{output.parent}: no such folder to write the model to")
     if output.is_dir():
         raise UsageError(f"{output}: is a folder; name a file such as part.softpatch")
+    if suspects is not None and not suspects.parent.is_dir():
+        raise UsageError(f"{suspects.parent}: no such folder to write the suspects to")
 
     from softpatch.detectors import SoftPatch, make_detector
     from softpatch.errors import DatasetError
@@ -71,15 +73,17 @@ def fit(
         raise UsageError(f"{method} does not rank its training pictures; use softpatch")
     skipped = Skipped(strict)
     started = time.perf_counter()
-    with progress_bars() as progress:
-        detector.fit(folder, on_unreadable=skipped.handler, progress=progress)
+    try:
+        with progress_bars() as progress:
+            detector.fit(folder, on_unreadable=skipped.handler, progress=progress)
+    finally:
+        skipped.report()
     detector.save(output)
-    skipped.report()
     took = duration(time.perf_counter() - started)
     stdout().print(
         f"fitted {method} on {len(detector.images_)} pictures in {took}, wrote {output} "
         f"({output.stat().st_size / 1e6:.0f} MB)",
-        highlight=False, soft_wrap=True,
+        markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     if isinstance(detector, SoftPatch):
         _show_suspects(detector)
@@ -105,4 +109,4 @@ def _write_suspects(detector: SoftPatch, path: Path) -> None:
         for rank, (name, suspicion) in enumerate(detector.suspects(), start=1)
     ]
     write_atomically(path, csv_bytes(rows))
-    stdout().print(f"wrote {path}", highlight=False, soft_wrap=True)
+    stdout().print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

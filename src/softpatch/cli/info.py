@@ -30,7 +30,7 @@ def info(
         tensors = {key: list(tensor.shape) for key, tensor in state.items()}
         typer.echo(json.dumps({**header, "tensors": tensors}))
         return
-    table = Table("", "", title=str(model), show_header=False)
+    table = Table("", "", title=escape(str(model)), show_header=False)
     table.add_row("method", escape(str(header.get("method"))))
     for section in ("backbone", "features", "parameters", "preprocessing"):
         content = header.get(section)

@@ -46,8 +46,13 @@ def predict(
     from softpatch.loading import load
 
     detector = load(model, device=device, weights=weights, batch_size=batch_size)
-    sources = list(image_sources(images))
     output.mkdir(parents=True, exist_ok=True)
+    own = output.resolve()  # a second run must not score the first one's heat maps
+    sources = [
+        source
+        for source in image_sources(images)
+        if not Path(source.name).resolve().is_relative_to(own)
+    ]
     root = images if images.is_dir() else images.parent
     skipped = Skipped(strict)
     rows: list[dict[str, object]] = []
@@ -80,7 +85,10 @@ def predict(
     _show(rows)
     took = duration(time.perf_counter() - started)
     stdout().print(
-        f"scored {len(rows)} pictures in {took}, wrote {output}", highlight=False, soft_wrap=True
+        f"scored {len(rows)} pictures in {took}, wrote {output}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
 
 

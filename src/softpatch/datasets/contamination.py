@@ -14,7 +14,7 @@ from PIL import Image
 from softpatch.datasets.mvtec import Category, Sample
 from softpatch.errors import DatasetError, UsageError
 from softpatch.files import write_atomically
-from softpatch.images import ImageSource
+from softpatch.images import ImageSource, read_image
 
 # The released code's augmentation of injected pictures.
 MAX_ROTATION = 10.0  # degrees
@@ -94,7 +94,7 @@ def contaminate(
         UsageError: a noise ratio below 0.
         DatasetError: fewer defective pictures than needed; the message names the largest ratio.
     """
-    if not noise >= 0:
+    if not 0 <= noise < float("inf"):
         raise UsageError(f"the noise ratio must be at least 0, got {noise}")
     clean, defects = len(category.train), category.defects
     count = int(noise * clean + 1e-9)  # 0.29 * 100 is 28.999999999999996
@@ -120,9 +120,11 @@ def read_manifest(path: Path, category: Category) -> Contamination:
         noise, seed = float(manifest["noise"]), int(manifest["seed"])
         overlap = {"overlap": True, "no-overlap": False}[manifest["policy"]]
         augment = bool(manifest["augment"])
+        if len(set(names)) != len(names) or not all(isinstance(name, str) for name in names):
+            raise ValueError("injected pictures must be names, each once")
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such manifest") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(f"{path}: not a contamination manifest ({error!r})") from error
     known = {
         sample.path.relative_to(category.folder).as_posix(): sample for sample in category.defects
@@ -141,8 +143,8 @@ def read_manifest(path: Path, category: Category) -> Contamination:
 def _augmented(path: Path, seed: int, index: int) -> Image.Image:
     """The picture, rotated, shifted, scaled and perhaps flipped, borders mirrored."""
     random = np.random.default_rng((seed, index))
-    with Image.open(path) as image:
-        picture = image.convert("RGB")
+    pixels = read_image(path).permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
+    picture = Image.fromarray((pixels * 255).round().astype(np.uint8))
     if random.random() < 0.5:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     width, height = picture.size

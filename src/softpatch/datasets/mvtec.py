@@ -67,12 +67,14 @@ def read_category(folder: Path) -> Category:
             f"(and ground_truth/<defect>), found {_tree(folder)}"
         )
     train = tuple(Sample(path, GOOD) for path in list_images(folder / "train" / GOOD))
-    kinds = sorted(entry for entry in (folder / "test").iterdir() if entry.is_dir())
+    kinds = sorted(
+        entry for entry in (folder / "test").iterdir() if entry.is_dir() and entry.name[0] != "."
+    )
     test = tuple(
         Sample(path, kind.name, None if kind.name == GOOD else _mask(folder, kind.name, path))
         for kind in kinds
         for path in sorted(kind.iterdir())
-        if path.suffix.lower() in EXTENSIONS
+        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
     )
     if not test:
         raise DatasetError(f"{folder / 'test'}: no pictures found")

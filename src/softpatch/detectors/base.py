@@ -80,7 +80,10 @@ class Detector(ABC):
         self.seed = options.get("seed", 0)
         self.device = _device(options.get("device", "auto"))
         # On 2 cores efficientnet_lite0 takes 12 ms an image in fours, 18 one by one.
-        self.batch_size = options.get("batch_size") or (4 if self.device.type == "cpu" else 32)
+        batch_size = options.get("batch_size")
+        if batch_size is None:
+            batch_size = 4 if self.device.type == "cpu" else 32
+        self.batch_size = batch_size
         if self.batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {self.batch_size}")
         self.images_: list[str] = []
@@ -144,6 +147,7 @@ class Detector(ABC):
             DatasetError: no readable pictures, or fewer than the method needs.
             UsageError: options that do not fit the backbone or the number of pictures.
         """
+        self._fitted = False  # until all of the new state is there
         self.skipped_ = []
 
         def note(error: ImageError) -> None:
@@ -222,16 +226,25 @@ class Detector(ABC):
     ) -> Self:
         """Rebuild from a model file's content; used by ``softpatch.load``."""
         weights = run.pop("weights", None)
+        cls(**run)  # wrong options of the run are not the file's fault
         try:
             features = dict(header["features"])
             if weights is not None:
                 features["weights"] = weights
             detector = cls(**features, **header["parameters"], **run)
             detector.images_ = [str(name) for name in header["images"]]
-            detector.normal_limit_ = float(header["normal_limit"])
+            detector.normal_limit_ = header["normal_limit"]
+            if not 0 <= detector.normal_limit_ < float("inf"):
+                raise ValueError("the normal limit is no score")
             detector._restore({key: value.to(detector.device) for key, value in state.items()})
             expected = str(header["backbone"]["sha256"])
-        except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+            stored = {key: tuple(value) for key, value in header["preprocessing"].items()}
+            if stored != vars(detector.preprocessing):
+                raise ValueError("features and preprocessing do not agree")
+        except (
+            KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError,
+            RuntimeError,
+        ) as error:  # fmt: skip
             raise ModelFileError(f"{path}: damaged model file ({error})") from error
         backbone = detector._get_extractor().backbone
         if backbone.weights_hash != expected:

@@ -80,6 +80,8 @@ class PaDiM(Detector):
 
     def _restore(self, state: dict[str, Tensor]) -> None:
         chosen, mean, whitening = state["chosen"], state["mean"], state["whitening"]
+        if [chosen.dtype, mean.dtype, whitening.dtype] != [torch.int64] + [torch.float32] * 2:
+            raise ValueError("channels, means or covariances are of another type")
         h, w = self._get_extractor().grid
         d = len(chosen)
         if mean.shape != (h * w, d) or whitening.shape != (h * w, d, d):

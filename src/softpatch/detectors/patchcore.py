@@ -59,6 +59,8 @@ class MemoryBankDetector(Detector):
         vectors, weights = state["bank"], state["weights"]
         if vectors.ndim != 2 or weights.shape != vectors.shape[:1] or len(vectors) == 0:
             raise ValueError("bank and weights do not belong together")
+        if {vectors.dtype, weights.dtype} != {torch.float32} or weights.min() < 0:
+            raise ValueError("bank or weights are not what a bank holds")
         if vectors.shape[1] != self._get_extractor().dimension:
             raise ValueError("the bank's vectors are not this backbone's patches")
         self.bank = MemoryBank(vectors, weights)

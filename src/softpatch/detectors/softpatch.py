@@ -12,7 +12,7 @@ from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import CommonOptions
 from softpatch.detectors.patchcore import MemoryBankDetector
 from softpatch.discriminators import make_discriminator
-from softpatch.errors import UsageError
+from softpatch.errors import NotFittedError, UsageError
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress
 from softpatch.projection import Projection, projection_matrix
@@ -109,7 +109,13 @@ class SoftPatch(MemoryBankDetector):
         return patches @ matrix.to(patches)
 
     def suspects(self) -> list[tuple[str, float]]:
-        """Training pictures and their suspicion, most suspicious first."""
+        """Training pictures and their suspicion, most suspicious first.
+
+        Raises:
+            NotFittedError: before ``fit``.
+        """
+        if not self._fitted:
+            raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
         order = self.suspicion_.argsort(descending=True, stable=True).tolist()
         return [(self.images_[index], float(self.suspicion_[index])) for index in order]
 
@@ -125,7 +131,8 @@ class SoftPatch(MemoryBankDetector):
 
     def _restore(self, state: dict[str, Tensor]) -> None:
         super()._restore(state)
-        if state["suspicion"].shape != (len(self.images_),):
+        suspicion = state["suspicion"]
+        if suspicion.shape != (len(self.images_),) or suspicion.dtype != torch.float32:
             raise ValueError("suspicion does not match the list of images")
         self.suspicion_ = state["suspicion"]
 
