@@ -187,6 +187,7 @@ def test_suspects_are_sorted_and_named() -> None:
     patches[7] += 3
     detector = fitted(patches)
     detector.images_ = [f"{index}.png" for index in range(10)]
+    detector._fitted = True  # `fit` sets it after `_fit`
     suspects = detector.suspects()
     assert suspects[0][0] == "7.png"
     assert [value for _, value in suspects] == sorted(detector.suspicion_.tolist(), reverse=True)
