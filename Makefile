@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA ?=
 
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test check bench format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,8 +19,8 @@ demo: install  ## Run the main job offline: PatchCore against SoftPatch (about 2
 	@echo "== softpatch demo: about 2 minutes on 2 cores for the synthetic line"
 	$(BIN)/softpatch demo $(if $(DATA),--data $(DATA) --output softpatch-demo/$(notdir $(DATA)))
 
-test: install  ## Pass the tests (about 8 minutes on 2 cores; real images if they are there)
-	@echo "== tests: about 8 minutes on 2 cores"
+test: install  ## Pass the tests (about 3 minutes on 2 cores; real images if they are there)
+	@echo "== tests: about 3 minutes on 2 cores"
 	@start=$$(date +%s); $(BIN)/python -m pytest \
 	  && echo "== tests passed in $$(( $$(date +%s) - start )) s"
 
@@ -28,6 +28,10 @@ check: install  ## Lint, formatting and types (about 30 seconds)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: install  ## Time and memory beside the released route (about 15 minutes)
+	$(BIN)/pip install --quiet -e '.[bench]'
+	$(BIN)/python -m benchmarks.run
 
 format: install  ## Apply the formatter and the linter's safe fixes
 	$(BIN)/ruff check --fix
