@@ -37,8 +37,9 @@ class CommonOptions(TypedDict, total=False):
         backbone, layers, weights, embedding, dimension, resize, crop: see ``FeatureConfig``;
             sizes are one number or (height, width).
         seed: of every random draw.
-        device: ``auto`` (default: CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1`` ...
-        batch_size: pictures the backbone sees at once; results do not depend on it.
+        device: ``auto`` (default: CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1`` ...;
+            of the run, not of the model: it does not enter the model file.
+        batch_size: pictures the backbone sees at once; likewise, and results do not depend on it.
     """
 
     preset: str
@@ -55,8 +56,7 @@ class CommonOptions(TypedDict, total=False):
 
 
 FEATURE_OPTIONS = ("backbone", "layers", "weights", "embedding", "dimension", "resize", "crop")
-# Options of the run, not of the model: they do not enter the model file.
-RUN_OPTIONS = ("device", "batch_size")
+NORMAL_SHARE = 0.99  # of training patches, see Detector.normal_limit_
 
 
 class Detector(ABC):

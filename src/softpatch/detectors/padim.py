@@ -7,13 +7,11 @@ from typing import Any, ClassVar, Unpack
 import torch
 from torch import Tensor
 
-from softpatch.detectors.base import CommonOptions, Detector
+from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
 from softpatch.discriminators.gaussian import RIDGE
 from softpatch.errors import UsageError
 from softpatch.memory import chunks
 from softpatch.progress import Progress
-
-NORMAL_SHARE = 0.99
 
 
 class PaDiM(Detector):

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from softpatch.coreset import greedy_coreset
-from softpatch.detectors.base import CommonOptions, Detector
+from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
 from softpatch.errors import UsageError
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress
 
-NORMAL_SHARE = 0.99  # of training patches, see Detector.normal_limit_
 NORMAL_SAMPLE = 4096  # patches it is estimated from
 REWEIGHTING_NEIGHBOURS = 9  # b in the PatchCore paper, eq. 7
 
