@@ -7,9 +7,9 @@ everyone's distance, repeat. Done literally that is one pass over all n patches 
 * *Blocks.* Distances only shrink, so a stale distance is an upper bound. Take the B patches with
   the largest distances, run the rule inside that block on exact pairwise distances for as long as
   the block's best beats everything outside it, then update everyone for all those picks at once.
-* *Half-radius rule.* A new pick lies at least r (its own distance) from every earlier one, so a
-  patch closer than r/2 to its nearest pick cannot get a nearer one (triangle inequality). It
-  is left out of the update.
+* *Groups.* Members are kept in groups of near ones. A pick farther from a group's centre than the
+  group's radius and its members' largest distance together cannot come nearer to any of them
+  (triangle inequality): on bottle 93 of 100 pairs of member and pick are never looked at.
 * *Sketch.* Before the D-dimensional distance to a new pick is computed, the distance of the
   sketches, a lower bound, rules nearly all pairs out (see ``sketch``).
 
@@ -26,10 +26,11 @@ from torch import Tensor
 from softpatch.errors import UsageError
 from softpatch.memory import chunks
 from softpatch.progress import Progress, silent
+from softpatch.groups import group_by_nearness
 from softpatch.sketch import ROUNDING, Sketch, pair_distances
 
 STARTING_PATCHES = 10  # the paper's: first distances are means over this many random patches
-BLOCK = 512
+BLOCK = 1024
 
 
 def greedy_coreset(
@@ -72,15 +73,16 @@ class _LazyGreedy:
 
     def __init__(self, patches: Tensor, members: Tensor, seed: int) -> None:
         self.patches = patches
-        self.members = members  # (e,) indices of the eligible patches
-        self.sketch = Sketch(patches)(patches, members)  # (e, q + 1)
-        self.sketch_norm = self.sketch.square().sum(dim=1)
-        self.slack = ROUNDING * float(self.sketch_norm.max())
         generator = torch.Generator().manual_seed(seed)
         start = torch.randperm(len(members), generator=generator)[:STARTING_PATCHES]
-        self.distance = self._mean_distance(start.to(members.device))
-        # The half-radius rule needs the distance to be that of a pick, not the starting mean.
-        self.has_pick = torch.zeros_like(self.members, dtype=torch.bool)
+        anchors = patches[members[start.to(members.device)]].double()
+        sketch = Sketch(patches)(patches, members)  # (e, q + 1)
+        order, self.groups = group_by_nearness(sketch)
+        self.members = members[order]  # (e,) indices of the eligible patches, group by group
+        self.sketch = sketch[order]
+        self.sketch_norm = self.sketch.square().sum(dim=1)
+        self.slack = ROUNDING * float(self.sketch_norm.max())
+        self.distance = self._mean_distance(anchors)
 
     def run(self, size: int, progress: Progress) -> Tensor:
         size = min(size, len(self.members))
@@ -88,12 +90,12 @@ class _LazyGreedy:
         found = 0
         while found < size:
             block, outside = self._farthest_block()
-            chosen, radius = self._greedy_within(block, outside, size - found)
+            chosen = self._greedy_within(block, outside, size - found, first=found == 0)
             if len(chosen) == 0:
                 break  # every eligible patch equals a pick
             picks.append(chosen)
             found += len(chosen)
-            self._update(chosen, radius)
+            self._update(chosen)
             progress("coreset", found, size)
         progress("coreset", size, size)
         return self.members[torch.cat(picks)]
@@ -101,52 +103,54 @@ class _LazyGreedy:
     def _farthest_block(self) -> tuple[Tensor, float]:
         """The ``BLOCK`` farthest members in index order, and the best distance outside them."""
         count = min(BLOCK, len(self.distance))
-        if count == len(self.distance):
-            return torch.arange(count, device=self.distance.device), -1.0
-        least = self.distance.topk(count + 1).values[-1]
-        block = (self.distance > least).nonzero().flatten()
-        ties = (self.distance == least).nonzero().flatten()[: count - len(block)]
-        return torch.cat([block, ties]).sort().values, float(least)
+        outside = -1.0
+        if count < len(self.distance):
+            outside = float(self.distance.topk(count + 1).values[-1])
+        block = (self.distance > outside).nonzero().flatten()
+        ties = (self.distance == outside).nonzero().flatten()
+        ties = ties[self.members[ties].argsort()][: count - len(block)]
+        block = torch.cat([block, ties])
+        return block[self.members[block].argsort()], outside
 
-    def _greedy_within(self, block: Tensor, outside: float, limit: int) -> tuple[Tensor, float]:
+    def _greedy_within(self, block: Tensor, outside: float, limit: int, *, first: bool) -> Tensor:
         """Run the rule inside the block while its best beats everything outside."""
         pairwise = _pairwise(self.patches[self.members[block]].double()).cpu().numpy()
         distance = self.distance[block].cpu().numpy().copy()
         chosen: list[int] = []
-        radius = 0.0
         while len(chosen) < limit:
             best = int(distance.argmax())
             # The first of a block is the best of all; later ones must not tie with the outside,
             # where a lower index might wait. At distance 0 only copies of picks are left.
             if chosen and distance[best] <= outside:
                 break
-            if distance[best] == 0 and (chosen or self.has_pick.any()):
+            if distance[best] == 0 and (chosen or not first):
                 break
-            radius = float(distance[best])
             chosen.append(best)
             np.minimum(distance, pairwise[best], out=distance)
-        return block[torch.tensor(chosen, dtype=torch.long, device=block.device)], radius
+        return block[torch.tensor(chosen, dtype=torch.long, device=block.device)]
 
-    def _update(self, chosen: Tensor, radius: float) -> None:
-        """Bring every member's distance up to date with the new picks."""
+    def _update(self, chosen: Tensor) -> None:
+        """Bring every member's distance up to date with the new picks, group by group."""
         self.distance[chosen] = 0.0
-        self.has_pick[chosen] = True
-        reachable = ~(self.has_pick & (self.distance <= radius / 2 * (1 - 1e-12)))
-        rows = reachable.nonzero().flatten()
-        new_sketch = self.sketch[chosen]
-        new_norm = self.sketch_norm[chosen]
-        for chunk in chunks(len(rows), bytes_per_item=len(chosen) * 4):
-            row = rows[chunk]
-            # |x - z|^2 - |x|^2 of the sketches, at most that of the patches themselves
-            bound = torch.addmm(new_norm, self.sketch[row], new_sketch.T, alpha=-2)
-            # Most often the nearest sketch is the nearest pick, and rules out all the others.
-            least, nearest = bound.min(dim=1)
-            near = (least < self._limit(row)).nonzero().flatten()
-            row, bound, nearest = row[near], bound[near], nearest[near]
-            self._improve(row, chosen[nearest])
-            bound.scatter_(1, nearest.unsqueeze(1), torch.inf)
-            near, other = (bound < self._limit(row).unsqueeze(1)).nonzero(as_tuple=True)
-            self._improve(row[near], chosen[other])
+        new = self.sketch[chosen]
+        groups = self.groups
+        largest = torch.zeros_like(groups.radii, dtype=torch.float64)
+        largest.scatter_reduce_(0, groups.membership, self.distance, "amax")
+        reach = (groups.radii + largest.float()) * (1 + ROUNDING)
+        off_centre = torch.cdist(groups.centres, new, compute_mode="donot_use_mm_for_euclid_dist")
+        may_matter = off_centre < reach.unsqueeze(1)  # (groups, new picks)
+        for group in may_matter.any(dim=1).nonzero().flatten().tolist():
+            members = slice(int(groups.starts[group]), int(groups.starts[group + 1]))
+            picks = may_matter[group].nonzero().flatten()
+            self._update_group(members, chosen[picks], new[picks])
+
+    def _update_group(self, members: slice, picks: Tensor, sketches: Tensor) -> None:
+        # |x - z|^2 - |x|^2 of the sketches, at most that of the patches themselves
+        bound = (self.sketch[members] @ sketches.T).mul_(-2)  # (members, picks)
+        bound += sketches.square().sum(dim=1)
+        row = torch.arange(members.start, members.stop, device=bound.device)
+        near, pick = (bound < self._limit(row).unsqueeze(1)).nonzero(as_tuple=True)
+        self._improve(near + members.start, picks[pick])
 
     def _limit(self, row: Tensor) -> Tensor:
         """What a sketch bound must stay below for a pick to be possibly nearer."""
@@ -155,14 +159,12 @@ class _LazyGreedy:
     def _improve(self, member: Tensor, pick: Tensor) -> None:
         """Lower ``distance`` of each member to its exact distance to the pick, where nearer."""
         exact = pair_distances(self.patches, self.members[member], self.patches, self.members[pick])
-        self.has_pick[member[exact < self.distance[member]]] = True
         self.distance.scatter_reduce_(0, member, exact, "amin")
 
-    def _mean_distance(self, start: Tensor) -> Tensor:
+    def _mean_distance(self, anchors: Tensor) -> Tensor:
         """``(e,)`` float64 mean distance of every member to the starting patches."""
-        anchors = self.patches[self.members[start]].double()
         means = torch.empty(len(self.members), dtype=torch.float64, device=self.patches.device)
-        for chunk in chunks(len(self.members), bytes_per_item=self.patches.shape[1] * 16):
+        for chunk in chunks(len(self.members), bytes_per_item=self.patches.shape[1] * 128):
             vectors = self.patches[self.members[chunk]].double()
             means[chunk] = torch.cdist(
                 vectors, anchors, compute_mode="donot_use_mm_for_euclid_dist"
@@ -177,6 +179,8 @@ def _pairwise(vectors: Tensor) -> Tensor:
     scale = norm.unsqueeze(1) + norm
     squared = scale - 2 * vectors @ vectors.T
     distances = squared.where(squared > 1e-13 * scale, 0.0).sqrt()
+    if int((distances == 0).sum()) == len(vectors):
+        return distances
     # Copies differ by the product's rounding, which must not decide which of them is picked.
     first_copy = (distances == 0).int().argmax(dim=1)
     return distances[first_copy][:, first_copy]

@@ -9,6 +9,7 @@
     ├── BackboneError                    backbone or weights that cannot be had
     ├── ModelFileError                   a model file that is cut, foreign, newer or hostile
     ├── NotFittedError                   predict or save before fit
+    ├── ScratchError                     no room for temporary files
     └── MissingExtraError                an optional dependency that is not installed
 
 Each message is one line, names the thing at fault and says what to do.
@@ -51,6 +52,10 @@ class ModelFileError(SoftPatchError):
 
 class NotFittedError(SoftPatchError):
     """The detector has to be fitted first."""
+
+
+class ScratchError(SoftPatchError):
+    """No room for the temporary files of a fit that does not fit in memory."""
 
 
 class MissingExtraError(SoftPatchError):

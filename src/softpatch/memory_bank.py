@@ -12,6 +12,9 @@ from softpatch.sketch import ROUNDING, Sketch, pair_distances
 
 Distance = Literal["squared", "euclidean"]
 
+# Above this share of the bank, candidates cost more one by one than the full product does.
+DENSE_SHARE = 0.005
+
 
 class MemoryBank:
     """Patch vectors to be near to, and how far each of them is trusted.
@@ -62,9 +65,13 @@ class MemoryBank:
             within = pair_distances(query, row, self.vectors, likely)
             within[least.isinf()] = torch.inf
             limit = within.square().float().unsqueeze(1) - norm + slack
-            row, candidate = (bound <= limit.where(limit.isfinite(), -torch.inf)).nonzero(
-                as_tuple=True
-            )
+            limit = limit.where(limit.isfinite(), -torch.inf)
+            may_be_nearer = bound <= limit
+            dense = (may_be_nearer.sum(dim=1) > DENSE_SHARE * len(self)).nonzero().flatten()
+            if len(dense) > 0:
+                full = self._bounds_in_full(query[dense])
+                may_be_nearer[dense] &= full <= limit[dense]
+            row, candidate = may_be_nearer.nonzero(as_tuple=True)
             exact = pair_distances(query, row, self.vectors, candidate)
             within.scatter_reduce_(0, row, exact, "amin")
             winner = exact == within[row]
@@ -72,6 +79,17 @@ class MemoryBank:
             distance[chunk] = within
             index[chunk] = likely
         return distance, index
+
+    def _bounds_in_full(self, patches: Tensor) -> Tensor:
+        """``(q, D)`` -> ``(q, m)`` squared distances less the patches' own squared norms.
+
+        What the sketches bound from below, to float32 precision: where a texture's patches spread
+        over too many directions for a sketch.
+        """
+        centred = patches - self._sketch.centre
+        shift = centred @ self._sketch.centre  # z - c is never formed: x.(z - c) = x.z - x.c
+        products = torch.addmm(shift.unsqueeze(1), centred, self.vectors.T, beta=-1)
+        return self._sketch_norms - 2 * products
 
     def neighbours(self, patches: Tensor, count: int) -> Tensor:
         """``(q, D)`` -> ``(q, count)`` indices of each patch's nearest vectors, nearest first."""
