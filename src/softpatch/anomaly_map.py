@@ -32,8 +32,8 @@ def anomaly_map(scores: Tensor, size: tuple[int, int], sigma: float = BLUR_SIGMA
 
 
 def image_score(scores: Tensor) -> Tensor:
-    """``(B, h, w)`` patch scores -> ``(B,)``: the worst patch decides."""
-    return scores.amax(dim=(1, 2))
+    """``(B, ...)`` patch scores -> ``(B,)``: the worst patch decides."""
+    return scores.flatten(1).amax(dim=1)
 
 
 @cache

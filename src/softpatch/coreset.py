@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from softpatch.errors import UsageError
-from softpatch.memory import chunks
-from softpatch.progress import Progress, silent
 from softpatch.groups import group_by_nearness
+from softpatch.memory import Workspace, chunks
+from softpatch.progress import Progress, silent
 from softpatch.sketch import ROUNDING, Sketch, pair_distances
 
 STARTING_PATCHES = 10  # the paper's: first distances are means over this many random patches
@@ -39,6 +39,7 @@ def greedy_coreset(
     *,
     eligible: Tensor | None = None,
     seed: int = 0,
+    workspace: Workspace | None = None,
     progress: Progress = silent,
 ) -> Tensor:
     """Pick patches farthest-first.
@@ -48,6 +49,7 @@ def greedy_coreset(
         size: how many to pick. Fewer are returned when fewer distinct ones are eligible.
         eligible: ``(n,)`` bool; the others are never picked nor covered. All if None.
         seed: draws the ``STARTING_PATCHES`` whose mean distance starts the rule.
+        workspace: where the sketches of all patches are kept; one of its own if None.
         progress: told how many are picked.
 
     Returns:
@@ -65,22 +67,27 @@ def greedy_coreset(
     members = everyone if eligible is None else everyone[eligible]
     if len(members) == 0:
         raise UsageError("no patch may enter the coreset: everything was rejected as an outlier")
-    return _LazyGreedy(patches, members, seed).run(size, progress)
+    workspace = workspace or Workspace(device=patches.device)
+    return _LazyGreedy(patches, members, seed, workspace).run(size, progress)
 
 
 class _LazyGreedy:
     """State of one run; ``distance`` is the float64 distance of every member to the picks."""
 
-    def __init__(self, patches: Tensor, members: Tensor, seed: int) -> None:
+    def __init__(self, patches: Tensor, members: Tensor, seed: int, workspace: Workspace) -> None:
         self.patches = patches
         generator = torch.Generator().manual_seed(seed)
         start = torch.randperm(len(members), generator=generator)[:STARTING_PATCHES]
         anchors = patches[members[start.to(members.device)]].double()
-        sketch = Sketch(patches)(patches, members)  # (e, q + 1)
-        order, self.groups = group_by_nearness(sketch)
+        sketch = Sketch(patches)
+        sketches = sketch(patches, members, workspace.empty(len(members), sketch.length))
+        order, self.groups = group_by_nearness(sketches)
         self.members = members[order]  # (e,) indices of the eligible patches, group by group
-        self.sketch = sketch[order]
-        self.sketch_norm = self.sketch.square().sum(dim=1)
+        self.sketch = workspace.empty(*sketches.shape)
+        self.sketch_norm = torch.empty(len(order), device=patches.device)
+        for chunk in chunks(len(order), bytes_per_item=sketch.length * 8):
+            self.sketch[chunk] = sketches[order[chunk]]
+            self.sketch_norm[chunk] = self.sketch[chunk].square().sum(dim=1)
         self.slack = ROUNDING * float(self.sketch_norm.max())
         self.distance = self._mean_distance(anchors)
 

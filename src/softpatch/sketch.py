@@ -26,16 +26,23 @@ class Sketch:
     """The map from ``(n, D)`` patches to ``(n, q + 1)`` sketches, fitted to typical patches."""
 
     def __init__(self, patches: Tensor) -> None:
-        sample = patches[:: max(1, len(patches) // SAMPLE)]
+        sample = patches[:: max(1, len(patches) // SAMPLE)].clone()
         self.centre = sample.mean(dim=0)
         centred = sample - self.centre
         _, axes = torch.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
         self.axes = axes[:, -COORDINATES:].contiguous()  # (D, q)
 
-    def __call__(self, patches: Tensor, members: Tensor | None = None) -> Tensor:
-        """Sketch all patches, or those with the indices ``members``."""
+    @property
+    def length(self) -> int:
+        """Q + 1, numbers of a sketch."""
+        return int(self.axes.shape[1]) + 1
+
+    def __call__(
+        self, patches: Tensor, members: Tensor | None = None, out: Tensor | None = None
+    ) -> Tensor:
+        """Sketch all patches, or those with the indices ``members``, into ``out`` if given."""
         count = len(patches) if members is None else len(members)
-        sketch = torch.empty(count, self.axes.shape[1] + 1, device=patches.device)
+        sketch = torch.empty(count, self.length, device=patches.device) if out is None else out
         for chunk in chunks(count, bytes_per_item=patches.shape[1] * 64):
             centred = patches[chunk if members is None else members[chunk]] - self.centre
             leading = centred @ self.axes

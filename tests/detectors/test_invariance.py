@@ -12,6 +12,7 @@ import torch
 
 import softpatch
 from softpatch import Detector, PaDiM, PatchCore, SoftPatch
+from softpatch.memory import Workspace
 from softpatch.progress import silent
 from tests.detectors.pictures import (
     SMALL,
@@ -171,6 +172,10 @@ def test_cuda_equals_cpu(make: Make) -> None:
     for device in ("cpu", "cuda"):
         detector = make(device=device)
         with torch.inference_mode():
-            detector._fit(random_patches().to(device), silent)
-            scores.append(detector._score(random_patches(seed=1).to(device)).cpu())
+            detector._fit(
+                random_patches().flatten(1, 2).to(device),
+                Workspace(device=torch.device(device)),
+                silent,
+            )
+            scores.append(detector._score(random_patches(seed=1).flatten(1, 2).to(device)).cpu())
     torch.testing.assert_close(scores[1], scores[0], rtol=1e-4, atol=1e-6)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from softpatch import PaDiM
 from softpatch.errors import UsageError
+from softpatch.memory import Workspace
 from softpatch.progress import silent
 from tests.detectors.pictures import random_patches
 from tests.reference.scoring import padim
@@ -18,7 +19,7 @@ from tests.reference.scoring import padim
 
 def fitted(patches: Tensor, **options: Any) -> PaDiM:
     detector = PaDiM(**options)
-    detector._fit(patches, silent)
+    detector._fit(patches.flatten(1, 2), Workspace(), silent)
     return detector
 
 
@@ -28,8 +29,8 @@ def assert_equals_explicit_gaussians(detector: PaDiM, train: Tensor, test: Tenso
         train[..., chosen].flatten(1, 2).double().numpy(),
         test[..., chosen].flatten(1, 2).double().numpy(),
     )
-    scores = detector._score(test)
-    assert scores.shape == test.shape[:3]
+    scores = detector._score(test.flatten(1, 2))
+    assert scores.shape == (len(test), test.shape[1] * test.shape[2])
     np.testing.assert_allclose(scores.flatten(1).numpy(), expected, rtol=1e-4)
 
 
@@ -91,7 +92,7 @@ def test_dimensions_follow_the_paper(options: dict[str, Any], dimensions: int) -
 def test_normal_limit_is_what_99_percent_of_training_patches_stay_below() -> None:
     patches = random_patches(images=20)
     detector = fitted(patches)
-    share = float((detector._score(patches) <= detector.normal_limit_).float().mean())
+    share = float((detector._score(patches.flatten(1, 2)) <= detector.normal_limit_).float().mean())
     assert share == pytest.approx(0.99, abs=0.005)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from softpatch import PatchCore
 from softpatch.detectors.patchcore import reweighted_scores
+from softpatch.memory import Workspace
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import silent
 from tests.detectors.pictures import random_patches
@@ -22,7 +23,7 @@ both_distances = pytest.mark.parametrize("distance", ["squared", "euclidean"])
 
 def fitted(patches: Tensor, **options: Any) -> PatchCore:
     detector = PatchCore(**options)
-    detector._fit(patches, silent)
+    detector._fit(patches.flatten(1, 2), Workspace(), silent)
     return detector
 
 
@@ -41,8 +42,8 @@ def test_equals_the_algorithm(distance: Distance, ratio: float, seed: int) -> No
         np.ones(len(picks)),
         squared=distance == "squared",
     )
-    scores = detector._score(test)
-    assert scores.shape == test.shape[:3]
+    scores = detector._score(test.flatten(1, 2))
+    assert scores.shape == (len(test), test.shape[1] * test.shape[2])
     np.testing.assert_allclose(scores.flatten().numpy(), expected, rtol=1e-5)
 
 
@@ -96,8 +97,10 @@ def test_reweighting_far_from_the_bank_does_not_overflow() -> None:
 def test_reweighting_is_off_unless_asked_for() -> None:
     patches, test = random_patches(), random_patches(images=3, seed=1)
     plain, reweighting = fitted(patches), fitted(patches, reweight=True)
-    scores = plain._score(test)
-    assert torch.equal(plain._image_scores(test, scores), scores.amax(dim=(1, 2)))
+    scores = plain._score(test.flatten(1, 2))
+    assert torch.equal(plain._image_scores(test.flatten(1, 2), scores), scores.amax(dim=1))
     bank = plain.bank.vectors.double().numpy()
     expected = [reweighted(one.flatten(0, 1).double().numpy(), bank, squared=True) for one in test]
-    np.testing.assert_allclose(reweighting._image_scores(test, scores).numpy(), expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        reweighting._image_scores(test.flatten(1, 2), scores).numpy(), expected, rtol=1e-4
+    )

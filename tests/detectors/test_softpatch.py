@@ -15,6 +15,7 @@ from torch import Tensor
 from softpatch import PatchCore, SoftPatch
 from softpatch.detectors import make_detector
 from softpatch.errors import UsageError
+from softpatch.memory import Workspace
 from softpatch.progress import silent
 from softpatch.projection import projection_matrix
 from tests.detectors.pictures import random_patches
@@ -28,7 +29,7 @@ every_discriminator = pytest.mark.parametrize("discriminator", ["lof", "nearest"
 
 def fitted(patches: Tensor, **options: Any) -> SoftPatch:
     detector = SoftPatch(**options)
-    detector._fit(patches, silent)
+    detector._fit(patches.flatten(1, 2), Workspace(), silent)
     return detector
 
 
@@ -70,8 +71,8 @@ def assert_equals_reference(
         weights,
         squared=detector.distance == "squared",
     )
-    scores = detector._score(test)
-    assert scores.shape == test.shape[:3]
+    scores = detector._score(test.flatten(1, 2))
+    assert scores.shape == (len(test), test.shape[1] * test.shape[2])
     np.testing.assert_allclose(scores.flatten().numpy(), expected, rtol=2e-4)
 
 
@@ -138,10 +139,10 @@ def test_without_either_it_is_patchcore(discriminator: str, distance: Any) -> No
         patches, discriminator=discriminator, denoise=False, soft_weight=False, distance=distance
     )
     patchcore = PatchCore(distance=distance)
-    patchcore._fit(patches, silent)
+    patchcore._fit(patches.flatten(1, 2), Workspace(), silent)
     assert torch.equal(detector.bank.vectors, patchcore.bank.vectors)
     assert torch.equal(detector.bank.weights, patchcore.bank.weights)
-    assert torch.equal(detector._score(test), patchcore._score(test))
+    assert torch.equal(detector._score(test.flatten(1, 2)), patchcore._score(test.flatten(1, 2)))
     assert detector.normal_limit_ == patchcore.normal_limit_
 
 
@@ -169,9 +170,9 @@ def test_dirt_does_not_become_normal() -> None:
     defect = random_patches(images=1, seed=0)
     defect[0, 2, 2] = patches[3, 2, 2] + 0.1
     patchcore = PatchCore()
-    patchcore._fit(patches, silent)
-    assert patchcore._score(defect)[0, 2, 2] < 1
-    assert fitted(patches)._score(defect)[0, 2, 2] > 100
+    patchcore._fit(patches.flatten(1, 2), Workspace(), silent)
+    assert patchcore._score(defect.flatten(1, 2))[0, 12] < 1
+    assert fitted(patches)._score(defect.flatten(1, 2))[0, 12] > 100
 
 
 @pytest.mark.parametrize(("h", "w", "worst"), [(4, 5, 1), (15, 20, 3)])

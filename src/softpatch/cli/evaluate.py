@@ -36,7 +36,9 @@ def evaluate(
     tau: options.Tau = None,
     denoise: options.Denoise = None,
     soft_weight: options.SoftWeight = None,
+    references: options.References = None,
     coreset_ratio: options.CoresetRatio = None,
+    bank_size: options.BankSize = None,
     distance: options.Distance = None,
     projection: options.Projection = None,
     dimensions: options.Dimensions = None,
@@ -50,6 +52,7 @@ def evaluate(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
+    memory_limit: options.MemoryLimit = None,
     strict: options.Strict = False,
 ) -> None:
     """Measure a METHOD on a category whose training set is contaminated on purpose.

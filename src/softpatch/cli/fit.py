@@ -30,7 +30,9 @@ def fit(
     tau: options.Tau = None,
     denoise: options.Denoise = None,
     soft_weight: options.SoftWeight = None,
+    references: options.References = None,
     coreset_ratio: options.CoresetRatio = None,
+    bank_size: options.BankSize = None,
     distance: options.Distance = None,
     projection: options.Projection = None,
     dimensions: options.Dimensions = None,
@@ -44,6 +46,7 @@ def fit(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
+    memory_limit: options.MemoryLimit = None,
     strict: options.Strict = False,
 ) -> None:
     """Learn what is normal from FOLDER, some of whose pictures may be bad.

@@ -46,6 +46,17 @@ CoresetRatio = Annotated[
     float | None,
     typer.Option(rich_help_panel=_METHOD, help="Memory bank as a share of all patches.  [0.1]"),
 ]
+BankSize = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=_METHOD, help="Vectors in the memory bank at most.  [20000]"),
+]
+References = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=_METHOD,
+        help="Pictures each picture is compared with to find outliers, at most.  [1000]",
+    ),
+]
 Distance = Annotated[
     str | None,
     typer.Option(rich_help_panel=_METHOD, help="squared or euclidean patch scores.  [squared]"),
@@ -97,6 +108,13 @@ Device = Annotated[str, typer.Option(rich_help_panel=_RUN, help="auto, cpu or cu
 BatchSize = Annotated[
     int | None, typer.Option(rich_help_panel=_RUN, help="Pictures embedded at once.")
 ]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=_RUN,
+        help="Such as 4GB; what does not fit goes to temporary files.  [half of what is free]",
+    ),
+]
 Strict = Annotated[
     bool,
     typer.Option("--strict", rich_help_panel=_RUN, help="Stop at the first unreadable picture."),
@@ -111,7 +129,21 @@ def detector_options(arguments: dict[str, Any]) -> dict[str, Any]:
     for name in ("resize", "crop"):
         if name in options:
             options[name] = _size(name, options[name])
+    if "memory_limit" in options:
+        options["memory_limit"] = _bytes(options["memory_limit"])
     return options
+
+
+def _bytes(text: str) -> int:
+    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    number, unit = text[:-2].strip(), text[-2:].upper()
+    try:
+        size = float(number) * units[unit]
+    except (ValueError, KeyError):
+        size = -1.0
+    if not 1 <= size < float("inf"):
+        raise UsageError(f"--memory-limit takes a size such as 500MB or 4GB, got {text!r}")
+    return int(size)
 
 
 def _size(name: str, text: str) -> tuple[int, int]:

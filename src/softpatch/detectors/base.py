@@ -24,6 +24,7 @@ from softpatch.images import (
     prefetch,
     warn_unreadable,
 )
+from softpatch.memory import Workspace
 from softpatch.prediction import Prediction
 from softpatch.preprocessing import Preprocessing
 from softpatch.progress import Progress, silent
@@ -40,6 +41,8 @@ class CommonOptions(TypedDict, total=False):
         device: ``auto`` (default: CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1`` ...;
             of the run, not of the model: it does not enter the model file.
         batch_size: pictures the backbone sees at once; likewise, and results do not depend on it.
+        memory_limit: bytes the process may have resident while it fits; what does not fit goes
+            to temporary files. Likewise. Half of the available memory if None.
     """
 
     preset: str
@@ -53,6 +56,7 @@ class CommonOptions(TypedDict, total=False):
     seed: int
     device: str
     batch_size: int | None
+    memory_limit: int | None
 
 
 FEATURE_OPTIONS = ("backbone", "layers", "weights", "embedding", "dimension", "resize", "crop")
@@ -86,6 +90,9 @@ class Detector(ABC):
         self.batch_size = batch_size
         if self.batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {self.batch_size}")
+        self.memory_limit = options.get("memory_limit")
+        if self.memory_limit is not None and self.memory_limit < 1:
+            raise UsageError(f"memory_limit must be at least 1 byte, got {self.memory_limit}")
         self.images_: list[str] = []
         self.skipped_: list[ImageError] = []
         self.normal_limit_ = 0.0
@@ -95,12 +102,16 @@ class Detector(ABC):
     # -- what a method adds ------------------------------------------------------------------
 
     @abstractmethod
-    def _fit(self, patches: Tensor, progress: Progress) -> None:
-        """Learn from ``(N, h, w, D)`` training patches and set ``normal_limit_``."""
+    def _fit(self, patches: Tensor, workspace: Workspace, progress: Progress) -> None:
+        """Learn from ``(N, P, D)`` training patches and set ``normal_limit_``.
+
+        They may be spilled: only parts of them may be copied, and other arrays of such a size
+        come from the workspace, too.
+        """
 
     @abstractmethod
     def _score(self, patches: Tensor) -> Tensor:
-        """``(B, h, w, D)`` -> ``(B, h, w)`` patch scores, at least 0."""
+        """``(B, P, D)`` -> ``(B, P)`` patch scores, at least 0."""
 
     @abstractmethod
     def _parameters(self) -> dict[str, Any]:
@@ -115,7 +126,7 @@ class Detector(ABC):
         """Take back what ``_state`` gave; KeyError or ValueError if it does not fit."""
 
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
-        """``(B, h, w, D)`` patches and their ``(B, h, w)`` scores -> ``(B,)`` image scores.
+        """``(B, P, D)`` patches and their ``(B, P)`` scores -> ``(B,)`` image scores.
 
         The worst patch decides, whatever the patches are; PatchCore's re-weighting overrides it.
         """
@@ -146,6 +157,7 @@ class Detector(ABC):
         Raises:
             DatasetError: no readable pictures, or fewer than the method needs.
             UsageError: options that do not fit the backbone or the number of pictures.
+            ScratchError: no room for the temporary files of a large fit.
         """
         self._fitted = False  # until all of the new state is there
         self.skipped_ = []
@@ -154,23 +166,11 @@ class Detector(ABC):
             self.skipped_.append(error)
             on_unreadable(error)
 
-        extractor = self._get_extractor()
-        sources = image_sources(images)
-        total = len(sources) if isinstance(sources, Sized) else 0
-        self.images_ = []
-        batches: list[Tensor] = []
-        for names, _, patches in self._embed(sources, note):
-            self.images_ += names
-            batches.append(patches)
-            progress("embed", len(self.images_), total)
-        if len(self.images_) < 2:
-            raise DatasetError(
-                f"{len(self.images_)} readable training pictures ({len(self.skipped_)} skipped); "
-                "at least 2 are needed"
-            )
-        patches = _stack(batches, len(self.images_), extractor)
+        self._get_extractor()  # in memory before the workspace looks at what is left
+        workspace = Workspace(self.memory_limit, self.device)
         with torch.inference_mode():
-            self._fit(patches, progress)
+            patches = self._collect(images, workspace, note, progress)
+            self._fit(patches, workspace, progress)
         self._fitted = True
         return self
 
@@ -274,10 +274,31 @@ class Detector(ABC):
             self._extractor = PatchExtractor(self.features, self.device)
         return self._extractor
 
+    def _collect(
+        self, images: Images, workspace: Workspace, on_unreadable: OnUnreadable, progress: Progress
+    ) -> Tensor:
+        """Embed the training pictures: ``(N, P, D)``; sets ``images_``."""
+        extractor = self._get_extractor()
+        sources = image_sources(images)
+        if not isinstance(sources, Sized):
+            sources = list(sources)
+        self.images_ = []
+        patches = workspace.empty(len(sources), extractor.positions, extractor.dimension)
+        for names, _, batch in self._embed(sources, on_unreadable):
+            patches[len(self.images_) :][: len(names)] = batch
+            self.images_ += names
+            progress("embed", len(self.images_), len(sources))
+        if len(self.images_) < 2:
+            raise DatasetError(
+                f"{len(self.images_)} readable training pictures ({len(self.skipped_)} skipped); "
+                "at least 2 are needed"
+            )
+        return patches[: len(self.images_)]
+
     def _embed(
         self, images: Any, on_unreadable: OnUnreadable
     ) -> Iterator[tuple[list[str], list[tuple[int, int]], Tensor]]:
-        """Yield names, sizes and ``(b, h, w, D)`` patches batch by batch."""
+        """Yield names, sizes and ``(b, P, D)`` patches batch by batch."""
         extractor = self._get_extractor()
         names: list[str] = []
         sizes: list[tuple[int, int]] = []
@@ -287,18 +308,19 @@ class Detector(ABC):
             sizes.append(size)
             batch.append(picture)
             if len(batch) == self.batch_size:
-                yield names, sizes, extractor(torch.stack(batch))
+                yield names, sizes, extractor(torch.stack(batch)).flatten(1, 2)
                 names, sizes, batch = [], [], []
         if batch:
-            yield names, sizes, extractor(torch.stack(batch))
+            yield names, sizes, extractor(torch.stack(batch)).flatten(1, 2)
 
     def _predict(self, images: Images, on_unreadable: OnUnreadable) -> Iterator[Prediction]:
         preprocessing = self.preprocessing
         for names, sizes, patches in self._embed(image_sources(images), on_unreadable):
             with torch.inference_mode():
-                scores = self._score(patches)
-                maps = anomaly_map(scores, preprocessing.crop).cpu().numpy()
+                scores = self._score(patches)  # (B, P)
                 worst = self._image_scores(patches, scores).tolist()
+                grid = scores.view(-1, *self._get_extractor().grid)  # (B, P) -> (B, h, w)
+                maps = anomaly_map(grid, preprocessing.crop).cpu().numpy()
             for name, size, score, heat in zip(names, sizes, worst, maps, strict=True):
                 yield Prediction(name, score, heat, size, preprocessing.box(*size))
 
@@ -313,16 +335,3 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA device is available here; use --device cpu")
     return device
-
-
-def _stack(batches: list[Tensor], images: int, extractor: PatchExtractor) -> Tensor:
-    """Join the batches, freeing each as it is copied: one copy of the features at a time."""
-    patches = torch.empty(
-        images, *extractor.grid, extractor.dimension, device=extractor.device
-    )  # (N, h, w, D)
-    end = images
-    while batches:
-        last = batches.pop()
-        patches[end - len(last) : end] = last
-        end -= len(last)
-    return patches

@@ -10,7 +10,7 @@ from torch import Tensor
 from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
 from softpatch.discriminators.gaussian import RIDGE
 from softpatch.errors import UsageError
-from softpatch.memory import chunks
+from softpatch.memory import Workspace, chunks
 from softpatch.progress import Progress
 
 
@@ -38,21 +38,25 @@ class PaDiM(Detector):
         self.mean_: Tensor  # (P, d)
         self.whitening_: Tensor  # (P, d, d): inverse Cholesky factor of the covariance
 
-    def _fit(self, patches: Tensor, progress: Progress) -> None:
+    def _fit(self, patches: Tensor, workspace: Workspace, progress: Progress) -> None:
+        del workspace  # nothing of it is as large as the patches
         available = patches.shape[-1]
         generator = torch.Generator().manual_seed(self.seed)
         chosen = torch.randperm(available, generator=generator)[: self.dimensions]
         self.chosen_ = chosen.sort().values.to(patches.device)
-        by_position = self._by_position(patches)  # (P, N, d)
-        positions, images, d = by_position.shape
-        self.mean_ = by_position.mean(dim=1)
+        images, positions, _ = patches.shape
+        d = len(self.chosen_)
+        self.mean_ = torch.empty(positions, d, device=patches.device)
         self.whitening_ = torch.empty(positions, d, d, device=patches.device)
         identity = torch.eye(d, dtype=torch.float64, device=patches.device)
         for chunk in chunks(positions, bytes_per_item=8 * d * (2 * images + 3 * d)):
-            centred = by_position[chunk].double() - self.mean_[chunk].double().unsqueeze(1)
+            here = patches[:, chunk][..., self.chosen_].transpose(0, 1).double()  # (p, N, d)
+            mean = here.mean(dim=1, keepdim=True)
+            centred = here - mean
             covariance = centred.transpose(1, 2) @ centred / (images - 1) + RIDGE * identity
             factor = torch.linalg.cholesky(covariance)
             inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
+            self.mean_[chunk] = mean.squeeze(1).float()
             self.whitening_[chunk] = inverse.float()
             progress("gaussians", chunk.stop, positions)
         sample = torch.linspace(0, images - 1, min(images, 32)).long().to(patches.device)
@@ -60,15 +64,11 @@ class PaDiM(Detector):
         self.normal_limit_ = float(scores.sort().values[int(NORMAL_SHARE * (len(scores) - 1))])
 
     def _score(self, patches: Tensor) -> Tensor:
-        difference = self._by_position(patches) - self.mean_.unsqueeze(1)  # (P, B, d)
+        by_position = patches[..., self.chosen_].transpose(0, 1)  # (B, P, D) -> (P, B, d)
+        difference = by_position - self.mean_.unsqueeze(1)
         white = difference @ self.whitening_.transpose(1, 2)  # (P, B, d) x (P, d, d)
         distances: Tensor = torch.linalg.vector_norm(white, dim=2)  # (P, B)
-        return distances.T.reshape(patches.shape[:3])
-
-    def _by_position(self, patches: Tensor) -> Tensor:
-        """``(N, h, w, D)`` -> ``(P, N, d)``."""
-        chosen: Tensor = patches[..., self.chosen_]
-        return chosen.flatten(1, 2).transpose(0, 1)
+        return distances.T.contiguous()
 
     def _parameters(self) -> dict[str, Any]:
         return {"dimensions": self.dimensions}

@@ -14,9 +14,11 @@ from torch import Tensor
 from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
 from softpatch.errors import UsageError
+from softpatch.memory import Workspace
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress
 
+BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
 NORMAL_SAMPLE = 4096  # patches it is estimated from
 REWEIGHTING_NEIGHBOURS = 9  # b in the PatchCore paper, eq. 7
 
@@ -25,28 +27,40 @@ class MemoryBankDetector(Detector):
     """What SoftPatch and PatchCore share: a bank, scored by the distance to its nearest vector."""
 
     def __init__(
-        self, *, coreset_ratio: float, distance: Distance, **options: Unpack[CommonOptions]
+        self,
+        *,
+        coreset_ratio: float,
+        bank_size: int,
+        distance: Distance,
+        **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(**options)
         if not 0 < coreset_ratio <= 1:
             raise UsageError(f"coreset_ratio must lie in (0, 1], got {coreset_ratio}")
+        if bank_size < 1:
+            raise UsageError(f"bank_size must be at least 1, got {bank_size}")
         if distance not in ("squared", "euclidean"):
             raise UsageError(f"distance must be squared or euclidean, got {distance!r}")
         self.coreset_ratio = coreset_ratio
+        self.bank_size = bank_size
         self.distance = distance
         self.bank: MemoryBank
 
+    def coreset_size(self, patches: int) -> int:
+        """How many of ``patches`` training patches enter the bank, at most."""
+        return min(self.bank_size, max(1, int(self.coreset_ratio * patches)))
+
     def _score(self, patches: Tensor) -> Tensor:
-        scores = self.bank.score(patches.flatten(0, 2), self.distance)
-        return scores.view(patches.shape[:3])  # (B * h * w) -> (B, h, w)
+        scores = self.bank.score(patches.flatten(0, 1), self.distance)
+        return scores.view(patches.shape[:2])  # (B * P) -> (B, P)
 
     def _held_out_limit(self, patches: Tensor, picks: Tensor) -> float:
         """Score a sample of training patches by the bank without their own image's vectors."""
-        _, h, w, dimension = patches.shape
-        flat = patches.view(-1, dimension)
+        positions = patches.shape[1]
+        flat = patches.flatten(0, 1)
         sample = torch.linspace(0, len(flat) - 1, min(NORMAL_SAMPLE, len(flat))).long()
         sample = sample.to(flat.device)
-        owners = (sample // (h * w), picks // (h * w))
+        owners = (sample // positions, picks // positions)
         scores = self.bank.score(flat[sample], self.distance, owners)
         scores = scores[scores.isfinite()]  # infinite where the whole bank is from one image
         return float(torch.quantile(scores, NORMAL_SHARE))
@@ -70,6 +84,7 @@ class PatchCore(MemoryBankDetector):
 
     Args:
         coreset_ratio: size of the memory bank as a share of all training patches.
+        bank_size: vectors in the bank at most, whatever their share.
         distance: patch score is the ``squared`` distance (as the released SoftPatch code) or the
             ``euclidean`` one.
         reweight: PatchCore's own image-score re-weighting over 9 neighbours (its eq. 7).
@@ -82,28 +97,37 @@ class PatchCore(MemoryBankDetector):
         self,
         *,
         coreset_ratio: float = 0.1,
+        bank_size: int = BANK_SIZE,
         distance: Distance = "squared",
         reweight: bool = False,
         **options: Unpack[CommonOptions],
     ) -> None:
-        super().__init__(coreset_ratio=coreset_ratio, distance=distance, **options)
+        super().__init__(
+            coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance, **options
+        )
         self.reweight = reweight
 
-    def _fit(self, patches: Tensor, progress: Progress) -> None:
-        flat = patches.flatten(0, 2)  # (N, h, w, D) -> (n, D)
-        size = max(1, int(self.coreset_ratio * len(flat)))
-        picks = greedy_coreset(flat, size, seed=self.seed, progress=progress)
+    def _fit(self, patches: Tensor, workspace: Workspace, progress: Progress) -> None:
+        flat = patches.flatten(0, 1)  # (N, P, D) -> (n, D)
+        picks = greedy_coreset(
+            flat,
+            self.coreset_size(len(flat)),
+            seed=self.seed,
+            workspace=workspace,
+            progress=progress,
+        )
         self.bank = MemoryBank(flat[picks], torch.ones(len(picks), device=flat.device))
         self.normal_limit_ = self._held_out_limit(patches, picks)
 
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
         if not self.reweight:
             return super()._image_scores(patches, scores)
-        return reweighted_scores(self.bank, patches.flatten(1, 2), scores.flatten(1))
+        return reweighted_scores(self.bank, patches, scores)
 
     def _parameters(self) -> dict[str, Any]:
         return {
             "coreset_ratio": self.coreset_ratio,
+            "bank_size": self.bank_size,
             "distance": self.distance,
             "reweight": self.reweight,
         }

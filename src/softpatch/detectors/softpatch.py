@@ -10,9 +10,11 @@ from torch import Tensor
 
 from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import CommonOptions
-from softpatch.detectors.patchcore import MemoryBankDetector
+from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
 from softpatch.discriminators import make_discriminator
+from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import NotFittedError, UsageError
+from softpatch.memory import Workspace, chunks
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress
 from softpatch.projection import Projection, projection_matrix
@@ -29,7 +31,9 @@ class SoftPatch(MemoryBankDetector):
         tau: share of patches, those with the largest outlier scores, kept out of the bank.
         denoise: False keeps every patch (ablation).
         soft_weight: False scores by plain distances (ablation).
+        references: images that ``lof`` and ``nearest`` compare each image with, at most.
         coreset_ratio: size of the memory bank as a share of all training patches.
+        bank_size: vectors in the bank at most, whatever their share.
         distance: patch score is W times the ``squared`` distance (as the released code) or the
             ``euclidean`` one (as the paper writes).
         projection: None works on the patches themselves; ``orthonormal`` or ``gaussian`` computes
@@ -53,45 +57,52 @@ class SoftPatch(MemoryBankDetector):
         tau: float = 0.15,
         denoise: bool = True,
         soft_weight: bool = True,
+        references: int = REFERENCES,
         coreset_ratio: float = 0.1,
+        bank_size: int = BANK_SIZE,
         distance: Distance = "squared",
         projection: Projection | None = None,
         projection_dimension: int = 128,
         **options: Unpack[CommonOptions],
     ) -> None:
-        super().__init__(coreset_ratio=coreset_ratio, distance=distance, **options)
+        super().__init__(
+            coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance, **options
+        )
         if not 0 <= tau < 1:
             raise UsageError(f"tau must lie in [0, 1), got {tau}")
-        make_discriminator(discriminator, k)  # a wrong name should not wait for fit
+        make_discriminator(discriminator, k, references)  # a wrong name should not wait for fit
         self.discriminator = discriminator
         self.k = k
         self.tau = tau
         self.denoise = denoise
         self.soft_weight = soft_weight
+        self.references = references
         self.projection = projection
         self.projection_dimension = projection_dimension
         self.suspicion_: Tensor
 
-    def _fit(self, patches: Tensor, progress: Progress) -> None:
-        outlier = self._outlier_scores(patches, progress)  # (N, P)
+    def _fit(self, patches: Tensor, workspace: Workspace, progress: Progress) -> None:
+        projected = self._project(patches, workspace)
+        outlier = self._outlier_scores(projected, progress)  # (N, P)
         self.suspicion_ = _worst_mean(outlier)
         outlier = outlier.flatten()  # (n,)
 
         picks = greedy_coreset(
-            self._project(patches).flatten(0, 2),
-            max(1, int(self.coreset_ratio * len(outlier))),
+            projected.flatten(0, 1),
+            self.coreset_size(len(outlier)),
             eligible=outlier <= self._noise_threshold(outlier),
             seed=self.seed,
+            workspace=workspace,
             progress=progress,
         )
         weights = outlier[picks] if self.soft_weight else torch.ones_like(outlier[picks])
-        self.bank = MemoryBank(patches.flatten(0, 2)[picks], weights)
+        self.bank = MemoryBank(patches.flatten(0, 1)[picks], weights)
         self.normal_limit_ = self._held_out_limit(patches, picks)
 
     def _outlier_scores(self, patches: Tensor, progress: Progress) -> Tensor:
-        """``(N, h, w, D)`` -> ``(N, P)`` scores W, each position compared across the images."""
-        discriminate = make_discriminator(self.discriminator, self.k)
-        by_position = self._project(patches).flatten(1, 2).transpose(0, 1)  # (P, N, D)
+        """``(N, P, D)`` -> ``(N, P)`` scores W, each position compared across the images."""
+        discriminate = make_discriminator(self.discriminator, self.k, self.references, self.seed)
+        by_position = patches.transpose(0, 1)  # (N, P, D) -> (P, N, D)
         return discriminate(by_position, progress).T.contiguous()  # (P, N) -> (N, P)
 
     def _noise_threshold(self, outlier: Tensor) -> float:
@@ -100,13 +111,17 @@ class SoftPatch(MemoryBankDetector):
             return float("inf")
         return float(np.quantile(outlier.cpu().numpy(), 1 - self.tau))
 
-    def _project(self, patches: Tensor) -> Tensor:
+    def _project(self, patches: Tensor, workspace: Workspace) -> Tensor:
         if self.projection is None:
             return patches
+        images, positions, dimension = patches.shape
         matrix = projection_matrix(
-            self.projection, patches.shape[-1], self.projection_dimension, self.seed
-        )
-        return patches @ matrix.to(patches)
+            self.projection, dimension, self.projection_dimension, self.seed
+        ).to(patches)
+        projected = workspace.empty(images, positions, self.projection_dimension)
+        for chunk in chunks(images, bytes_per_item=4 * positions * dimension):
+            projected[chunk] = patches[chunk] @ matrix
+        return projected
 
     def suspects(self) -> list[tuple[str, float]]:
         """Training pictures and their suspicion, most suspicious first.
@@ -121,8 +136,8 @@ class SoftPatch(MemoryBankDetector):
 
     def _parameters(self) -> dict[str, Any]:
         names = (
-            "discriminator", "k", "tau", "denoise", "soft_weight", "coreset_ratio", "distance",
-            "projection", "projection_dimension",
+            "discriminator", "k", "tau", "denoise", "soft_weight", "references", "coreset_ratio",
+            "bank_size", "distance", "projection", "projection_dimension",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from softpatch.discriminators.gaussian import Gaussian
 from softpatch.discriminators.lof import LocalOutlierFactor
 from softpatch.discriminators.nearest import Nearest
+from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import UsageError
 from softpatch.progress import Progress, silent
 
@@ -36,16 +37,22 @@ class Discriminator(Protocol):
         ...
 
 
-def make_discriminator(name: str, k: int) -> Discriminator:
+def make_discriminator(
+    name: str, k: int, references: int = REFERENCES, seed: int = 0
+) -> Discriminator:
     """``lof`` (with k neighbours), ``nearest`` or ``gaussian``.
 
+    ``references`` and ``seed`` say which images the first two compare with.
+
     Raises:
-        UsageError: an unknown name or k below 1.
+        UsageError: an unknown name, k below 1 or fewer than 2 references.
     """
+    if references < 2:
+        raise UsageError(f"at least 2 reference images are needed, got {references}")
     if name == "lof":
-        return LocalOutlierFactor(k)
+        return LocalOutlierFactor(k, references, seed)
     if name == "nearest":
-        return Nearest()
+        return Nearest(references, seed)
     if name == "gaussian":
         return Gaussian()
     raise UsageError(f"discriminator {name!r} is none of {', '.join(DISCRIMINATORS)}")

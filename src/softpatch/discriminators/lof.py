@@ -5,7 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from softpatch.discriminators.positions import distances, score_positions
+from softpatch.discriminators.positions import (
+    REFERENCES,
+    draw_references,
+    nearest_references,
+    score_positions,
+)
 from softpatch.errors import UsageError
 from softpatch.progress import Progress, silent
 
@@ -15,14 +20,26 @@ TINY = 1e-10  # scikit-learn's guard: identical patches have an infinite density
 class LocalOutlierFactor:
     """W = local outlier factor at the position; normal patches have W near 1, outliers above.
 
-    Equals ``sklearn.neighbors.LocalOutlierFactor(n_neighbors=k)`` at every position.
+    Equals ``sklearn.neighbors.LocalOutlierFactor(n_neighbors=k)`` at every position. Above
+    ``references`` images, neighbours are sought among that many of them only: the images drawn
+    have their factor among themselves, the others the one of a new observation
+    (``novelty=True``). So the cost grows with N, not N squared, and a defect has to recur that
+    much more often before it looks normal.
     """
 
-    def __init__(self, k: int = 6) -> None:
-        """``k``: neighbours compared with (paper: 6); at most N - 1 are used."""
+    def __init__(self, k: int = 6, references: int = REFERENCES, seed: int = 0) -> None:
+        """Set the rule.
+
+        Args:
+            k: neighbours compared with (paper: 6); at most r - 1 of r reference images are used.
+            references: images each is compared with, at most.
+            seed: draws them.
+        """
         if k < 1:
             raise UsageError(f"k must be at least 1, got {k}")
         self.k = k
+        self.references = references
+        self.seed = seed
 
     def __call__(self, patches: Tensor, progress: Progress = silent) -> Tensor:
         """``(P, N, D)`` -> ``(P, N)`` float32, above 0."""
@@ -30,10 +47,11 @@ class LocalOutlierFactor:
 
     def _factors(self, vectors: Tensor) -> Tensor:
         p, n, _ = vectors.shape
-        k = min(self.k, n - 1)
-        near, neighbour = distances(vectors).topk(k, dim=2, largest=False)  # (p, N, k)
+        chosen = draw_references(n, self.references, self.seed).to(vectors.device)  # (r,)
+        k = min(self.k, len(chosen) - 1)
+        near, neighbour = nearest_references(vectors, chosen, k)  # (p, N, k)
         flat = neighbour.reshape(p, n * k)
-        k_distance = near[:, :, -1]  # (p, N)
+        k_distance = near[:, chosen, -1]  # (p, r)
         reach = torch.maximum(near, k_distance.gather(1, flat).view(p, n, k))
         density = 1 / (reach.mean(dim=2) + TINY)  # (p, N) local reachability density
-        return density.gather(1, flat).view(p, n, k).mean(dim=2) / density
+        return density[:, chosen].gather(1, flat).view(p, n, k).mean(dim=2) / density

@@ -102,6 +102,11 @@ class PatchExtractor:
         self.backbone.to(device)
         self.embedding.to(device)
 
+    @property
+    def positions(self) -> int:
+        """P, patches of a picture."""
+        return self.grid[0] * self.grid[1]
+
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         """``(B, 3, *crop)`` normalised -> ``(B, h, w, D)`` float32 on ``device``."""
