@@ -25,7 +25,8 @@ from softpatch.errors import ScratchError
 CHUNK_BYTES = 64 * 2**20
 DEFAULT_SHARE = 0.5  # of the available memory, where no limit is given
 RESERVE = 512 * 2**20  # of a limit: the network's activations and all temporaries
-TRIM_SECONDS = 0.02  # at 5 GB/s, 100 MB are touched in between
+TRIM_SECONDS = 0.005
+LEAST_MAPPED = 128 * 2**20  # of spilled arrays stay resident whatever the limit
 FREE_UNKNOWN = 8 * 2**30  # taken for free where the system does not tell
 
 
@@ -62,6 +63,7 @@ class Workspace:
         self.limit = limit
         self.spilled = 0
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()  # gone with their tensors
+        self._trimmer: threading.Thread | None = None
 
     def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """An uninitialised array; fill it before asking for the next.
@@ -95,17 +97,22 @@ class Workspace:
                 ) from error
             mapped = mmap.mmap(file.fileno(), size)
         self._maps.add(mapped)
-        limit = self.limit - RESERVE // 2
-        threading.Thread(target=_trim, args=(weakref.ref(mapped), limit), daemon=True).start()
+        if self._trimmer is None or not self._trimmer.is_alive():
+            arguments = (self._maps, self.limit - RESERVE // 2)
+            self._trimmer = threading.Thread(target=_trim, args=arguments, daemon=True)
+            self._trimmer.start()
         return mapped
 
 
-def _trim(array: weakref.ref[mmap.mmap], limit: int) -> None:
-    """Hand the map's pages back whenever the process is too large, for as long as it lives."""
-    while (mapped := array()) is not None:
-        if resident_bytes() > limit:
-            _hand_back(mapped)
-        del mapped
+def _trim(maps: weakref.WeakSet[mmap.mmap], limit: int) -> None:
+    """Hand the maps' pages back whenever the process is too large, for as long as there are any."""
+    threshold = limit
+    while maps:
+        if resident_bytes() > threshold:
+            for mapped in list(maps):
+                _hand_back(mapped)
+            # A limit below what the rest of the process takes must not mean a page at a time.
+            threshold = max(limit, resident_bytes() + LEAST_MAPPED)
         time.sleep(TRIM_SECONDS)
 
 
