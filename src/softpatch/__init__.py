@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelFileError,
         NotFittedError,
+        ScratchError,
         SoftPatchError,
         UsageError,
     )
@@ -42,6 +43,7 @@ _HOMES = {
     "PaDiM": "detectors",
     "PatchCore": "detectors",
     "Prediction": "prediction",
+    "ScratchError": "errors",
     "SoftPatch": "detectors",
     "SoftPatchError": "errors",
     "UnreadableImageWarning": "images",
@@ -62,6 +64,7 @@ __all__ = [
     "PaDiM",
     "PatchCore",
     "Prediction",
+    "ScratchError",
     "SoftPatch",
     "SoftPatchError",
     "UnreadableImageWarning",

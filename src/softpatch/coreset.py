@@ -28,9 +28,11 @@ from softpatch.groups import group_by_nearness
 from softpatch.memory import Workspace, chunks
 from softpatch.progress import Progress, silent
 from softpatch.sketch import ROUNDING, Sketch, pair_distances
+from softpatch.threads import side_by_side
 
 STARTING_PATCHES = 10  # the paper's: first distances are means over this many random patches
 BLOCK = 1024
+PRODUCTS_A_PAIR = 80  # inner products in a matrix product cost what one distance alone does
 
 
 def greedy_coreset(
@@ -88,6 +90,7 @@ class _LazyGreedy:
         for chunk in chunks(len(order), bytes_per_item=sketch.length * 8):
             self.sketch[chunk] = sketches[order[chunk]]
             self.sketch_norm[chunk] = self.sketch[chunk].square().sum(dim=1)
+        self.centre = sketch.centre
         self.slack = ROUNDING * float(self.sketch_norm.max())
         self.distance = self._mean_distance(anchors)
 
@@ -146,27 +149,43 @@ class _LazyGreedy:
         reach = (groups.radii + largest.float()) * (1 + ROUNDING)
         off_centre = torch.cdist(groups.centres, new, compute_mode="donot_use_mm_for_euclid_dist")
         may_matter = off_centre < reach.unsqueeze(1)  # (groups, new picks)
-        for group in may_matter.any(dim=1).nonzero().flatten().tolist():
+
+        def update(group: int) -> None:
             members = slice(int(groups.starts[group]), int(groups.starts[group + 1]))
             picks = may_matter[group].nonzero().flatten()
             self._update_group(members, chosen[picks], new[picks])
+
+        affected = may_matter.any(dim=1).nonzero().flatten().tolist()
+        if new.is_cuda:
+            for group in affected:
+                update(group)
+        else:
+            side_by_side(update, affected)
 
     def _update_group(self, members: slice, picks: Tensor, sketches: Tensor) -> None:
         # |x - z|^2 - |x|^2 of the sketches, at most that of the patches themselves
         bound = (self.sketch[members] @ sketches.T).mul_(-2)  # (members, picks)
         bound += sketches.square().sum(dim=1)
-        row = torch.arange(members.start, members.stop, device=bound.device)
-        near, pick = (bound < self._limit(row).unsqueeze(1)).nonzero(as_tuple=True)
-        self._improve(near + members.start, picks[pick])
+        norm, distance = self.sketch_norm[members], self.distance[members]
+        limit = (distance.square().float() - norm + self.slack).unsqueeze(1)
+        may_be_nearer = bound < limit
+        near = may_be_nearer.any(dim=1).nonzero().flatten()
+        if int(may_be_nearer.sum()) > len(near) * (2 + len(picks) / PRODUCTS_A_PAIR):
+            # Sketches say little here (a texture): the full products leave one pick a member.
+            full = self._bounds_in_full(self.members[members][near], picks)
+            limit = torch.minimum(limit[near], full.amin(dim=1, keepdim=True) + self.slack)
+            may_be_nearer[near] = full <= limit
+        row, column = may_be_nearer.nonzero(as_tuple=True)
+        exact = pair_distances(
+            self.patches, self.members[members][row], self.patches, self.members[picks[column]]
+        )
+        distance.scatter_reduce_(0, row, exact, "amin")
 
-    def _limit(self, row: Tensor) -> Tensor:
-        """What a sketch bound must stay below for a pick to be possibly nearer."""
-        return self.distance[row].square().float() - self.sketch_norm[row] + self.slack
-
-    def _improve(self, member: Tensor, pick: Tensor) -> None:
-        """Lower ``distance`` of each member to its exact distance to the pick, where nearer."""
-        exact = pair_distances(self.patches, self.members[member], self.patches, self.members[pick])
-        self.distance.scatter_reduce_(0, member, exact, "amin")
+    def _bounds_in_full(self, indices: Tensor, picks: Tensor) -> Tensor:
+        """``(r,)``, ``(c,)`` -> ``(r, c)`` |x - z|^2 - |x|^2 of the patches, to float32."""
+        x = self.patches[indices] - self.centre
+        z = self.patches[self.members[picks]] - self.centre
+        return (x @ z.T).mul_(-2).add_(self.sketch_norm[picks])
 
     def _mean_distance(self, anchors: Tensor) -> Tensor:
         """``(e,)`` float64 mean distance of every member to the starting patches."""

@@ -27,6 +27,7 @@ DEFAULT_SHARE = 0.5  # of the available memory, where no limit is given
 RESERVE = 512 * 2**20  # of a limit: the network's activations and all temporaries
 TRIM_SECONDS = 0.005
 LEAST_MAPPED = 128 * 2**20  # of spilled arrays stay resident whatever the limit
+CONTROL_GROUP = Path("/sys/fs/cgroup")
 FREE_UNKNOWN = 8 * 2**30  # taken for free where the system does not tell
 
 
@@ -72,8 +73,7 @@ class Workspace:
             ScratchError: it has to be spilled and there is no room for it.
         """
         size = math.prod(shape) * dtype.itemsize
-        for mapped in self._maps:
-            _hand_back(mapped)
+        _hand_back(self._maps)
         if self.device.type != "cpu" or resident_bytes() + size + RESERVE <= self.limit:
             return torch.empty(shape, dtype=dtype, device=self.device)
         if size == 0:  # cannot be mapped
@@ -109,17 +109,17 @@ def _trim(maps: weakref.WeakSet[mmap.mmap], limit: int) -> None:
     threshold = limit
     while maps:
         if resident_bytes() > threshold:
-            for mapped in list(maps):
-                _hand_back(mapped)
+            _hand_back(maps)
             # A limit below what the rest of the process takes must not mean a page at a time.
             threshold = max(limit, resident_bytes() + LEAST_MAPPED)
         time.sleep(TRIM_SECONDS)
 
 
-def _hand_back(mapped: mmap.mmap) -> None:
-    """Make the map's pages not resident; the file keeps what was written."""
-    if hasattr(mapped, "madvise"):  # not on Windows, where the system sees to it
-        mapped.madvise(mmap.MADV_DONTNEED)
+def _hand_back(maps: weakref.WeakSet[mmap.mmap]) -> None:
+    """Make the maps' pages not resident; the files keep what was written."""
+    for mapped in list(maps):
+        if hasattr(mapped, "madvise"):  # not on Windows, where the system sees to it
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def resident_bytes() -> int:
@@ -147,10 +147,9 @@ def _free_bytes() -> int:
 
 def _control_group_bytes() -> int:
     """What a container's limit leaves; the machine's size where there is none."""
-    group = Path("/sys/fs/cgroup")
     try:
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
+        limit = int((CONTROL_GROUP / "memory.max").read_text())
+        used = int((CONTROL_GROUP / "memory.current").read_text())
     except (OSError, ValueError):  # no control group, or "max"
         return sys.maxsize
     return max(0, limit - used)

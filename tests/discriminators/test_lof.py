@@ -12,6 +12,7 @@ from sklearn.neighbors import LocalOutlierFactor as ReferenceLOF
 from torch import Tensor
 
 from softpatch.discriminators import LocalOutlierFactor
+from softpatch.discriminators.positions import draw_references
 from softpatch.errors import UsageError
 from tests.reference.discriminators import at_each_position, lof
 
@@ -143,3 +144,27 @@ def test_scale_and_shift_do_not_matter(scale: float) -> None:
 def test_k_below_one_is_an_error() -> None:
     with pytest.raises(UsageError, match="k must be at least 1, got 0"):
         LocalOutlierFactor(0)
+
+
+@pytest.mark.parametrize("k", [1, 6, 50])
+@pytest.mark.parametrize("references", [3, 10, 29])
+def test_with_references_equals_sklearn_novelty(references: int, k: int) -> None:
+    """The images drawn are judged among themselves, the others as new observations."""
+    patches = random_patches(2, 30, 5)
+    chosen = draw_references(30, references, seed=7).numpy()
+    others = np.setdiff1d(np.arange(30), chosen)
+    scores = LocalOutlierFactor(k, references, seed=7)(patches).numpy()
+    for vectors, here in zip(patches.double().numpy(), scores, strict=True):
+        neighbours = min(k, references - 1)
+        model = ReferenceLOF(n_neighbors=neighbours, novelty=True).fit(vectors[chosen])
+        np.testing.assert_allclose(here[chosen], -model.negative_outlier_factor_, rtol=1e-5)
+        np.testing.assert_allclose(here[others], -model.score_samples(vectors[others]), rtol=1e-5)
+
+
+def test_references_are_drawn_by_the_seed() -> None:
+    assert torch.equal(draw_references(50, 50, seed=0), torch.arange(50))
+    assert torch.equal(draw_references(50, 8, seed=1), draw_references(50, 8, seed=1))
+    assert not torch.equal(draw_references(50, 8, seed=1), draw_references(50, 8, seed=2))
+    drawn = draw_references(50, 8, seed=1).tolist()
+    assert drawn == sorted(set(drawn))
+    assert len(drawn) == 8

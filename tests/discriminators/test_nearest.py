@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from softpatch.discriminators import Nearest
+from softpatch.discriminators.positions import draw_references
 from tests.reference.discriminators import at_each_position, nearest
 
 
@@ -33,3 +34,18 @@ def test_only_the_same_position_counts() -> None:
     """At each position the two images are 1 apart; across positions they are equal."""
     patches = torch.tensor([[[0.0], [1.0]], [[1.0], [0.0]]])
     assert torch.equal(Nearest()(patches), torch.full((2, 2), 2.0))
+
+
+def test_with_references_only_they_count() -> None:
+    """Two references are drawn of five; each image's nearest is sought among them."""
+    patches = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    chosen = draw_references(5, 2, seed=3).tolist()
+    scores = Nearest(references=2, seed=3)(patches)
+    for position in range(3):
+        for image in range(5):
+            distances = [
+                float(torch.dist(patches[position, image].double(), patches[position, other]))
+                for other in chosen
+                if other != image
+            ]
+            assert float(scores[position, image]) == pytest.approx(1 + min(distances), rel=1e-6)

@@ -110,3 +110,9 @@ def test_patches_that_cannot_be_compared_are_an_error(
 def test_unknown_discriminator_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(UsageError, match="'lot' is none of lof, nearest, gaussian"):
         make_discriminator("lot", k=6)
+
+
+@pytest.mark.parametrize("references", [1, 0, -3])
+def test_too_few_references_are_an_error(references: int) -> None:
+    with pytest.raises(UsageError, match=f"at least 2 reference images .* got {references}"):
+        make_discriminator("lof", k=6, references=references)

@@ -49,6 +49,7 @@ def evaluate(
     embedding: options.Embedding = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
+    precision: options.Precision = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,

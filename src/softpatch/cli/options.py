@@ -103,6 +103,12 @@ Crop = Annotated[
     str | None,
     typer.Option(rich_help_panel=_FEATURES, help="Centre crop: 224, or HEIGHTxWIDTH.  [224]"),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=_FEATURES, help="fp32, or bf16: the backbone in half the time.  [fp32]"
+    ),
+]
 Seed = Annotated[int, typer.Option(rich_help_panel=_RUN, help="Of every random draw.")]
 Device = Annotated[str, typer.Option(rich_help_panel=_RUN, help="auto, cpu or cuda.")]
 BatchSize = Annotated[

@@ -35,8 +35,8 @@ class CommonOptions(TypedDict, total=False):
 
     Attributes:
         preset: ``edge`` (default), ``paper`` or ``dino``.
-        backbone, layers, weights, embedding, dimension, resize, crop: see ``FeatureConfig``;
-            sizes are one number or (height, width).
+        backbone, layers, weights, embedding, dimension, resize, crop, precision: see
+            ``FeatureConfig``; sizes are one number or (height, width).
         seed: of every random draw.
         device: ``auto`` (default: CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1`` ...;
             of the run, not of the model: it does not enter the model file.
@@ -53,13 +53,16 @@ class CommonOptions(TypedDict, total=False):
     dimension: int | None
     resize: int | tuple[int, int] | None
     crop: int | tuple[int, int] | None
+    precision: str | None
     seed: int
     device: str
     batch_size: int | None
     memory_limit: int | None
 
 
-FEATURE_OPTIONS = ("backbone", "layers", "weights", "embedding", "dimension", "resize", "crop")
+FEATURE_OPTIONS = (
+    "backbone", "layers", "weights", "embedding", "dimension", "resize", "crop", "precision",
+)  # fmt: skip
 NORMAL_SHARE = 0.99  # of training patches, see Detector.normal_limit_
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from softpatch.errors import UsageError
 from softpatch.features.backbones import OFFLINE_BACKBONE, Backbone
 from softpatch.features.patches import Embedding, PatchEmbedding
 from softpatch.preprocessing import Preprocessing
+
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class FeatureConfig:
         embedding: see ``PatchEmbedding``.
         dimension: length of a patch vector (``neighbourhood`` embedding only).
         resize, crop: (height, width) in pixels, see ``Preprocessing``.
+        precision: ``fp32``, or ``bf16``: the network computes in 8 significant bits, twice as
+            fast where the processor has instructions for it; all that follows is float32.
     """
 
     backbone: str = OFFLINE_BACKBONE
@@ -36,6 +40,7 @@ class FeatureConfig:
     dimension: int = 1024
     resize: tuple[int, int] = (256, 256)
     crop: tuple[int, int] = (224, 224)
+    precision: Precision = "fp32"
 
 
 PRESETS = MappingProxyType(
@@ -87,6 +92,8 @@ class PatchExtractor:
             BackboneError: no such backbone, or its weights cannot be had.
             UsageError: layers, sizes or embedding that do not fit it.
         """
+        if config.precision not in get_args(Precision):
+            raise UsageError(f"precision must be fp32 or bf16, got {config.precision!r}")
         self.config = config
         self.device = device
         self.backbone = Backbone(config.backbone, config.layers, config.weights)
@@ -99,7 +106,8 @@ class PatchExtractor:
         )
         self.grid = (int(maps[0].shape[2]), int(maps[0].shape[3]))
         self.dimension = self.embedding.dimension
-        self.backbone.to(device)
+        self.dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+        self.backbone.to(device, self.dtype)
         self.embedding.to(device)
 
     @property
@@ -110,7 +118,8 @@ class PatchExtractor:
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         """``(B, 3, *crop)`` normalised -> ``(B, h, w, D)`` float32 on ``device``."""
-        patches: Tensor = self.embedding(self.backbone(images.to(self.device)))
+        maps = self.backbone(images.to(self.device, self.dtype))
+        patches: Tensor = self.embedding([layer.float() for layer in maps])
         return patches
 
     @torch.inference_mode()
