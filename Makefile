@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DATA ?=
+IMAGES ?=
 
 .PHONY: help install demo test check bench format clean
 
@@ -29,9 +30,10 @@ check: install  ## Lint, formatting and types (about 30 seconds)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: install  ## Time and memory beside the released route (about 15 minutes)
+bench: install  ## Time and memory beside peers, to benchmarks/results (about an hour; IMAGES=20 for a try)
 	$(BIN)/pip install --quiet -e '.[bench]'
-	$(BIN)/python -m benchmarks.run
+	@echo "== benchmarks: about an hour on 2 cores with nothing else running"
+	$(BIN)/python -m benchmarks $(if $(IMAGES),--images $(IMAGES))
 
 format: install  ## Apply the formatter and the linter's safe fixes
 	$(BIN)/ruff check --fix

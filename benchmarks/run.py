@@ -1,4 +1,4 @@
-"""Time and peak memory of softpatch beside the released route, in one run: ``make bench``.
+"""Time and peak memory of softpatch beside its peers on real pictures, in one run.
 
 Every route runs in a process of its own, so that its peak memory is its own. Ratios above 1 mean
 softpatch is ahead. Nothing here is a test: numbers go to ``benchmarks/results/latest.json``.
@@ -8,123 +8,150 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
+import statistics
 import sys
+import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-PREDICTED = 20  # test pictures timed one by one
-ROUTES = ("softpatch", "released")
+from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, reset_peak, resident_mb
+from benchmarks.pictures import DATA, PREDICTED, training_and_test
+from benchmarks.processes import RESULTS, in_own_process, say, write_json
+from benchmarks.routes import ROUTES, NotAvailableError, make_route
+
+# name of the ratio: what is compared, the peer's route, ours
+RATIOS = {
+    "fit_vs_released": ("fit_seconds", "released", "softpatch"),
+    "embed_vs_released": ("embed", "released", "softpatch"),
+    "discriminate_vs_released": ("discriminate", "released", "softpatch"),
+    "coreset_vs_released": ("coreset", "released", "softpatch"),
+    "predict_vs_released": ("predict_seconds", "released", "softpatch"),
+    "memory_vs_released": ("peak_memory_mb", "released", "softpatch"),
+    "fit_vs_anomalib": ("fit_seconds", "anomalib", "softpatch"),
+    "embed_vs_anomalib": ("embed", "anomalib", "softpatch"),
+    "coreset_vs_anomalib": ("coreset", "anomalib", "softpatch"),
+    "predict_vs_anomalib": ("predict_seconds", "anomalib", "softpatch"),
+    "memory_vs_anomalib": ("peak_memory_mb", "anomalib", "softpatch"),
+    "fit_bf16_vs_released": ("fit_seconds", "released", "softpatch-bf16"),
+    "predict_bf16_vs_released": ("predict_seconds", "released", "softpatch-bf16"),
+    "memory_1gb_vs_released": ("peak_memory_mb", "released", "softpatch-1gb"),
+}
+CALIBRATED = "calibrated"
+PUBLISHED = "published"
+# Of fewer pictures the arrays that anomalib's coreset makes for every pick are below 32 MB, and
+# glibc takes them from its heap. There the picks themselves keep the freed ones from being used
+# again: in about every second run of 20 pictures the process grew to 20 GB. On more pictures they
+# are mapped one by one, as these variables ask for on few.
+FEW = 44
+MAPPED = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**20)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    default = Path(__file__).parents[2] / "shared" / "data"
-    data = Path(os.environ.get("SOFTPATCH_DATA", default))
-    parser.add_argument("--data", type=Path, default=data / "mvtec_bottle", help="MVTec layout")
+    parser.add_argument(
+        "--data", type=Path, default=DATA / "mvtec_bottle", help="a category in MVTec layout"
+    )
     parser.add_argument("--images", type=int, default=229, help="training pictures at most")
-    parser.add_argument("--backbone", default="efficientnet_lite0")
-    parser.add_argument("--weights", help="local checkpoint, or random to measure speed alone")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/latest.json"))
+    parser.add_argument("--backbone", default="wide_resnet50_2")
+    parser.add_argument(
+        "--weights",
+        default="random",
+        help="random (default), calibrated (random too; see weights.py), published, or a file",
+    )
+    parser.add_argument("--routes", nargs="+", choices=ROUTES, default=ROUTES, metavar="ROUTE")
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS / "latest.json")
     parser.add_argument("--route", choices=ROUTES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.route:
         print(json.dumps(measure(arguments)))
         return
-    routes = {route: in_own_process(route) for route in ROUTES}
-    ours, peer = routes["softpatch"], routes["released"]
-    ratios = {
-        "fit_vs_released": peer["fit_seconds"] / ours["fit_seconds"],
-        "discriminate_vs_released": peer["steps"]["discriminate"] / ours["steps"]["discriminate"],
-        "coreset_vs_released": peer["steps"]["coreset"] / ours["steps"]["coreset"],
-        "predict_vs_released": peer["predict_seconds"] / ours["predict_seconds"],
-        "memory_vs_released": peer["peak_memory_mb"] / ours["peak_memory_mb"],
+    about = hardware()
+    with tempfile.TemporaryDirectory() as folder:
+        routes = measure_all(arguments, Path(folder))
+    result = {
+        "command": command("benchmarks.run"),
+        "hardware": about,
+        "category": arguments.data.name,
+        "backbone": arguments.backbone,
+        "weights": arguments.weights,
+        "predicted": PREDICTED,
+        "routes": routes,
+        "ratios": ratios(routes),
     }
-    result = {"hardware": hardware(), "backbone": arguments.backbone, **routes, "ratios": ratios}
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    write_json(arguments.output, result)
+    print(json.dumps(result["ratios"], indent=2))
 
 
-def in_own_process(route: str) -> dict[str, Any]:
-    print(f"== {route}", file=sys.stderr)
-    command = [sys.executable, "-m", "benchmarks.run", *sys.argv[1:], "--route", route]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+def measure_all(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    own: list[str] = []
+    if arguments.weights == CALIBRATED:
+        file = scratch / "weights.safetensors"
+        own = ["--weights", str(file)]
+        source = ["--data", str(arguments.data), "--backbone", arguments.backbone]
+        in_own_process("benchmarks.weights", *source, "--file", str(file))
+    routes = {}
+    for name in arguments.routes:
+        say(f"== {name}")
+        few = name == "anomalib" and arguments.images < FEW
+        routes[name] = in_own_process(
+            "benchmarks.run", *sys.argv[1:], *own, "--route", name, **(MAPPED if few else {})
+        )
+        say(f"   {routes[name].get('skipped') or json.dumps(routes[name])}")
+    return routes
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    from softpatch.datasets import contaminate, read_category
-    from softpatch.evaluation.protocol import peak_memory_mb
-
-    contamination = contaminate(read_category(arguments.data), 0.1, overlap=True, seed=0)
-    paths = [Path(source.name) for source in contamination.train]
-    # Evenly over the list: its last pictures are the injected ones.
-    paths = paths[:: max(1, -(-len(paths) // arguments.images))]
-    tested = [sample.path for sample in contamination.test][:PREDICTED]
-    fit, predict = route_of(arguments)
-    started = time.perf_counter()
-    steps = fit(paths)
-    fit_seconds = time.perf_counter() - started
-    predict(tested[:1])
-    started = time.perf_counter()
-    for path in tested:
-        predict([path])
-    return {
-        "images": len(paths),
-        "fit_seconds": fit_seconds,
-        "steps": steps,
-        "predict_seconds": (time.perf_counter() - started) / len(tested),
-        "peak_memory_mb": peak_memory_mb(),
-    }
-
-
-def route_of(arguments: argparse.Namespace) -> tuple[Any, Any]:
-    """``fit(paths) -> seconds by step`` and ``predict(paths)`` of the route asked for."""
+    """Fit one route and predict with it, in this process."""
     from softpatch.features.extractor import configure
 
-    features = {"backbone": arguments.backbone, "weights": arguments.weights}
-    if arguments.route == "released":
-        from benchmarks.reference.released import ReleasedSoftPatch
-
-        released = ReleasedSoftPatch(configure("edge", **features))
-
-        def fit_released(paths: list[Path]) -> dict[str, float]:
-            released.fit(paths)
-            return released.seconds
-
-        return fit_released, released.predict
-
-    from softpatch import SoftPatch
-
-    model = SoftPatch(**features)
-
-    def fit_ours(paths: list[Path]) -> dict[str, float]:
-        ended = {"start": time.perf_counter()}
-
-        def clock(step: str, _done: int, _total: int) -> None:
-            ended[step] = time.perf_counter()
-
-        model.fit(paths, progress=clock)
-        return {step: ended[step] - ended[before] for before, step in pairwise(ended)}
-
-    return fit_ours, lambda paths: list(model.predict(paths))
-
-
-def hardware() -> dict[str, Any]:
-    import torch
-
+    weights = None if arguments.weights == PUBLISHED else arguments.weights
+    try:
+        route = make_route(
+            arguments.route, configure("edge", backbone=arguments.backbone, weights=weights)
+        )
+    except NotAvailableError as error:
+        return {"skipped": str(error)}
+    train, test = training_and_test(arguments.data, arguments.images)
+    before = resident_mb()
+    others = OtherWork()
+    reset_peak()  # loading a checkpoint is not the method's doing
+    started = time.perf_counter()
+    steps = route.fit(train)
+    fit_seconds = time.perf_counter() - started
+    route.predict(test[0])
     return {
-        "cores": os.cpu_count(),
-        "processor": platform.machine(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "images": len(train),
+        "fit_seconds": fit_seconds,
+        "steps": steps,
+        # The median, because other work on the machine delays some.
+        "predict_seconds": statistics.median(seconds(route.predict, path) for path in test),
+        "peak_memory_mb": peak_memory_mb(),
+        "memory_before_fit_mb": before,
+        "other_work_cores": others.cores(),
+        **route.describe(),
     }
+
+
+def seconds(predict: Any, path: Path) -> float:
+    started = time.perf_counter()
+    predict(path)
+    return time.perf_counter() - started
+
+
+def ratios(routes: dict[str, Any]) -> dict[str, float]:
+    """Every ratio whose two routes ran."""
+    found = {}
+    for name, (quantity, peer, ours) in RATIOS.items():
+        theirs, own = (value(routes.get(route, {}), quantity) for route in (peer, ours))
+        if theirs is not None and own is not None:
+            found[name] = theirs / own
+    return found
+
+
+def value(route: dict[str, Any], quantity: str) -> float | None:
+    number: float | None = route.get(quantity, route.get("steps", {}).get(quantity))
+    return number
 
 
 if __name__ == "__main__":

@@ -1,0 +1,184 @@
+"""``benchmarks/results/*.json`` -> ``benchmarks/results/README.md``. No figure is typed by hand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.markdown import figure, number, table, text
+from benchmarks.processes import RESULTS
+
+TITLE = """# Benchmark results
+
+Written by `python -m benchmarks.report` from the JSON files beside it. Ratios above 1 mean
+softpatch is ahead. Times are by the clock, memory is resident memory. *Other work* is how many
+cores other processes kept busy meanwhile; above about 0.1 the times are worth little.
+"""
+
+ROUTES = """All routes get the same pictures through the same reader, the same backbone with the
+same weights, and a bank of the same share of their patches. They are not the same method:
+
+- `released` restates the authors' released code (`benchmarks/reference/released.py`): outlier
+  scores and coreset on a random projection, a scikit-learn LOF per position, one pass over all
+  patches for every pick, flat search in faiss. `softpatch` does the same on the patches
+  themselves, exactly; its coreset works on vectors that much longer.
+- `anomalib` is its PatchCore torch model without the trainer. It has no noise discriminator, so
+  one step less. Its patches are plain averages of the backbone's channels, its coreset works on a
+  random projection, its image score looks at neighbours of the nearest vector.
+- Peak memory is that of the process while it fits and predicts, *before fit* what the imports and
+  the network take of it.
+- *Directions* is how many principal directions hold 99 % of the variance of softpatch's bank. In
+  a network with random weights as timm draws them no residual block adds anything, and there are
+  few: softpatch's coreset and search then skip more than with trained weights, while the peers'
+  work does not depend on it. `--weights calibrated` draws weights without that advantage.
+"""
+
+STEPS = """One process, patches of the preset `edge`, nothing projected. Where a peer did only a
+part, its time for all is that part's, scaled up by position or by pick. *Agreement* is the largest
+relative difference of the outlier scores; how many of the first picks are the same (the naive rule
+works in float32, where a near tie may fall the other way); the share of patches with the same
+nearest vector. Memory is what the step adds at its peak; for the search it is the structure
+searched in, whose building is not part of the time.
+"""
+
+GROWTH = """Preset `edge`. The pictures are the category's, repeated with small shifts, another
+brightness and fresh noise, made when asked for. Each size has a process of its own.
+"""
+
+AGREEMENT = ("largest_relative_difference", "first_picks_the_same", "share_the_same")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")
+    folder = parser.parse_args().results
+    sections = {"latest": routes_section, "steps": steps_section, "growth": growth_section}
+    parts = [TITLE]
+    for name, section in sections.items():
+        file = folder / f"{name}.json"
+        if file.is_file():
+            parts += section(json.loads(file.read_text()))
+    (folder / "README.md").write_text("\n".join(parts))
+
+
+def routes_section(result: dict[str, Any]) -> list[str]:
+    rows = [{"route": name, **route} for name, route in result["routes"].items()]
+    ran = [row for row in rows if "skipped" not in row]
+    times = {
+        "route": text("route"),
+        "embed s": number("steps", "embed"),
+        "discriminate s": number("steps", "discriminate"),
+        "coreset s": number("steps", "coreset"),
+        "fit s": number("fit_seconds"),
+        "predict s/picture": number("predict_seconds"),
+        "before fit MB": number("memory_before_fit_mb"),
+        "peak MB": number("peak_memory_mb"),
+        "other work, cores": number("other_work_cores"),
+    }
+    shapes = {
+        "route": text("route"),
+        "vectors in the bank": number("bank"),
+        "their length": number("dimension"),
+        "projected for outliers": number("discriminate_dimension"),
+        "projected for the coreset": number("coreset_dimension"),
+        "neighbours": number("neighbours"),
+        "directions": number("directions"),
+    }
+    ratios = [{"ratio": name, "value": value} for name, value in result["ratios"].items()]
+    images = max((row["images"] for row in ran), default=0)
+    return [
+        "## Fit and predict, beside the released route and anomalib\n",
+        measured_on(result),
+        f"{images} training pictures of `{result['category']}`, some of them defective; "
+        f"`{result['backbone']}`, {result['weights']} weights; {result['predicted']} test pictures "
+        "predicted one by one, the median.\n",
+        table(times, ran),
+        table({"ratio": text("ratio"), "": number("value")}, ratios),
+        table(shapes, ran),
+        *(f"`{row['route']}` did not run: {row['skipped']}.\n" for row in rows if "skipped" in row),
+        ROUTES,
+    ]
+
+
+def steps_section(result: dict[str, Any]) -> list[str]:
+    categories = result["categories"]
+    rows = [
+        {
+            "category": name,
+            "step": step,
+            "ratio": category["ratios"][f"{step}_vs_{numbers['peer']}"],
+            "agreement": next(f"{numbers[key]:.3g}" for key in AGREEMENT if key in numbers),
+            **numbers,
+        }
+        for name, category in categories.items()
+        for step, numbers in category["steps"].items()
+    ]
+    columns = {
+        "category": text("category"),
+        "step": text("step"),
+        "softpatch s": number("seconds"),
+        "peer": text("peer"),
+        "peer s": number("peer_seconds"),
+        "ratio": number("ratio"),
+        "peer measured on": text("peer_measured"),
+        "agreement": text("agreement"),
+        "softpatch MB": number("extra_memory_mb"),
+        "peer MB": number("peer_extra_memory_mb"),
+    }
+    sizes = (
+        f"`{name}`: {category['images']} pictures, bank of {figure(category['bank'])}, "
+        f"other work {figure(category['other_work_cores'])} cores"
+        for name, category in categories.items()
+    )
+    return [
+        "## Single steps, beside scikit-learn, a naive greedy and faiss\n",
+        measured_on(result),
+        "; ".join(sizes) + ".\n",
+        table(columns, rows),
+        STEPS,
+    ]
+
+
+def growth_section(result: dict[str, Any]) -> list[str]:
+    columns = {
+        "pictures": number("images"),
+        "embed s": number("steps", "embed"),
+        "of it making pictures s": number("making_pictures_seconds"),
+        "discriminate s": number("steps", "discriminate"),
+        "coreset s": number("steps", "coreset"),
+        "fit s": number("fit_seconds"),
+        "s/picture": number("seconds_per_image"),
+        "bank": number("bank"),
+        "before fit MB": number("memory_before_fit_mb"),
+        "peak MB": number("peak_memory_mb"),
+        "other work, cores": number("other_work_cores"),
+    }
+    options = result["sizes"][0]["options"]
+    given = ", ".join(f"`{name}={value:_}`" for name, value in options.items()) or "none given"
+    return [
+        "## Growth of the training set\n",
+        measured_on(result),
+        f"Options: {given}; the others at their defaults.\n",
+        table(columns, result["sizes"]),
+        GROWTH,
+    ]
+
+
+def measured_on(result: dict[str, Any]) -> str:
+    """The command, and the machine it ran on."""
+    machine = result["hardware"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    memory = machine["memory_mb"]
+    return (
+        f"```sh\n{result['command']}\n```\n\n"
+        f"{machine['processor']}, {machine['cores']} cores, "
+        f"{figure(memory / 1000 if memory else None)} GB; torch on {machine['torch_threads']} "
+        f"threads, MKL on {machine['mkl_threads']}. "
+        f"Python {machine['python']}, {versions}.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
