@@ -27,6 +27,8 @@ same weights, and a bank of the same share of their patches. They are not the sa
 - `anomalib` is its PatchCore torch model without the trainer. It has no noise discriminator, so
   one step less. Its patches are plain averages of the backbone's channels, its coreset works on a
   random projection, its image score looks at neighbours of the nearest vector.
+- `softpatch-bf16` lets the network compute in 8 significant bits, which no peer does here;
+  `softpatch-1gb` is given a memory limit of 1 GB, imports and network included.
 - Peak memory is that of the process while it fits and predicts, *before fit* what the imports and
   the network take of it.
 - *Directions* is how many principal directions hold 99 % of the variance of softpatch's bank. In
@@ -60,6 +62,7 @@ def main() -> None:
         file = folder / f"{name}.json"
         if file.is_file():
             parts += section(json.loads(file.read_text()))
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text("\n".join(parts))
 
 
