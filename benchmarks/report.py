@@ -101,6 +101,7 @@ def routes_section(result: dict[str, Any]) -> list[str]:
         table({"ratio": text("ratio"), "": number("value")}, ratios),
         table(shapes, ran),
         *(f"`{row['route']}` did not run: {row['skipped']}.\n" for row in rows if "skipped" in row),
+        *(f"`{row['route']}` (few pictures): {row['note']}.\n" for row in rows if "note" in row),
         ROUTES,
     ]
 

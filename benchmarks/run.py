@@ -97,6 +97,8 @@ def measure_all(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         routes[name] = in_own_process(
             "benchmarks.run", *sys.argv[1:], *own, "--route", name, **(MAPPED if few else {})
         )
+        if few:
+            routes[name]["note"] = "mapping its arrays one by one took it several times as long"
         say(f"   {routes[name].get('skipped') or json.dumps(routes[name])}")
     return routes
 
