@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from PIL import Image
 from softpatch import PaDiM, SoftPatch, UnreadableImageWarning, warn_unreadable
 from softpatch.datasets import Sample, contaminate, make_product_line, read_category
 from softpatch.errors import DatasetError, ImageError
-from softpatch.evaluation.protocol import Evaluation, evaluate, peak_memory_mb, read_mask
+from softpatch.evaluation.protocol import Evaluation, evaluate, read_mask
 from softpatch.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
@@ -188,8 +190,14 @@ def test_no_mask_is_a_blank_one() -> None:
     assert not mask.any()
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to compare with")
-def test_peak_memory_is_the_processes_in_megabytes() -> None:
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    [kibibytes] = [int(row.split()[1]) for row in status.splitlines() if row.startswith("VmHWM:")]
-    assert peak_memory_mb() == pytest.approx(kibibytes * 1024 / 1e6, rel=0.05)
+def test_peak_memory_is_the_processes_own_in_megabytes() -> None:
+    """300 MB are taken and given back in a child of this, much larger, process."""
+    code = (
+        "import numpy; from softpatch.evaluation.protocol import peak_memory_mb as peak;"
+        "before = peak(); numpy.ones(300_000_000, dtype=numpy.uint8); print(before, peak())"
+    )
+    ballast = np.ones(1_500_000_000, dtype=np.uint8)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    before, after = (float(number) for number in done.stdout.split())
+    assert 50 < before < ballast.nbytes / 1e6
+    assert after == pytest.approx(before + 300, abs=100)

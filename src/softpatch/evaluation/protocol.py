@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,12 @@ def evaluate(
 
 def peak_memory_mb() -> float | None:
     """Largest resident size of this process so far, in MB; None where the system cannot tell."""
+    try:
+        # Not getrusage, whose maximum a process inherits from the one that started it.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
+    except (OSError, StopIteration):  # not Linux
+        pass
     try:
         import resource
     except ImportError:  # Windows
