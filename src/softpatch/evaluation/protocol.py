@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from softpatch.datasets.mvtec import Sample
 from softpatch.detectors import Detector
 from softpatch.errors import DatasetError
 from softpatch.evaluation import metrics
-from softpatch.images import OnUnreadable, fail_unreadable, read_image
+from softpatch.images import Images, OnUnreadable, fail_unreadable, read_image
 from softpatch.prediction import Prediction
 from softpatch.preprocessing import Preprocessing
 from softpatch.progress import Progress, silent
@@ -56,6 +56,15 @@ class Evaluation:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Costs:
+    """What a fit and its predictions took."""
+
+    fit_seconds: float
+    predict_seconds_per_image: float
+    peak_memory_mb: float | None
+
+
 def evaluate(
     method: str,
     detector: Detector,
@@ -76,25 +85,52 @@ def evaluate(
     Returns:
         the row, and the predictions of the readable test pictures.
     """
-    started = time.perf_counter()
-    detector.fit(contamination.train, on_unreadable=on_unreadable, progress=progress)
-    fit_seconds = time.perf_counter() - started
+    predictions, costs = fit_and_predict(
+        detector,
+        contamination.train,
+        [sample.path for sample in contamination.test],
+        on_unreadable=on_unreadable,
+        progress=progress,
+    )
+    return measure(method, detector, contamination, predictions, costs), predictions
 
-    samples = {str(sample.path): sample for sample in contamination.test}
-    paths = [sample.path for sample in contamination.test]
+
+def fit_and_predict(
+    detector: Detector,
+    training: Images,
+    test: Sequence[Path],
+    *,
+    on_unreadable: OnUnreadable = fail_unreadable,
+    progress: Progress = silent,
+) -> tuple[list[Prediction], Costs]:
+    """Fit, score the readable test pictures, and say what both took; see ``evaluate``."""
+    started = time.perf_counter()
+    detector.fit(training, on_unreadable=on_unreadable, progress=progress)
+    fit_seconds = time.perf_counter() - started
     predictions: list[Prediction] = []
     started = time.perf_counter()
-    for prediction in detector.predict(paths, on_unreadable=on_unreadable):
+    for prediction in detector.predict(test, on_unreadable=on_unreadable):
         predictions.append(prediction)
-        progress("predict", len(predictions), len(paths))
-    predict_seconds = time.perf_counter() - started
-    peak_memory = peak_memory_mb()  # before the metrics, which are not the detector's doing
+        progress("predict", len(predictions), len(test))
+    predict_seconds = (time.perf_counter() - started) / max(1, len(predictions))
+    # Before the metrics, whose memory is not the detector's doing.
+    return predictions, Costs(fit_seconds, predict_seconds, peak_memory_mb())
 
+
+def measure(
+    method: str,
+    detector: Detector,
+    contamination: Contamination,
+    predictions: Sequence[Prediction],
+    costs: Costs,
+) -> Evaluation:
+    """The row of a detector that is fitted and has scored the readable test pictures."""
+    samples = {str(sample.path): sample for sample in contamination.test}
     tested = [samples[prediction.name] for prediction in predictions]
     labels = np.array([sample.defective for sample in tested], dtype=bool)
     scores = np.array([prediction.score for prediction in predictions])
     pixel = _pixel_metrics(tested, predictions, detector.preprocessing)
-    row = Evaluation(
+    return Evaluation(
         method=method,
         category=contamination.category.name,
         noise=contamination.noise,
@@ -107,11 +143,8 @@ def evaluate(
         image_ap=metrics.average_precision(labels, scores),
         image_f1max=metrics.f1_max(labels, scores),
         **pixel,
-        fit_seconds=fit_seconds,
-        predict_seconds_per_image=predict_seconds / max(1, len(predictions)),
-        peak_memory_mb=peak_memory,
+        **asdict(costs),
     )
-    return row, predictions
 
 
 def peak_memory_mb() -> float | None:
@@ -147,7 +180,7 @@ def read_mask(sample: Sample, size: tuple[int, int], preprocessing: Preprocessin
 
 
 def _pixel_metrics(
-    samples: list[Sample], predictions: list[Prediction], preprocessing: Preprocessing
+    samples: Sequence[Sample], predictions: Sequence[Prediction], preprocessing: Preprocessing
 ) -> dict[str, float | None]:
     """Over the good pictures and the defective ones that have a mask."""
     masks, maps = [], []
@@ -166,7 +199,7 @@ def _pixel_metrics(
 
 
 def _with_truth(
-    samples: list[Sample], predictions: list[Prediction]
+    samples: Sequence[Sample], predictions: Sequence[Prediction]
 ) -> Iterator[tuple[Sample, Prediction]]:
     for sample, prediction in zip(samples, predictions, strict=True):
         if sample.mask is not None or not sample.defective:

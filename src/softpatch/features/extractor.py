@@ -118,9 +118,12 @@ class PatchExtractor:
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         """``(B, 3, *crop)`` normalised -> ``(B, h, w, D)`` float32 on ``device``."""
-        maps = self.backbone(images.to(self.device, self.dtype))
-        patches: Tensor = self.embedding([layer.float() for layer in maps])
+        patches: Tensor = self.embedding(self.maps(images))
         return patches
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What the network makes of them: one ``(B, C, h, w)`` float32 map per layer."""
+        return [layer.float() for layer in self.backbone(images.to(self.device, self.dtype))]
 
     @torch.inference_mode()
     def _probe(self, crop: Sequence[int]) -> list[Tensor]:

@@ -1,0 +1,266 @@
+"""``softpatch benchmark``: a grid of experiments that can be killed and goes on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from softpatch.cli import options
+from softpatch.cli.terminal import duration, progress_bars, stderr, stdout
+from softpatch.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from softpatch.benchmark.results import Row
+    from softpatch.benchmark.run import Settings
+
+_GRID = "What to run"
+FEATURES = "features"  # folder of the cache below the results
+
+
+def benchmark(
+    grid: Annotated[
+        Path | None, typer.Argument(help="A grid in YAML; the options below replace its keys.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_GRID,
+            help="A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, realism "
+            "or scaling.",
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=_GRID, help="Folder that holds categories; may be given again."
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Of the data.  [recognised]")
+    ] = None,
+    categories: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Such as bottle,cable.  [all]")
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_GRID,
+            help="Such as softpatch-lof,patchcore; oracle is PatchCore without the added pictures.",
+        ),
+    ] = None,
+    noise: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Shares, such as 0,0.1.")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="overlap, no-overlap or both.")
+    ] = None,
+    kinds: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Of contamination.  [defects]")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Such as 0,1,2.  [0]")
+    ] = None,
+    presets: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Backbones, such as edge,paper.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            rich_help_panel=_GRID,
+            help="An option of every method, such as tau=0.1; tau=0.1,0.2 runs both.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the results; goes on where it was.")
+    ] = Path("softpatch-benchmark"),
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of the features, to share.  [OUTPUT/features]")
+    ] = None,
+    cache_limit: Annotated[
+        str, typer.Option(help="What the features may take; the oldest make room.")
+    ] = "20GB",
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute all features anew.")
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Fits at a time; they share the cores.")
+    ] = 1,
+    device: options.Device = "auto",
+    memory_limit: options.MemoryLimit = None,
+) -> None:
+    """Run a grid of experiments: data sets × methods × noise × policies × seeds.
+
+    Needs the extra: pip install 'softpatch[benchmark]'
+
+    OUTPUT/results.csv gets one row a cell. A run that was stopped goes on when it is started again.
+    Exit code 1 if a cell failed; a noise ratio for which there are not enough defects is no failure.
+
+    Examples:
+    softpatch benchmark --recipe prevalence --data mvtec/ --categories bottle -o out
+
+    softpatch benchmark --data mvtec/ --methods softpatch-lof,patchcore --noise 0,0.1 --seeds 0,1
+
+    softpatch benchmark grid.yaml -o out; softpatch report out
+    """
+    if grid is not None and recipe is not None:
+        raise UsageError("give a grid file or --recipe, not both")
+    flags = {
+        "data": data,
+        "layout": layout,
+        "categories": _split(categories),
+        "methods": _split(methods),
+        "noise": _numbers("noise", noise),
+        "policies": ["overlap", "no-overlap"] if policy == "both" else _split(policy),
+        "kinds": _split(kinds),
+        "seeds": _numbers("seeds", seeds),
+        "features": [{"preset": name} for name in _split(presets) or []] or None,
+    }
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ("yaml", "sklearn", "scipy")):
+        raise MissingExtraError("benchmark", "softpatch benchmark")
+    from softpatch.benchmark.grid import load_yaml, read_grid
+    from softpatch.benchmark.recipes import recipe_path
+
+    path = recipe_path(recipe) if recipe else grid
+    content = load_yaml(path) if path is not None else {}
+    content |= {key: value for key, value in flags.items() if value}
+    if set_:
+        content["options"] = {**(content.get("options") or {}), **_options(set_)}
+
+    import torch
+
+    from softpatch.benchmark.run import Settings
+
+    limits = options.detector_options({"memory_limit": memory_limit})
+    settings = Settings(
+        output=output,
+        features=None if no_cache else cache or output / FEATURES,
+        features_limit=options.detector_options({"memory_limit": cache_limit})["memory_limit"],
+        device=device,
+        memory_limit=limits.get("memory_limit"),
+        jobs=jobs,
+        threads=torch.get_num_threads(),
+    )
+    _run(read_grid(content), settings)
+
+
+def _run(grid: Any, settings: Settings) -> None:
+    from softpatch.benchmark.plan import plan
+    from softpatch.benchmark.results import write_parquet, write_tables
+    from softpatch.benchmark.run import run_cells
+    from softpatch.benchmark.setting import write_setting
+
+    cells = plan(grid)
+    settings.output.mkdir(parents=True, exist_ok=True)
+    write_setting(settings.output, grid, cells, shlex.join(["softpatch", *sys.argv[1:]]))
+    counter = _Counter(len(cells))
+    try:
+        with progress_bars() as progress:
+            rows = run_cells(cells, settings, finished=counter.finished, progress=progress)
+    except KeyboardInterrupt:
+        stderr().print(
+            f"stopped; {counter.done} of {len(cells)} cells are kept in {settings.output}, and "
+            "the same command goes on from there",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        raise typer.Exit(1) from None
+    write_tables(settings.output, rows)
+    parquet = write_parquet(settings.output, rows)
+    _show(rows, settings.output, parquet)
+    if any(row["status"] == "failed" for row in rows):
+        raise typer.Exit(1)
+
+
+class _Counter:
+    """Says what has been done and how long the rest will take."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self.kept: int | None = None
+        self.started = time.perf_counter()
+
+    def finished(self, rows: Sequence[Row]) -> None:
+        """Print a line for each row."""
+        self.done += len(rows)
+        if self.kept is None:  # the first call tells what an earlier run has left
+            self.kept = len(rows)
+            if rows:
+                self._say(f"{self.kept} of {self.total} cells are there already")
+            return
+        fresh = self.done - self.kept
+        left = (time.perf_counter() - self.started) / fresh * (self.total - self.done)
+        for row in rows:
+            self._say(f"{_name(row)}: {_outcome(row)}")
+        self._say(f"{self.done} of {self.total} cells, about {duration(left)} left")
+
+    def _say(self, line: str) -> None:
+        stderr().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _name(row: Row) -> str:
+    options = "" if row["options"] == "{}" else f" {row['options']}"
+    return (
+        f"{row['category']} {row['method']}{options}, {row['kind']} {row['noise']:g} "
+        f"{row['policy']}, seed {row['seed']}"
+    )
+
+
+def _outcome(row: Row) -> str:
+    if row["status"] != "ok":
+        return f"{row['status']}: {row['reason']}"
+    image, pixel = (
+        "-" if row[key] is None else f"{row[key]:.3f}" for key in ("image_auroc", "pixel_auroc")
+    )
+    note = f" ({row['reason']})" if row["reason"] else ""
+    return f"image AUROC {image}, pixel AUROC {pixel}{note}"
+
+
+def _show(rows: Sequence[Row], output: Path, parquet: bool) -> None:
+    by_status: dict[str, int] = {}
+    for row in rows:
+        by_status[row["status"]] = by_status.get(row["status"], 0) + 1
+    counts = ", ".join(f"{count} {status}" for status, count in by_status.items())
+    names = "results.csv, results.parquet" if parquet else "results.csv"
+    for line in (
+        f"{len(rows)} cells: {counts}",
+        f"wrote {output}: {names}, scores.csv; softpatch report {output} makes a page of them",
+    ):
+        stdout().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _split(text: str | None) -> list[str] | None:
+    return [part.strip() for part in text.split(",") if part.strip()] if text is not None else None
+
+
+def _numbers(name: str, text: str | None) -> list[float] | None:
+    try:
+        return [float(part) for part in _split(text) or []]
+    except ValueError as error:
+        raise UsageError(f"--{name} takes numbers such as 0,1, got {text!r}") from error
+
+
+def _options(settings: Sequence[str]) -> dict[str, Any]:
+    """``tau=0.1,0.2`` -> ``{"tau": [0.1, 0.2]}``; values as in YAML."""
+    import yaml
+
+    chosen = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set takes NAME=VALUE, got {setting!r}")
+        try:
+            values = [yaml.safe_load(part) for part in value.split(",")]
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {setting}: {value!r} is no value") from error
+        name = name.replace("-", "_")
+        chosen[name] = value if name == "layers" else values if len(values) > 1 else values[0]
+    return chosen
