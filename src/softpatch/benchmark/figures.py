@@ -150,6 +150,7 @@ def _svg(drawing: Drawing, title: str) -> str:
     text = text.replace(INK, "currentColor")
     text = re.sub(r'<g id="[^"]*"', "<g", text)  # the same in every figure, and never referred to
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)  # the page's own letters
+    text = re.sub(r"font-family: '[^']*';? ?", "", text)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) width="([\d.]+)pt"', r'\1 style="max-width: \2pt"', text, count=1)
     return text.replace("<svg", '<svg role="img"', 1)

@@ -150,18 +150,18 @@ def fingerprint(category: Category) -> str:
     """Changes when a picture or mask is added, taken away or written anew; opens none of them."""
     digest = hashlib.sha256()
     for sample in (*category.train, *category.test):
-        for path in (sample.path, sample.mask):
+        for path in (sample.path, *sample.masks):
             digest.update(repr((path, sample.kind, _stamp(path))).encode())
     return digest.hexdigest()
 
 
-def _stamp(path: Path | None) -> tuple[int, int] | None:
+def _stamp(path: Path) -> tuple[int, int] | None:
     """Size and time of writing; None where there is no such file."""
     try:
-        about = path.stat() if path else None
+        about = path.stat()
     except OSError:
         return None
-    return (about.st_size, about.st_mtime_ns) if about else None
+    return about.st_size, about.st_mtime_ns
 
 
 def _deciding(name: str, value: Any) -> Any:

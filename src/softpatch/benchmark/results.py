@@ -1,7 +1,7 @@
 """Results on disk: every finished cell in a file of its own, and the tables made of them.
 
-``results.csv`` (and ``.parquet``) has one row a cell with everything; ``scores.csv`` leaves out what
-depends on the moment and the machine, so that the same grid writes the same bytes.
+``results.csv`` (and ``.parquet``) has one row a cell with everything; ``scores.csv`` leaves out
+what depends on the moment and the machine, so that the same grid writes the same bytes.
 """
 
 from __future__ import annotations

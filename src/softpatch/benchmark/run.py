@@ -64,7 +64,7 @@ def run_cells(
     cells: Sequence[Cell],
     settings: Settings,
     *,
-    finished: Finished = lambda rows: None,
+    finished: Finished,
     progress: Progress = silent,
 ) -> list[Row]:
     """Fill in every cell, taking over the ones that are kept in ``settings.output``.
@@ -246,7 +246,7 @@ def _extractor(config: FeatureConfig, device: torch.device, settings: Settings) 
 def _notes(draw: Contamination, skipped: Sequence[ImageError]) -> Iterator[str]:
     """What a reader of the row should know."""
     defects = [sample for sample in draw.test if sample.defective]
-    unmasked = sum(sample.mask is None for sample in defects)
+    unmasked = sum(not sample.masks for sample in defects)
     if not defects:
         yield "no defective pictures are left in the test set"
     if unmasked:

@@ -60,9 +60,11 @@ def _data(grid: Grid, earlier: Setting | None) -> list[dict[str, Any]]:
     entries = []
     for source in grid.data:
         for name in categories(source):
+            layout = dataset(source.root, source.layout).layout
             about = {
                 "dataset": Path(source.root).resolve().name,
-                "layout": dataset(source.root, source.layout).layout.name,
+                "layout": layout.name,
+                "published": list(layout.categories),
                 "category": name,
             }
             try:

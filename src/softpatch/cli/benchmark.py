@@ -99,8 +99,9 @@ def benchmark(
 
     Needs the extra: pip install 'softpatch[benchmark]'
 
-    OUTPUT/results.csv gets one row a cell. A run that was stopped goes on when it is started again.
-    Exit code 1 if a cell failed; a noise ratio for which there are not enough defects is no failure.
+    OUTPUT/results.csv gets one row a cell. A run that was stopped goes on when it is started
+    again. Exit code 1 if a cell failed; a noise ratio for which the defects do not suffice is no
+    failure, and named.
 
     Examples:
     softpatch benchmark --recipe prevalence --data mvtec/ --categories bottle -o out
