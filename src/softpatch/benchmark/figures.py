@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 INK = "#010203"  # stands for the page's own text colour, which is put in afterwards
 COLOURS = ("#3b82f6", "#ef4444", "#10b981", "#f59e0b", "#a855f7", "#14b8a6", "#ec4899", "#84cc16")
 MARKERS = "osD^vPX*"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters
     "font.size": 9,
     "axes.edgecolor": INK,
@@ -81,14 +81,15 @@ def draw_panels(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
                 axis.remove()
             for axis, panel in zip(line_of_axes, row, strict=False):
                 _draw(axis, panel, looks)
-        handles = {}
+        handles: dict[Any, Any] = {}
         for axis in drawing.axes:
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
                 handles.setdefault(label, handle)
         drawing.legend(
-            [handles[label] for label in labels], labels, loc="outside lower center",
+            handles=[handles[label] for label in labels],
+            loc="outside lower center",
             ncols=max(1, min(len(labels), 2 * columns)),
-        )  # fmt: skip
+        )
         return Figure(title, _svg(drawing, title))
 
 

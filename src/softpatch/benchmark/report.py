@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from softpatch.benchmark.results import Row, read_rows
-from softpatch.benchmark.sections import Results, Section, sections
+from softpatch.benchmark.results import OK, SCALING, Row, read_table
+from softpatch.benchmark.scaling_sections import scaling_sections
+from softpatch.benchmark.section import Section
+from softpatch.benchmark.sections import Results, sections
 from softpatch.benchmark.setting import Setting, read_setting
+from softpatch.benchmark.table import Labels
 from softpatch.errors import MissingExtraError
 from softpatch.files import write_atomically
 
@@ -29,11 +32,14 @@ def write_report(folder: Path, output: Path) -> list[Path]:
     except ImportError as error:
         raise MissingExtraError("benchmark", "softpatch report") from error
 
-    setting, rows = read_setting(folder), read_rows(folder)
-    results = Results(rows, setting)
-    parts = sections(results)
+    setting = read_setting(folder)
+    rows = read_table(folder / setting["table"])
+    if setting["table"] == SCALING:
+        parts = scaling_sections(rows)
+    else:
+        parts = sections(Results(rows, setting))
     commands = f"{setting['command']}\nsoftpatch report {folder}"
-    facts = _facts(results)
+    facts = _facts(rows)
     template = files("softpatch.benchmark").joinpath("page.html.jinja").read_text("utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -52,15 +58,11 @@ def write_report(folder: Path, output: Path) -> list[Path]:
     return written
 
 
-def _facts(results: Results) -> list[str]:
+def _facts(rows: Sequence[Row]) -> list[str]:
     """What all the numbers have in common."""
-    rows = results.measured
-    facts = []
-    if results.labels.shared:
-        facts.append(f"All cells: {results.labels.shared}.")
-    for words in dict.fromkeys(map(_machine, rows)):
-        facts.append(words)
-    return facts
+    shared = Labels(rows).shared
+    facts = [f"All cells: {shared}."] if shared else []
+    return [*facts, *dict.fromkeys(_machine(row) for row in rows if row["status"] == OK)]
 
 
 def _machine(row: Row) -> str:

@@ -6,9 +6,10 @@ what depends on the moment and the machine, so that the same grid writes the sam
 
 from __future__ import annotations
 
+import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from softpatch.files import csv_bytes, write_atomically
 
 Row = dict[str, Any]
 
+RESULTS, SCALING = "results.csv", "scaling.csv"  # of a grid, of ``scaling``
 OK, IMPOSSIBLE, FAILED = "ok", "impossible", "failed"
 
 COSTS = tuple(field.name for field in fields(Costs))
@@ -35,12 +37,12 @@ COLUMNS = (
     "cores", "versions", "command",
 )  # fmt: skip
 TEXTS = frozenset(
-    ("dataset", "category", "method", "options", "kind", "policy", "status", "reason", "manifest",
-     "pixel_at", "device", "processor", "versions", "command")
+    ("axis", "dataset", "category", "method", "options", "kind", "policy", "status", "reason",
+     "manifest", "pixel_at", "device", "processor", "versions", "command")
 )  # fmt: skip
 WHOLE = frozenset(
     ("seed", "n_train", "n_injected", "n_test", "fit_shared_by", "pictures_embedded", "threads",
-     "cores")
+     "cores", "value", "images", "image_size", "bank_size", "bank_vectors")
 )  # fmt: skip
 
 
@@ -66,9 +68,14 @@ class CellStore:
 
 def write_tables(folder: Path, rows: Sequence[Row]) -> None:
     """``results.csv`` and ``scores.csv``."""
-    for name, columns in (("results.csv", COLUMNS), ("scores.csv", SCORES)):
-        table = [{column: row.get(column) for column in columns} for row in rows]
-        write_atomically(folder / name, csv_bytes(table))
+    write_table(folder / RESULTS, COLUMNS, rows)
+    write_table(folder / "scores.csv", SCORES, rows)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """These columns of the rows as CSV; what a row does not have is left empty."""
+    table = [{column: row.get(column) for column in columns} for row in rows]
+    write_atomically(path, csv_bytes(table))
 
 
 def write_parquet(folder: Path, rows: Sequence[Row]) -> bool:
@@ -85,25 +92,19 @@ def write_parquet(folder: Path, rows: Sequence[Row]) -> bool:
     return True
 
 
-def read_rows(folder: Path) -> list[Row]:
-    """The rows of ``results.csv`` with their types; numbers that are not there are None.
+def read_table(path: Path) -> list[Row]:
+    """The rows of a table with their types; numbers that are not there are None.
 
     Raises:
         DatasetError: no such file, or not one of ours.
     """
-    import csv
-
-    path = folder / "results.csv"
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
+        return [{name: _parse(name, text) for name, text in row.items()} for row in rows]
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such file; give the folder of a benchmark") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: not the results of a benchmark ({error})") from error
-    try:
-        return [{name: _parse(name, text) for name, text in row.items()} for row in rows]
-    except (TypeError, ValueError) as error:
+    except (UnicodeDecodeError, csv.Error, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: not the results of a benchmark ({error})") from error
 
 
@@ -119,8 +120,3 @@ def _type(pa: Any, column: str) -> Any:
     if column in TEXTS:
         return pa.string()
     return pa.int64() if column in WHOLE else pa.float64()
-
-
-def identity(**values: Any) -> Mapping[str, Any]:
-    """The columns that say which cell it is, for rows without measurements."""
-    return {name: values.get(name) for name in IDENTITY}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from softpatch.benchmark.figures import Figure, Line, Panel, draw_bars, draw_panels
+from softpatch.benchmark.figures import Line, Panel, draw_bars, draw_panels
 from softpatch.benchmark.grid import ORACLE
 from softpatch.benchmark.published import SETTING, published
 from softpatch.benchmark.results import FAILED, IMPOSSIBLE, Row
+from softpatch.benchmark.section import Section
 from softpatch.benchmark.setting import Setting
 from softpatch.benchmark.table import (
     METRICS,
@@ -23,21 +24,6 @@ from softpatch.benchmark.table import (
 
 CURVE_METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
 FEWEST_FOR_CURVE = 3  # noise ratios
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page: text, then tables and figures.
-
-    Attributes:
-        folded: whether the tables are shown only when asked for.
-    """
-
-    title: str
-    text: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,8 +172,8 @@ def _curves(results: Results, rows: Sequence[Row], key: str) -> Iterator[Line]:
 def ablation(results: Results) -> Section | None:
     """Variants of one method beside its default."""
     tables, figures = [], []
-    for (name, *draw), rows in grouped(
-        results.measured, lambda row: (row["category"], *_draw(row))
+    for (name, draw), rows in grouped(
+        results.measured, lambda row: (row["category"], _draw(row))
     ).items():
         by_label = grouped(rows, results.labels)
         if not any(results.labels.variant(row) for row in rows):
@@ -304,7 +290,9 @@ def costs(results: Results) -> Section | None:
         return None
     tables, panels = [], []
     for name, rows in grouped(results.measured, lambda row: row["category"]).items():
-        lines, image, pixel = [], [], []
+        lines = []
+        image: list[Line] = []
+        pixel: list[Line] = []
         for label, its in grouped(rows, results.labels).items():
             fit, predict, memory = (
                 over_seeds(its, key)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from softpatch.benchmark.grid import Grid
-from softpatch.benchmark.plan import Cell, categories, dataset, fingerprint, read_category
+from softpatch.benchmark.plan import categories, dataset, fingerprint, read_category
 from softpatch.datasets import find_problems
 from softpatch.errors import DatasetError
 from softpatch.files import write_atomically
@@ -16,7 +15,7 @@ from softpatch.files import write_atomically
 Setting = dict[str, Any]
 
 
-def write_setting(folder: Path, grid: Grid, cells: Sequence[Cell], command: str) -> None:
+def write_setting(folder: Path, grid: Grid, cells: int, table: str, command: str) -> None:
     """``grid.yaml``, which runs the same again, and ``setting.json``."""
     import yaml
 
@@ -24,7 +23,8 @@ def write_setting(folder: Path, grid: Grid, cells: Sequence[Cell], command: str)
         "title": grid.title,
         "about": grid.about,
         "command": command,
-        "cells": len(cells),
+        "cells": cells,
+        "table": table,
         "data": _data(grid, _read(folder)),
     }
     text = yaml.safe_dump(dict(grid.as_written), sort_keys=False, allow_unicode=True)
@@ -61,7 +61,7 @@ def _data(grid: Grid, earlier: Setting | None) -> list[dict[str, Any]]:
     for source in grid.data:
         for name in categories(source):
             layout = dataset(source.root, source.layout).layout
-            about = {
+            about: dict[str, Any] = {
                 "dataset": Path(source.root).resolve().name,
                 "layout": layout.name,
                 "published": list(layout.categories),

@@ -5,21 +5,24 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from softpatch.cli import options
-from softpatch.cli.terminal import duration, progress_bars, stderr, stdout
+from softpatch.cli.terminal import STEPS, duration, stderr, stdout
 from softpatch.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
+    from softpatch.benchmark.grid import Grid
     from softpatch.benchmark.results import Row
     from softpatch.benchmark.run import Settings
 
 _GRID = "What to run"
+_SCALING = "Sizes of --recipe scaling"
 FEATURES = "features"  # folder of the cache below the results
 
 
@@ -76,6 +79,15 @@ def benchmark(
             rich_help_panel=_GRID,
             help="An option of every method, such as tau=0.1; tau=0.1,0.2 runs both.",
         ),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(rich_help_panel=_SCALING, help="Pictures, such as 100,250.")
+    ] = None,
+    image_sizes: Annotated[
+        str | None, typer.Option(rich_help_panel=_SCALING, help="Pixels a side, such as 112,224.")
+    ] = None,
+    bank_sizes: Annotated[
+        str | None, typer.Option(rich_help_panel=_SCALING, help="Vectors, such as 1000,10000.")
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the results; goes on where it was.")
@@ -135,6 +147,16 @@ def benchmark(
     content |= {key: value for key, value in flags.items() if value}
     if set_:
         content["options"] = {**(content.get("options") or {}), **_options(set_)}
+    sizes = {
+        "images": _numbers("images", images),
+        "image_sizes": _numbers("image-sizes", image_sizes),
+        "bank_sizes": _numbers("bank-sizes", bank_sizes),
+    }
+    if any(sizes.values()):
+        if "scaling" not in content:
+            raise UsageError("--images, --image-sizes and --bank-sizes go with --recipe scaling")
+        base = (content["scaling"] or {}).get("base")
+        content["scaling"] = {key: value for key, value in sizes.items() if value} | {"base": base}
 
     import torch
 
@@ -150,58 +172,112 @@ def benchmark(
         jobs=jobs,
         threads=torch.get_num_threads(),
     )
-    _run(read_grid(content), settings)
+    run = _run_scaling if "scaling" in content else _run_grid
+    failed = run(read_grid(content), settings, shlex.join(["softpatch", *sys.argv[1:]]))
+    if failed:
+        raise typer.Exit(1)
 
 
-def _run(grid: Any, settings: Settings) -> None:
+def _run_grid(grid: Grid, settings: Settings, command: str) -> bool:
     from softpatch.benchmark.plan import plan
-    from softpatch.benchmark.results import write_parquet, write_tables
+    from softpatch.benchmark.results import FAILED, RESULTS, write_parquet, write_tables
     from softpatch.benchmark.run import run_cells
     from softpatch.benchmark.setting import write_setting
 
     cells = plan(grid)
     settings.output.mkdir(parents=True, exist_ok=True)
-    write_setting(settings.output, grid, cells, shlex.join(["softpatch", *sys.argv[1:]]))
-    counter = _Counter(len(cells))
-    try:
-        with progress_bars() as progress:
-            rows = run_cells(cells, settings, finished=counter.finished, progress=progress)
-    except KeyboardInterrupt:
-        stderr().print(
-            f"stopped; {counter.done} of {len(cells)} cells are kept in {settings.output}, and "
-            "the same command goes on from there",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
-        raise typer.Exit(1) from None
+    write_setting(settings.output, grid, len(cells), RESULTS, command)
+    with _Display("cells", len(cells), settings.output) as display:
+
+        def finished(rows: Sequence[Row]) -> None:
+            display.finished([f"{_name(row)}: {_outcome(row)}" for row in rows])
+
+        rows = run_cells(cells, settings, finished=finished, progress=display.step)
     write_tables(settings.output, rows)
-    parquet = write_parquet(settings.output, rows)
-    _show(rows, settings.output, parquet)
-    if any(row["status"] == "failed" for row in rows):
-        raise typer.Exit(1)
+    also = ["results.parquet"] if write_parquet(settings.output, rows) else []
+    _conclude(rows, settings.output, [RESULTS, "scores.csv", *also])
+    return any(row["status"] == FAILED for row in rows)
 
 
-class _Counter:
-    """Says what has been done and how long the rest will take."""
+def _run_scaling(grid: Grid, settings: Settings, command: str) -> bool:
+    from softpatch.benchmark.results import FAILED, SCALING, write_table
+    from softpatch.benchmark.scaling import COLUMNS, read_scaling, run_scaling
+    from softpatch.benchmark.setting import write_setting
 
-    def __init__(self, total: int) -> None:
+    scaling = read_scaling(grid.scaling)
+    settings.output.mkdir(parents=True, exist_ok=True)
+    total = len(grid.methods) * len(list(scaling.sizes()))
+    write_setting(settings.output, grid, total, SCALING, command)
+    with _Display("measurements", total, settings.output) as display:
+
+        def finished(rows: Sequence[Row]) -> None:
+            display.finished([f"{_size(row)}: {_took(row)}" for row in rows])
+
+        rows = run_scaling(
+            grid, scaling, settings.output, device=settings.device,
+            memory_limit=settings.memory_limit, threads=settings.threads, finished=finished,
+        )  # fmt: skip
+    write_table(settings.output / SCALING, COLUMNS, rows)
+    _conclude(rows, settings.output, [SCALING])
+    return any(row["status"] == FAILED for row in rows)
+
+
+class _Display:
+    """Says what has been done, what is being done and how long the rest will take."""
+
+    def __init__(self, unit: str, total: int, output: Path) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self.unit = unit
         self.total = total
+        self.output = output
         self.done = 0
         self.kept: int | None = None
         self.started = time.perf_counter()
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=stderr(),
+            transient=True,
+        )
+        self.all = self.bars.add_task(unit, total=total, left="")
+        self.now = self.bars.add_task("", total=None, left="", visible=False)
 
-    def finished(self, rows: Sequence[Row]) -> None:
-        """Print a line for each row."""
-        self.done += len(rows)
-        if self.kept is None:  # the first call tells what an earlier run has left
-            self.kept = len(rows)
-            if rows:
-                self._say(f"{self.kept} of {self.total} cells are there already")
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.bars.stop()
+        if kind is KeyboardInterrupt:
+            self._say(f"stopped; {self.output} keeps what is done, and the same command goes on")
+            raise typer.Exit(1) from None
+
+    def step(self, step: str, done: int, total: int) -> None:
+        """A ``Progress`` callback."""
+        self.bars.update(
+            self.now, description=STEPS.get(step, step), completed=done, total=total or None,
+            visible=True,
+        )  # fmt: skip
+
+    def finished(self, lines: Sequence[str]) -> None:
+        """Count and print what has just been done; first, what an earlier run had done."""
+        self.done += len(lines)
+        if self.kept is None:
+            self.kept = len(lines)
+            self.bars.update(self.all, completed=self.done)
+            if lines:
+                self._say(f"{self.kept} of {self.total} {self.unit} are there already")
             return
-        fresh = self.done - self.kept
-        left = (time.perf_counter() - self.started) / fresh * (self.total - self.done)
-        for row in rows:
-            self._say(f"{_name(row)}: {_outcome(row)}")
-        self._say(f"{self.done} of {self.total} cells, about {duration(left)} left")
+        left = (time.perf_counter() - self.started) / (self.done - self.kept)
+        words = f"about {duration(left * (self.total - self.done))} left"
+        self.bars.update(self.all, completed=self.done, left=words)
+        for line in lines:
+            self._say(line)
+        if not stderr().is_terminal:  # where there is no bar
+            self._say(f"{self.done} of {self.total} {self.unit}, {words}")
 
     def _say(self, line: str) -> None:
         stderr().print(line, markup=False, highlight=False, soft_wrap=True)
@@ -215,6 +291,14 @@ def _name(row: Row) -> str:
     )
 
 
+def _size(row: Row) -> str:
+    return f"{row['method']}, {row['axis'].replace('_', ' ')} {row['value']}"
+
+
+def _took(row: Row) -> str:
+    return f"{row['fit_seconds']:.1f} s" if row["status"] == "ok" else f"failed: {row['reason']}"
+
+
 def _outcome(row: Row) -> str:
     if row["status"] != "ok":
         return f"{row['status']}: {row['reason']}"
@@ -225,15 +309,11 @@ def _outcome(row: Row) -> str:
     return f"image AUROC {image}, pixel AUROC {pixel}{note}"
 
 
-def _show(rows: Sequence[Row], output: Path, parquet: bool) -> None:
-    by_status: dict[str, int] = {}
-    for row in rows:
-        by_status[row["status"]] = by_status.get(row["status"], 0) + 1
-    counts = ", ".join(f"{count} {status}" for status, count in by_status.items())
-    names = "results.csv, results.parquet" if parquet else "results.csv"
+def _conclude(rows: Sequence[Row], output: Path, names: Sequence[str]) -> None:
+    counts = Counter(row["status"] for row in rows)
     for line in (
-        f"{len(rows)} cells: {counts}",
-        f"wrote {output}: {names}, scores.csv; softpatch report {output} makes a page of them",
+        ", ".join(f"{count} {status}" for status, count in counts.items()),
+        f"wrote {output}: {', '.join(names)}; softpatch report {output} makes a page of them",
     ):
         stdout().print(line, markup=False, highlight=False, soft_wrap=True)
 
