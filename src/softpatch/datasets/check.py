@@ -51,7 +51,9 @@ def _without_mask(category: Category) -> list[str]:
 
 
 def _bad_masks(category: Category) -> list[str]:
-    unreadable, blank, misfit = [], [], []
+    unreadable: list[Path] = []
+    misfit: list[Path] = []
+    blank: list[Path] = []
     for sample in category.defects:
         marked = False
         size = _size(sample.path)

@@ -37,7 +37,7 @@ def read(name: str, root: Path) -> Category:
         files = {path.stem: path for path in pictures(item)}
         labels = {stem: path for stem, path in files.items() if stem.endswith(LABEL)}
         for stem, path in files.items():
-            if stem in labels:
+            if stem.endswith(LABEL):
                 continue
             label = labels.pop(stem + LABEL, None)
             if label is None or (marked := _marks_anything(label)) is None:
