@@ -96,6 +96,19 @@ def test_another_layout_than_said_is_told(tmp_path: Path) -> None:
     assert refusal(trees.btad(tmp_path), "mvtec").endswith(f"; {tmp_path} is in layout btad")
 
 
+def test_damage_beside_the_root_does_not_hide_its_own_error(tmp_path: Path) -> None:
+    (tmp_path / "split_csv").mkdir()
+    (tmp_path / "split_csv" / "1cls.csv").write_text("nonsense")
+    (tmp_path / "other").mkdir()
+    assert refusal(tmp_path / "other").endswith("found no folders")
+
+
+def test_locked_folders_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trees.mvtec(tmp_path, "flange", "lost+found")
+    monkeypatch.setattr("os.access", lambda path, mode: path.name != "lost+found")
+    assert open_dataset(tmp_path).categories == ("flange",)
+
+
 def test_several_layouts_side_by_side_are_not_guessed(tmp_path: Path) -> None:
     trees.btad(tmp_path)
     trees.mvtec(tmp_path, "flange")

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from softpatch.datasets import LAYOUTS, Category, find_problems, open_dataset
+from softpatch.datasets.layout import hold_out
 from softpatch.errors import DatasetError
 from tests.datasets import trees
 
@@ -154,6 +157,14 @@ def test_masks_without_a_picture_are_told(name: str, tmp_path: Path) -> None:
     assert one(tmp_path).unused == gone.masks or gone.kind == "dent"
 
 
+@given(st.lists(st.integers(), max_size=60))
+def test_held_out_pictures_are_every_fifth(items: list[int]) -> None:
+    train, test = hold_out(items)
+    assert len(test) == len(items) // 5
+    assert [item for place, item in enumerate(items, start=1) if place % 5] == train
+    assert [item for place, item in enumerate(items, start=1) if place % 5 == 0] == test
+
+
 # --- what each layout has of its own -------------------------------------------------------------
 
 
@@ -224,6 +235,12 @@ def test_visa_objects_not_on_disk_are_no_categories(tmp_path: Path) -> None:
     trees.visa(tmp_path, "candle", "pcb1")
     (tmp_path / "pcb1").rename(tmp_path / "elsewhere")
     assert open_dataset(tmp_path).categories == ("candle",)
+
+
+def test_visa_without_any_object_is_no_data_set(tmp_path: Path) -> None:
+    (trees.visa(tmp_path, "candle") / "candle").rename(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match="no folder beside it for any of its objects: candle"):
+        open_dataset(tmp_path)
 
 
 def test_visa_pictures_not_on_disk_are_told(tmp_path: Path) -> None:
