@@ -65,20 +65,22 @@ def _survey(dataset: Dataset, progress: Progress) -> dict[str, Any]:
     from softpatch.datasets import find_problems
 
     categories: list[dict[str, Any]] = []
+    row: dict[str, Any]
     for done, name in enumerate(dataset.categories, start=1):
         try:
             category = dataset.read(name)
         except DatasetError as error:
-            numbers, problems = (None,) * len(COUNTS), [str(error)]
+            row = {**dict.fromkeys(COUNTS), "problems": [str(error)]}
         else:
             defects = category.defects
-            numbers = (
-                len(category.train), len(category.test) - len(defects), len(defects),
-                sum(bool(sample.masks) for sample in defects),
-            )  # fmt: skip
-            problems = find_problems(category)
-        counts = dict(zip(COUNTS, numbers, strict=True))
-        categories.append({"category": name, **counts, "problems": problems})
+            row = {
+                "train": len(category.train),
+                "good": len(category.test) - len(defects),
+                "defective": len(defects),
+                "masked": sum(bool(sample.masks) for sample in defects),
+                "problems": find_problems(category),
+            }
+        categories.append({"category": name, **row})
         progress("checking", done, len(dataset.categories))
     return {
         "root": str(dataset.root), "layout": dataset.layout.name, "categories": categories,

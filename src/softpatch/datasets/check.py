@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+from torch import uint8
 
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import ImageError
-from softpatch.images import read_image
+from softpatch.images import decode_image
 
 NAMED = 5  # files that a finding names; the rest are counted
 
@@ -51,18 +52,21 @@ def _without_mask(category: Category) -> list[str]:
 
 
 def _bad_masks(category: Category) -> list[str]:
-    unreadable, blank, misfit = [], [], []
+    unreadable: list[Path] = []
+    misfit: list[Path] = []
+    blank: list[Path] = []
     for sample in category.defects:
         marked = False
         size = _size(sample.path)
         for path in sample.masks:
             try:
-                mask = read_image(path, str(path))
+                mask = decode_image(path, str(path))  # (3, H, W), 8-bit or float in [0, 1]
             except ImageError:
                 unreadable.append(path)
                 marked = True  # for all we know
                 continue
-            marked |= bool((mask * 255).max() > sample.mask_threshold)
+            brightest = mask.numpy().max()
+            marked |= bool(brightest > sample.mask_threshold / (1 if mask.dtype == uint8 else 255))
             if size and size != (mask.shape[1], mask.shape[2]):
                 misfit.append(path)
         if sample.masks and not marked:

@@ -100,13 +100,20 @@ def _find(root: Path, layouts: Iterable[Layout]) -> list[Dataset]:
 def _refusal(root: Path, layout: str | None) -> str:
     expected = LAYOUTS[layout or "mvtec"]
     others = "" if layout else " (or another layout: softpatch datasets lists them)"
-    parent = root.resolve().parent
-    known = [each for each in _LAYOUTS if each is not FOLDER]
-    near = [each for folder in (root, *subfolders(root)) for each in _find(folder, known)]
-    # The parent is meant where it is read as one piece, as one category or with a table.
-    near += [each for each in _find(parent, known) if parent in each.sources.values()]
-    hint = f"; {near[0].root} is in layout {near[0].layout.name}" if near else ""
     return (
         f"{root}: not in {'layout ' + layout if layout else 'a known layout'}; expected "
-        f"{expected.paths}{others}, found {tree_found(root)}{hint}"
+        f"{expected.paths}{others}, found {tree_found(root)}{_hint(root)}"
     )
+
+
+def _hint(root: Path) -> str:
+    """Which folder may have been meant: this one in another layout, or one a level off."""
+    known = [each for each in _LAYOUTS if each is not FOLDER]
+    parent = root.resolve().parent
+    try:
+        near = [each for folder in (root, *subfolders(root)) for each in _find(folder, known)]
+        # The parent is meant where it is read as one piece, as one category or with a table.
+        near += [each for each in _find(parent, known) if parent in each.sources.values()]
+    except (OSError, DatasetError):  # what is beside the root is not what was asked for
+        return ""
+    return f"; {near[0].root} is in layout {near[0].layout.name}" if near else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,12 @@ def category_folders(root: Path, is_category: Callable[[Path], bool]) -> dict[st
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Sorted, without hidden ones; none where there is no such folder."""
-    return sorted(entry for entry in _visible(folder) if entry.is_dir())
+    """Sorted, without hidden and locked ones; none where there is no such folder."""
+    return sorted(
+        entry
+        for entry in _visible(folder)
+        if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK)  # a disk has a lost+found
+    )
 
 
 def pictures(folder: Path) -> list[Path]:

@@ -19,12 +19,16 @@ def find(root: Path) -> dict[str, Path]:
     """``root`` for every object in the table whose folder is there.
 
     Raises:
-        DatasetError: the table is damaged.
+        DatasetError: the table is damaged, or no object's folder is there.
     """
     if not (root / TABLE).is_file():
         return {}
-    names = {row["object"] for _, row in _rows(root)}
-    return {name: root for name in sorted(names) if (root / name).is_dir()}
+    names = sorted({row["object"] for _, row in _rows(root)})
+    found = {name: root for name in names if (root / name).is_dir()}
+    if not found:
+        objects = ", ".join(names) or "none"
+        raise DatasetError(f"{root / TABLE}: no folder beside it for any of its objects: {objects}")
+    return found
 
 
 def read(name: str, root: Path) -> Category:
