@@ -14,6 +14,7 @@ A grid is one readable YAML file, or the same things as flags::
     policies: [overlap, no-overlap]
     kinds: [defects]
     seeds: [0]
+    pixel_at: input                   # or native, see ``Measurement``
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from softpatch.cli.options import detector_options
 from softpatch.datasets import KINDS
 from softpatch.detectors import METHODS, make_detector
 from softpatch.errors import MissingExtraError, UsageError
+from softpatch.evaluation.measurement import FRAMES
 
 ORACLE = "oracle"
 ORACLE_METHOD = "patchcore"
@@ -95,6 +97,7 @@ class Grid:
     policies: tuple[str, ...] = POLICIES
     kinds: tuple[str, ...] = ("defects",)
     seeds: tuple[int, ...] = (0,)
+    pixel_at: str = "input"
     title: str = "Benchmark"
     about: str = ""
     scaling: Any = None  # as written; see ``scaling.read_scaling``
@@ -130,7 +133,7 @@ def read_grid(content: Mapping[str, Any]) -> Grid:
     """
     known = (
         "title", "about", "data", "layout", "categories", "methods", "features", "options",
-        "noise", "policies", "kinds", "seeds", "scaling",
+        "noise", "policies", "kinds", "seeds", "pixel_at", "scaling",
     )  # fmt: skip
     for key in content:
         if key not in known:
@@ -145,6 +148,8 @@ def read_grid(content: Mapping[str, Any]) -> Grid:
     for key, allowed in (("policies", POLICIES), ("kinds", KINDS)):
         if key in content:
             defaults[key] = tuple(_names(key, content[key], allowed))
+    if "pixel_at" in content:
+        [defaults["pixel_at"]] = _names("pixel_at", str(content["pixel_at"]), FRAMES)
     for key in ("title", "about"):
         if key in content:
             defaults[key] = " ".join(str(content[key]).split())

@@ -33,7 +33,6 @@ class Fit:
     root: str
     layout: str | None
     category: str
-    detector: str
     method: Method
     kind: str
     noise: float
@@ -52,6 +51,7 @@ class Cell:
     noise: float
     policy: str
     seed: int
+    pixel_at: str
 
     @property
     def dataset(self) -> str:
@@ -66,7 +66,6 @@ class Cell:
             self.root,
             self.layout,
             self.category,
-            self.method.detector,
             Method(self.method.detector, self.method.options),
             CLEAN if clean else self.kind,
             0.0 if clean else self.noise,
@@ -85,7 +84,7 @@ class Cell:
         words += ["--layout", self.layout] if self.layout else []
         words += ["--categories", self.category, "--methods", self.method.name]
         words += ["--noise", f"{self.noise:g}", "--policy", self.policy, "--kinds", self.kind]
-        words += ["--seeds", str(self.seed)]
+        words += ["--seeds", str(self.seed), "--pixel-at", self.pixel_at]
         for name, value in self.method.options:
             words += ["--set", f"{name}={_text(value)}"]
         return shlex.join([*words, "-o", "OUT"])
@@ -98,7 +97,7 @@ class Cell:
             "category": self.category,
             "method": self.method.name,
             "options": [[name, _deciding(name, value)] for name, value in self.method.options],
-            "draw": [self.kind, self.noise, self.policy, self.seed],
+            "draw": [self.kind, self.noise, self.policy, self.seed, self.pixel_at],
         }
         return hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:32]
 
@@ -116,9 +115,8 @@ def plan(grid: Grid) -> list[Cell]:
             for method, kind, noise, policy, seed in itertools.product(
                 grid.methods, grid.kinds, grid.noise, grid.policies, grid.seeds
             ):
-                cells.append(
-                    Cell(source.root, source.layout, category, method, kind, noise, policy, seed)
-                )
+                place = (source.root, source.layout, category)
+                cells.append(Cell(*place, method, kind, noise, policy, seed, grid.pixel_at))
     if not cells:
         raise UsageError("the grid has no cells: one of its lists is empty")
     return list(dict.fromkeys(cells))

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from softpatch.benchmark.features import CachedExtractor, FeatureCache
+from softpatch.benchmark.grid import Method, Options
 from softpatch.benchmark.machine import machine, reset_peak
 from softpatch.benchmark.plan import (
     Cell,
@@ -26,11 +27,14 @@ from softpatch.benchmark.plan import (
 )
 from softpatch.benchmark.results import FAILED, IMPOSSIBLE, OK, CellStore, Row
 from softpatch.datasets import Category, Contamination, contaminate
-from softpatch.detectors import make_detector
+from softpatch.detectors import Detector, PaDiM, make_detector
 from softpatch.errors import DatasetError, ImageError
+from softpatch.evaluation.difficulty import rate_difficulty
+from softpatch.evaluation.measurement import Measurement
 from softpatch.evaluation.protocol import fit_and_predict, measure
 from softpatch.features.extractor import FeatureConfig
 from softpatch.images import ImageSource
+from softpatch.prediction import Prediction
 from softpatch.progress import Progress, silent
 
 
@@ -167,20 +171,24 @@ def _fit_and_measure(
 ) -> dict[Cell, Row]:
     fit = next(iter(draws)).fit
     category = read_category(fit.root, fit.layout, fit.category)
-    detector = make_detector(
-        fit.detector, **fit.method.arguments, seed=fit.seed, device=settings.device,
-        memory_limit=settings.memory_limit,
-    )  # fmt: skip
+    detector = _detector(fit.method, fit.seed, settings)
     extractor = _extractor(detector.features, detector.device, settings)
-    detector.share_extractor(extractor)
     clean = [ImageSource(str(sample.path), sample.path) for sample in category.train]
     training = next(iter(draws.values())).train if fit.noise else clean
     tested = {sample.path: None for draw in draws.values() for sample in draw.test}
+    measurements = {
+        cell: Measurement(detector, draw.test, cell.pixel_at) for cell, draw in draws.items()
+    }
+
+    def take(prediction: Prediction) -> None:
+        for measurement in measurements.values():
+            measurement.add(prediction)
+
     skipped: list[ImageError] = []
     reset_peak()
     looked_at = extractor.looked_at
-    predictions, costs = fit_and_predict(
-        detector, training, list(tested), on_unreadable=skipped.append, progress=progress
+    costs = fit_and_predict(
+        detector, training, list(tested), take, on_unreadable=skipped.append, progress=progress
     )
     about = {
         "fit_shared_by": len(draws),
@@ -189,25 +197,18 @@ def _fit_and_measure(
         "threads": torch.get_num_threads(),
         **machine(),
     }
-    rows = {}
-    for cell, draw in draws.items():
-        names = {str(sample.path) for sample in draw.test}
-        its_own = [prediction for prediction in predictions if prediction.name in names]
-        try:
-            row = measure(cell.method.name, detector, draw, its_own, costs).as_dict()
-        except Exception as error:  # of its masks
-            rows[cell] = _lost(cell, _status(error), error)
-            continue
-        rows[cell] = {
+    return {
+        cell: {
             **_identity(cell),
             "status": OK,
             "reason": "; ".join(_notes(draw, skipped)),
-            **row,
+            **measure(cell.method.name, detector, draw, measurements[cell], costs).as_dict(),
             "manifest": _manifest(cell),
             **about,
             "command": cell.command,
         }
-    return rows
+        for cell, draw in draws.items()
+    }
 
 
 def _draw(cell: Cell, settings: Settings) -> Contamination:
@@ -215,12 +216,41 @@ def _draw(cell: Cell, settings: Settings) -> Contamination:
     category = read_category(cell.root, cell.layout, cell.category)
     draw = contaminate(
         category, cell.noise, overlap=cell.overlap, seed=cell.seed, kind=cell.kind,
-        others=_others(cell),
+        others=_others(cell), difficulty=_difficulty(cell, settings),
     )  # fmt: skip
     path = settings.output / _manifest(cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     draw.write_manifest(path)
     return draw
+
+
+def _difficulty(cell: Cell, settings: Settings) -> Mapping[Path, float] | None:
+    """How hard each defective picture is, for the one kind that asks; as ``evaluate`` rates it."""
+    if cell.kind != "difficult":
+        return None
+    taken = {name: value for name, value in cell.method.options if name in PaDiM.option_names()}
+    return _rate(cell.root, cell.layout, cell.category, tuple(taken.items()), cell.seed, settings)
+
+
+@cache
+def _rate(
+    root: str, layout: str | None, category: str, options: Options, seed: int, settings: Settings
+) -> Mapping[Path, float]:
+    detector = _detector(Method("padim", options), seed, settings)
+    unreadable: list[ImageError] = []  # the cell's own fit names them
+    return rate_difficulty(
+        read_category(root, layout, category), detector, on_unreadable=unreadable.append
+    )
+
+
+def _detector(method: Method, seed: int, settings: Settings) -> Detector:
+    """Not yet fitted, with an extractor that it shares with the others of its features."""
+    detector = make_detector(
+        method.detector, **method.arguments, seed=seed, device=settings.device,
+        memory_limit=settings.memory_limit,
+    )  # fmt: skip
+    detector.share_extractor(_extractor(detector.features, detector.device, settings))
+    return detector
 
 
 def _others(cell: Cell) -> list[Category]:
@@ -277,6 +307,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
         "noise": cell.noise,
         "policy": cell.policy,
         "seed": cell.seed,
+        "pixel_at": cell.pixel_at,
     }
 
 

@@ -72,6 +72,12 @@ def benchmark(
     presets: Annotated[
         str | None, typer.Option(rich_help_panel=_GRID, help="Backbones, such as edge,paper.")
     ] = None,
+    pixel_at: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_GRID, help="Where pixel metrics are taken: input or native.  [input]"
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -133,6 +139,7 @@ def benchmark(
         "policies": ["overlap", "no-overlap"] if policy == "both" else _split(policy),
         "kinds": _split(kinds),
         "seeds": _numbers("seeds", seeds),
+        "pixel_at": pixel_at,
         "features": [{"preset": name} for name in _split(presets) or []] or None,
     }
     from importlib.util import find_spec
