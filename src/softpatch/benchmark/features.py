@@ -131,7 +131,10 @@ class CachedExtractor(PatchExtractor):
                 found[index] = [layer[place] for layer in looked]
                 self.cache.put(keys[index], [layer[place] for layer in looked])
         every = [maps for maps in found if maps is not None]
-        return [torch.stack(layer).to(self.device) for layer in zip(*every, strict=True)]
+        return [
+            torch.stack(layer).to(self.device).contiguous(memory_format=torch.channels_last)
+            for layer in zip(*every, strict=True)
+        ]
 
     def _look(self, images: Tensor) -> list[Tensor]:
         self.looked_at += len(images)

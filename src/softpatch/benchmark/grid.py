@@ -138,6 +138,9 @@ def read_grid(content: Mapping[str, Any]) -> Grid:
     for key in content:
         if key not in known:
             raise UsageError(f"a grid has no key {str(key)!r}; it has {', '.join(known)}")
+    for key in ("methods", "features", "noise", "policies", "kinds", "seeds"):
+        if key in content and not listed(content[key]):
+            raise UsageError(f"{key}: is empty; leave it out for the default")
     if not content.get("data"):
         raise UsageError("no data: name the data set's folder with --data ROOT or 'data: ROOT'")
     defaults: dict[str, Any] = {}

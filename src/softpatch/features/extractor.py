@@ -123,7 +123,9 @@ class PatchExtractor:
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """What the network makes of them: one ``(B, C, h, w)`` float32 map per layer."""
-        return [layer.float() for layer in self.backbone(images.to(self.device, self.dtype))]
+        maps = self.backbone(images.to(self.device, self.dtype))
+        # In one layout, on which the last bits of what follows depend.
+        return [layer.float().contiguous(memory_format=torch.channels_last) for layer in maps]
 
     @torch.inference_mode()
     def _probe(self, crop: Sequence[int]) -> list[Tensor]:
