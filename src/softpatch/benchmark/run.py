@@ -175,7 +175,8 @@ def _fit_and_measure(
     extractor = _extractor(detector.features, detector.device, settings)
     clean = [ImageSource(str(sample.path), sample.path) for sample in category.train]
     training = next(iter(draws.values())).train if fit.noise else clean
-    tested = {sample.path: None for draw in draws.values() for sample in draw.test}
+    # All of them whichever cells are served: scores' last bits depend on what else is scored.
+    tested = [sample.path for sample in category.test]
     measurements = {
         cell: Measurement(detector, draw.test, cell.pixel_at) for cell, draw in draws.items()
     }
@@ -188,7 +189,7 @@ def _fit_and_measure(
     reset_peak()
     looked_at = extractor.looked_at
     costs = fit_and_predict(
-        detector, training, list(tested), take, on_unreadable=skipped.append, progress=progress
+        detector, training, tested, take, on_unreadable=skipped.append, progress=progress
     )
     about = {
         "fit_shared_by": len(draws),

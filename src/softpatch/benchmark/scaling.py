@@ -121,29 +121,17 @@ def read_scaling(content: Any) -> Scaling:
     return scaling
 
 
-def run_scaling(
-    grid: Grid,
-    scaling: Scaling,
-    output: Path,
-    *,
-    device: str,
-    memory_limit: int | None,
-    threads: int,
-    finished: Callable[[Sequence[Row]], None],
-) -> list[Row]:
-    """Measure what is not kept in ``output`` yet.
+def plan_scaling(
+    grid: Grid, scaling: Scaling, *, device: str, memory_limit: int | None, threads: int
+) -> list[tuple[str, Measurement]]:
+    """Every method at every size, with the axis it belongs to.
 
     Args:
         grid: its methods, and the category whose pictures are repeated.
         scaling: the sizes.
-        output: folder of the results.
         device: see ``Settings`` of ``run``.
         memory_limit: likewise.
         threads: likewise.
-        finished: called with the rows that were kept, then with each new one.
-
-    Returns:
-        one row for every method and size on every axis.
 
     Raises:
         UsageError: more than one category.
@@ -155,12 +143,24 @@ def run_scaling(
             f"scaling repeats one category's pictures: name it with --categories, one of "
             f"{', '.join(names)}"
         )
-    work = [
-        (axis, Measurement(source.root, source.layout, names[0], method, size, device,
-                           memory_limit, threads))
+    place = (source.root, source.layout, names[0])
+    return [
+        (axis, Measurement(*place, method, size, device, memory_limit, threads))
         for method in grid.methods
         for axis, size in scaling.sizes()
-    ]  # fmt: skip
+    ]
+
+
+def run_scaling(
+    work: Sequence[tuple[str, Measurement]],
+    output: Path,
+    *,
+    finished: Callable[[Sequence[Row]], None],
+) -> list[Row]:
+    """Measure what is not kept in ``output`` yet; one row for each entry of ``work``.
+
+    ``finished`` is called with the rows that were kept, then with each new one.
+    """
     store = CellStore(output / "cells")
     keys = {measurement: measurement.key for _, measurement in work}
     kept = {each: row for each, key in keys.items() if (row := store.get(key)) is not None}

@@ -208,22 +208,21 @@ def _run_grid(grid: Grid, settings: Settings, command: str) -> bool:
 
 def _run_scaling(grid: Grid, settings: Settings, command: str) -> bool:
     from softpatch.benchmark.results import FAILED, SCALING, write_table
-    from softpatch.benchmark.scaling import COLUMNS, read_scaling, run_scaling
+    from softpatch.benchmark.scaling import COLUMNS, plan_scaling, read_scaling, run_scaling
     from softpatch.benchmark.setting import write_setting
 
-    scaling = read_scaling(grid.scaling)
+    work = plan_scaling(
+        grid, read_scaling(grid.scaling), device=settings.device,
+        memory_limit=settings.memory_limit, threads=settings.threads,
+    )  # fmt: skip
     settings.output.mkdir(parents=True, exist_ok=True)
-    total = len(grid.methods) * len(list(scaling.sizes()))
-    write_setting(settings.output, grid, total, SCALING, command)
-    with _Display("measurements", total, settings.output) as display:
+    write_setting(settings.output, grid, len(work), SCALING, command)
+    with _Display("measurements", len(work), settings.output) as display:
 
         def finished(rows: Sequence[Row]) -> None:
             display.finished([f"{_size(row)}: {_took(row)}" for row in rows])
 
-        rows = run_scaling(
-            grid, scaling, settings.output, device=settings.device,
-            memory_limit=settings.memory_limit, threads=settings.threads, finished=finished,
-        )  # fmt: skip
+        rows = run_scaling(work, settings.output, finished=finished)
     write_table(settings.output / SCALING, COLUMNS, rows)
     _conclude(rows, settings.output, [SCALING])
     return any(row["status"] == FAILED for row in rows)
