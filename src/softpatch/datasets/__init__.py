@@ -1,15 +1,26 @@
 """Data sets on disk, contamination of their training sets, and a synthetic product line."""
 
-from softpatch.datasets.contamination import Contamination, contaminate, read_manifest
-from softpatch.datasets.mvtec import Category, Sample, read_category
+from softpatch.datasets.contamination import (
+    KINDS,
+    Contamination,
+    contaminate,
+    largest_noise,
+    read_manifest,
+)
+from softpatch.datasets.masks import read_mask
+from softpatch.datasets.mvtec import read_category
+from softpatch.datasets.samples import Category, Sample
 from softpatch.datasets.synthetic import make_product_line
 
 __all__ = [
+    "KINDS",
     "Category",
     "Contamination",
     "Sample",
     "contaminate",
+    "largest_noise",
     "make_product_line",
     "read_category",
     "read_manifest",
+    "read_mask",
 ]

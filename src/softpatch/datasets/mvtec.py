@@ -9,48 +9,11 @@ ground_truth/<defect>/<stem>_mask.png     (optional)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from softpatch.datasets.samples import GOOD, Category, Sample
 from softpatch.errors import DatasetError
 from softpatch.images import EXTENSIONS, list_images
-
-GOOD = "good"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture of a data set.
-
-    Attributes:
-        path: of the picture.
-        kind: ``good`` or the defect's name.
-        mask: of the defective pixels (non-zero above 127), or None.
-    """
-
-    path: Path
-    kind: str
-    mask: Path | None = None
-
-    @property
-    def defective(self) -> bool:
-        """Whether the picture shows a defect."""
-        return self.kind != GOOD
-
-
-@dataclass(frozen=True)
-class Category:
-    """One product: clean training pictures, and test pictures good and defective."""
-
-    name: str
-    folder: Path
-    train: tuple[Sample, ...]
-    test: tuple[Sample, ...]
-
-    @property
-    def defects(self) -> tuple[Sample, ...]:
-        """The defective test pictures."""
-        return tuple(sample for sample in self.test if sample.defective)
 
 
 def read_category(folder: Path) -> Category:
@@ -71,7 +34,7 @@ def read_category(folder: Path) -> Category:
         entry for entry in (folder / "test").iterdir() if entry.is_dir() and entry.name[0] != "."
     )
     test = tuple(
-        Sample(path, kind.name, None if kind.name == GOOD else _mask(folder, kind.name, path))
+        Sample(path, kind.name, () if kind.name == GOOD else _masks(folder, kind.name, path))
         for kind in kinds
         for path in sorted(kind.iterdir())
         if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
@@ -81,12 +44,12 @@ def read_category(folder: Path) -> Category:
     return Category(folder.resolve().name, folder, train, test)
 
 
-def _mask(folder: Path, kind: str, path: Path) -> Path | None:
+def _masks(folder: Path, kind: str, path: Path) -> tuple[Path, ...]:
     truth = folder / "ground_truth" / kind
     for candidate in (truth / f"{path.stem}_mask.png", truth / f"{path.stem}.png"):
         if candidate.is_file():
-            return candidate
-    return None
+            return (candidate,)
+    return ()
 
 
 def _tree(folder: Path) -> str:
