@@ -10,8 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Rounding of x.z in bfloat16 as a share of |x||z|: 2^-8 for x, z and the product each (8 significant
-# bits), 2^-16 for their combinations, and what float32 sums of up to 4,096 terms lose.
+# Rounding of x.z in bfloat16 as a share of |x||z|: 2^-8 for each of x, z and the product (8
+# significant bits), 2^-16 for their combinations, 2^-12 for float32 sums of up to 4,096 terms, and
+# 2^-7 of all that for this number's own rounding.
 BF16_ROUNDING = 0.0125
 
 
