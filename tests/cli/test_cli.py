@@ -133,7 +133,7 @@ def test_help_answers_without_loading_anything_heavy(command: tuple[str, ...]) -
     assert not imported & {"torch", "torchvision", "timm", "numpy", "PIL", "sklearn", "matplotlib"}
 
 
-@pytest.mark.parametrize("command", ["fit", "predict", "evaluate", "info", "demo"])
+@pytest.mark.parametrize("command", ["fit", "predict", "evaluate", "datasets", "info", "demo"])
 def test_every_command_explains_itself(run: Run, command: str) -> None:
     result = run(command, "-h")
     assert result.code == 0
@@ -566,8 +566,11 @@ def test_info_mistakes(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--category", "none"], 1, "none: no such folder"),
-        (["--category", "."], 1, "expected train/good, test/good"),
+        (["--data", "none"], 1, "none: no such folder"),
+        (["--data", "."], 1, "expected <category>/train/good/*.png"),
+        (["--category", "none"], 1, "no category is called 'none' in layout mvtec; there are part"),
+        (["--layout", "btad"], 1, "not in layout btad; expected <category>/train/ok/*.bmp"),
+        (["--layout", "magic"], 2, "no layout is called 'magic'; there are mvtec_3d,"),
         (["--noise", "-0.1"], 2, "at least 0"),
         (["--noise", "nan"], 2, "at least 0"),
         (["--noise", "1.5"], 1, "largest possible ratio is 1"),

@@ -48,30 +48,30 @@ def test_published_layout_is_read_in_order(bottle_like: Path) -> None:
 
 def test_masks_go_with_their_pictures(bottle_like: Path) -> None:
     truth = bottle_like / "ground_truth"
-    assert [sample.mask for sample in read_category(bottle_like).test] == [
-        truth / "blob" / "000_mask.png",
-        truth / "crack" / "000_mask.png",
-        truth / "crack" / "001_mask.png",
-        None,
-        None,
+    assert [sample.masks for sample in read_category(bottle_like).test] == [
+        (truth / "blob" / "000_mask.png",),
+        (truth / "crack" / "000_mask.png",),
+        (truth / "crack" / "001_mask.png",),
+        (),
+        (),
     ]
 
 
 def test_masks_without_the_suffix_are_found(tmp_path: Path) -> None:
     touch(tmp_path, "train/good/0.png", "test/crack/7.bmp", "ground_truth/crack/7.png")
     [sample] = read_category(tmp_path).test
-    assert sample.mask == tmp_path / "ground_truth" / "crack" / "7.png"
+    assert sample.masks == (tmp_path / "ground_truth" / "crack" / "7.png",)
 
 
 def test_masks_may_be_missing(tmp_path: Path) -> None:
     touch(tmp_path, "train/good/0.png", "test/crack/0.png", "test/crack/1.png")
     touch(tmp_path, "ground_truth/crack/1_mask.png")
-    assert [sample.mask is None for sample in read_category(tmp_path).test] == [True, False]
+    assert [not sample.masks for sample in read_category(tmp_path).test] == [True, False]
 
 
 def test_good_pictures_never_have_a_mask(tmp_path: Path) -> None:
     touch(tmp_path, "train/good/0.png", "test/good/0.png", "ground_truth/good/0_mask.png")
-    assert [sample.mask for sample in read_category(tmp_path).test] == [None]
+    assert [sample.masks for sample in read_category(tmp_path).test] == [()]
 
 
 def test_other_and_hidden_files_are_left_out(bottle_like: Path) -> None:
@@ -95,7 +95,7 @@ def test_name_is_the_folders_even_through_a_relative_path(
 
 
 def test_samples_can_be_compared_and_collected() -> None:
-    one, same = (Sample(Path("a.png"), "crack", Path("m.png")) for _ in range(2))
+    one, same = (Sample(Path("a.png"), "crack", (Path("m.png"),)) for _ in range(2))
     assert one == same
     assert len({one, same, Sample(Path("b.png"), "crack")}) == 2
 

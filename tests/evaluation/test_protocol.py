@@ -157,7 +157,7 @@ def test_unreadable_training_picture_is_skipped_on_request(own_line: Path) -> No
 def mask_file(folder: Path, pixels: np.ndarray[Any, np.dtype[Any]]) -> Sample:
     path = folder / "mask.png"
     Image.fromarray(pixels).save(path)
-    return Sample(folder / "picture.png", "crack", path)
+    return Sample(folder / "picture.png", "crack", (path,))
 
 
 def test_mask_is_cut_at_127(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from softpatch import __version__
-from softpatch.cli import demo, evaluate, fit, info, predict
+from softpatch.cli import datasets, demo, evaluate, fit, info, predict
 from softpatch.cli.terminal import stderr
 from softpatch.errors import SoftPatchError, UsageError
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("fit")(fit.fit)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("datasets")(datasets.datasets)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
 

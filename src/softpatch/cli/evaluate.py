@@ -13,8 +13,11 @@ from softpatch.cli.terminal import Skipped, progress_bars, stdout
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder that holds categories in MVTec layout.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds a data set's categories.")],
     category: Annotated[str, typer.Option(help="Which category, such as bottle.")],
+    layout: Annotated[
+        str | None, typer.Option(help="Listed by softpatch datasets.  [recognised]")
+    ] = None,
     noise: Annotated[
         float, typer.Option(help="Defective pictures added, as a share of the clean ones.")
     ] = 0.0,
@@ -66,21 +69,23 @@ def evaluate(
     softpatch evaluate --data mvtec/ --category bottle --noise 0.1 --overlap
 
     softpatch evaluate --data mvtec/ --category bottle --method patchcore --noise 0.1 --json
+
+    softpatch evaluate --data btad/ --layout btad --category 01
     """
     arguments = dict(locals())
     for name in (
-        "data", "category", "noise", "overlap", "augment", "manifest", "from_manifest", "as_json",
-        "method", "strict",
+        "data", "category", "layout", "noise", "overlap", "augment", "manifest", "from_manifest",
+        "as_json", "method", "strict",
     ):  # fmt: skip
         del arguments[name]
 
-    from softpatch.datasets import contaminate, read_category, read_manifest
+    from softpatch.datasets import contaminate, open_dataset, read_manifest
     from softpatch.detectors import make_detector
     from softpatch.evaluation.protocol import evaluate as run
     from softpatch.progress import silent
 
     detector = make_detector(method, **options.detector_options(arguments))
-    products = read_category(data / category)
+    products = open_dataset(data, layout).read(category)
     if from_manifest is not None:
         contamination = read_manifest(from_manifest, products)
     else:
@@ -100,7 +105,7 @@ def evaluate(
             )
         show([row.as_dict()])
     skipped.report()
-    unmasked = sum(sample.mask is None for sample in contamination.test if sample.defective)
+    unmasked = sum(not sample.masks for sample in contamination.test if sample.defective)
     if unmasked:
         from softpatch.cli.terminal import stderr
 

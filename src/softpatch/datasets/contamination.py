@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from softpatch.datasets.mvtec import Category, Sample
+from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, UsageError
 from softpatch.files import write_atomically
 from softpatch.images import ImageSource, read_image

@@ -1,56 +1,28 @@
-"""The MVTec AD layout, which most industrial sets follow or are converted to::
-
-category/
-train/good/*.png
-test/good/*.png
-test/<defect>/*.png
-ground_truth/<defect>/<stem>_mask.png     (optional)
-"""
+"""MVTec AD, whose layout most industrial sets follow or are converted to."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from softpatch.datasets.layout import (
+    Layout,
+    category_folders,
+    good_samples,
+    pictures,
+    subfolders,
+    tree_found,
+    with_masks,
+)
+from softpatch.datasets.samples import GOOD, Category, Sample
 from softpatch.errors import DatasetError
-from softpatch.images import EXTENSIONS, list_images
+from softpatch.images import list_images
 
-GOOD = "good"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture of a data set.
-
-    Attributes:
-        path: of the picture.
-        kind: ``good`` or the defect's name.
-        mask: of the defective pixels (non-zero above 127), or None.
-    """
-
-    path: Path
-    kind: str
-    mask: Path | None = None
-
-    @property
-    def defective(self) -> bool:
-        """Whether the picture shows a defect."""
-        return self.kind != GOOD
-
-
-@dataclass(frozen=True)
-class Category:
-    """One product: clean training pictures, and test pictures good and defective."""
-
-    name: str
-    folder: Path
-    train: tuple[Sample, ...]
-    test: tuple[Sample, ...]
-
-    @property
-    def defects(self) -> tuple[Sample, ...]:
-        """The defective test pictures."""
-        return tuple(sample for sample in self.test if sample.defective)
+TREE = """\
+<category>/train/good/*.png
+<category>/test/good/*.png
+<category>/test/<defect>/*.png
+<category>/ground_truth/<defect>/<picture>_mask.png  (optional)"""
+PUBLISHED = "as published"
 
 
 def read_category(folder: Path) -> Category:
@@ -61,39 +33,60 @@ def read_category(folder: Path) -> Category:
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    if not (folder / "train" / GOOD).is_dir() or not (folder / "test").is_dir():
+    if not is_category(folder):
         raise DatasetError(
             f"{folder}: not in MVTec layout; expected train/good, test/good, test/<defect> "
-            f"(and ground_truth/<defect>), found {_tree(folder)}"
+            f"(and ground_truth/<defect>), found {tree_found(folder)}"
         )
-    train = tuple(Sample(path, GOOD) for path in list_images(folder / "train" / GOOD))
-    kinds = sorted(
-        entry for entry in (folder / "test").iterdir() if entry.is_dir() and entry.name[0] != "."
-    )
-    test = tuple(
-        Sample(path, kind.name, None if kind.name == GOOD else _mask(folder, kind.name, path))
-        for kind in kinds
-        for path in sorted(kind.iterdir())
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-    )
+    return read(folder.resolve().name, folder)
+
+
+def is_category(folder: Path) -> bool:
+    """Whether a folder has the two halves of a category."""
+    return (folder / "train" / GOOD).is_dir() and (folder / "test").is_dir()
+
+
+def find(root: Path) -> dict[str, Path]:
+    """The categories below ``root``, by name."""
+    return category_folders(root, is_category)
+
+
+def read(name: str, folder: Path) -> Category:
+    """Read one category that ``find`` has found.
+
+    Raises:
+        DatasetError: no training or no test pictures.
+    """
+    train = good_samples(list_images(folder / "train" / GOOD))
+    test: list[Sample] = []
+    unused: list[Path] = []
+    for kind in subfolders(folder / "test"):
+        if kind.name == GOOD:
+            test += good_samples(pictures(kind))
+        else:
+            truth = folder / "ground_truth" / kind.name
+            samples, left = with_masks(kind.name, pictures(kind), truth)
+            test += samples
+            unused += left
+    for kind in subfolders(folder / "ground_truth"):
+        if kind.name != GOOD and not (folder / "test" / kind.name).is_dir():
+            unused += pictures(kind)
     if not test:
         raise DatasetError(f"{folder / 'test'}: no pictures found")
-    return Category(folder.resolve().name, folder, train, test)
+    return Category(name, folder, tuple(train), tuple(test), tuple(unused))
 
 
-def _mask(folder: Path, kind: str, path: Path) -> Path | None:
-    truth = folder / "ground_truth" / kind
-    for candidate in (truth / f"{path.stem}_mask.png", truth / f"{path.stem}.png"):
-        if candidate.is_file():
-            return candidate
-    return None
-
-
-def _tree(folder: Path) -> str:
-    found = sorted(
-        str(entry.relative_to(folder)) + "/"
-        for pattern in ("*", "*/*")
-        for entry in folder.glob(pattern)
-        if entry.is_dir()
-    )
-    return ", ".join(found[:12]) + (", ..." if len(found) > 12 else "") if found else "no folders"
+MVTEC = Layout(
+    name="mvtec",
+    title="MVTec AD",
+    licence="CC BY-NC-SA 4.0",
+    url="https://www.mvtec.com/company/research/datasets/mvtec-ad",
+    categories=(
+        "bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut",
+        "pill", "screw", "tile", "toothbrush", "transistor", "wood", "zipper",
+    ),
+    tree=TREE,
+    split=PUBLISHED,
+    find=find,
+    read=read,
+)  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from softpatch.datasets.contamination import Contamination
-from softpatch.datasets.mvtec import Sample
+from softpatch.datasets.samples import Sample
 from softpatch.detectors import Detector
 from softpatch.errors import DatasetError
 from softpatch.evaluation import metrics
@@ -21,8 +21,6 @@ from softpatch.images import OnUnreadable, fail_unreadable, read_image
 from softpatch.prediction import Prediction
 from softpatch.preprocessing import Preprocessing
 from softpatch.progress import Progress, silent
-
-MASK_THRESHOLD = 127 / 255  # masks may be grey at their edges
 
 
 @dataclass(frozen=True)
@@ -135,14 +133,17 @@ def read_mask(sample: Sample, size: tuple[int, int], preprocessing: Preprocessin
 
     Thresholded at its own resolution, then averaged over each pixel of the frame and cut at half.
     """
-    if sample.mask is None:
+    if not sample.masks:
         return np.zeros(preprocessing.crop, dtype=bool)
-    mask = (read_image(sample.mask)[:1] > MASK_THRESHOLD).float()
-    if mask.shape[1:] != torch.Size(size):
-        raise DatasetError(
-            f"{sample.mask}: is {tuple(mask.shape[1:])} pixels, its picture {size} (height, width)"
-        )
-    framed: metrics.Bools = (preprocessing.frame(mask)[0] >= 0.5).numpy()
+    marked = torch.zeros(1, *size, dtype=torch.bool)
+    for path in sample.masks:
+        mask = read_image(path)[:1] > sample.mask_threshold / 255
+        if mask.shape != marked.shape:
+            raise DatasetError(
+                f"{path}: is {tuple(mask.shape[1:])} pixels, its picture {size} (height, width)"
+            )
+        marked |= mask
+    framed: metrics.Bools = (preprocessing.frame(marked.float())[0] >= 0.5).numpy()
     return framed
 
 
@@ -169,5 +170,5 @@ def _with_truth(
     samples: list[Sample], predictions: list[Prediction]
 ) -> Iterator[tuple[Sample, Prediction]]:
     for sample, prediction in zip(samples, predictions, strict=True):
-        if sample.mask is not None or not sample.defective:
+        if sample.masks or not sample.defective:
             yield sample, prediction

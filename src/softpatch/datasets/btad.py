@@ -1,0 +1,59 @@
+"""BTAD: three products, good (``ok``) and defective (``ko``), in bmp and png mixed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from softpatch.datasets.layout import (
+    Layout,
+    category_folders,
+    good_samples,
+    pictures,
+    with_masks,
+)
+from softpatch.datasets.samples import Category
+from softpatch.errors import DatasetError
+from softpatch.images import list_images
+
+
+def find(root: Path) -> dict[str, Path]:
+    """The categories below ``root``, by name."""
+    return category_folders(root, _is_category)
+
+
+def _is_category(folder: Path) -> bool:
+    return (folder / "train" / "ok").is_dir() and (folder / "test").is_dir()
+
+
+def read(name: str, folder: Path) -> Category:
+    """Read one category that ``find`` has found.
+
+    Raises:
+        DatasetError: no training or no test pictures.
+    """
+    train = good_samples(list_images(folder / "train" / "ok"))
+    # Good and defective pictures have the same names: masks go with the defective ones alone.
+    defective, unused = with_masks(
+        "ko", pictures(folder / "test" / "ko"), folder / "ground_truth" / "ko"
+    )
+    test = defective + good_samples(pictures(folder / "test" / "ok"))
+    if not test:
+        raise DatasetError(f"{folder / 'test'}: no pictures found in ok or ko")
+    return Category(name, folder, tuple(train), tuple(test), tuple(unused))
+
+
+BTAD = Layout(
+    name="btad",
+    title="BTAD, beanTech Anomaly Detection",
+    licence="CC BY-SA",
+    url="https://github.com/pankajmishra000/VT-ADL",
+    categories=("01", "02", "03"),
+    tree="""\
+<category>/train/ok/*.bmp  (or png)
+<category>/test/ok/*.bmp
+<category>/test/ko/*.bmp
+<category>/ground_truth/ko/*.png  (or bmp, whatever the pictures are; optional)""",
+    split="as published",
+    find=find,
+    read=read,
+)

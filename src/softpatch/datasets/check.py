@@ -1,0 +1,120 @@
+"""What is wrong with a data set on disk, found before anything is measured on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+from torch import uint8
+
+from softpatch.datasets.samples import Category, Sample
+from softpatch.errors import ImageError
+from softpatch.images import decode_image
+
+NAMED = 5  # files that a finding names; the rest are counted
+
+_ROTATION = 0x0112  # EXIF: 5 and above swap width and height
+
+
+def find_problems(category: Category) -> list[str]:
+    """Everything about a category that makes its figures worth less, one line each.
+
+    Pictures are compared byte for byte where their sizes agree, and masks are read; pictures are
+    not.
+    """
+    samples = (*category.train, *category.test)
+    gone = [sample.path for sample in samples if not sample.path.is_file()]
+    return [
+        *_halves(category),
+        *_listed(category, "file(s) missing", gone),
+        *_without_mask(category),
+        *_listed(category, "file(s) left out, their counterpart is missing", category.unused),
+        *_bad_masks(category),
+        *_in_both_halves(category),
+    ]
+
+
+def _halves(category: Category) -> list[str]:
+    defective = len(category.defects)
+    if not defective:
+        return ["no defective pictures to test on"]
+    return ["no good pictures to test on"] if defective == len(category.test) else []
+
+
+def _without_mask(category: Category) -> list[str]:
+    unmasked = [sample.path for sample in category.defects if not sample.masks]
+    if unmasked and len(unmasked) == len(category.defects):
+        return ["no masks: nothing can be measured by pixel"]
+    return _listed(category, "defective picture(s) without a mask", unmasked)
+
+
+def _bad_masks(category: Category) -> list[str]:
+    unreadable: list[Path] = []
+    misfit: list[Path] = []
+    blank: list[Path] = []
+    for sample in category.defects:
+        marked = False
+        size = _size(sample.path)
+        for path in sample.masks:
+            try:
+                mask = decode_image(path, str(path))  # (3, H, W), 8-bit or float in [0, 1]
+            except ImageError:
+                unreadable.append(path)
+                marked = True  # for all we know
+                continue
+            brightest = mask.numpy().max()
+            marked |= bool(brightest > sample.mask_threshold / (1 if mask.dtype == uint8 else 255))
+            if size and size != (mask.shape[1], mask.shape[2]):
+                misfit.append(path)
+        if sample.masks and not marked:
+            blank += sample.masks
+    return [
+        *_listed(category, "mask(s) cannot be read", unreadable),
+        *_listed(category, "mask(s) of another size than their picture", misfit),
+        *_listed(category, "mask(s) of defective pictures mark no pixel", blank),
+    ]
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """(height, width) upright, from the file's header; None where it cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            return (width, height) if picture.getexif().get(_ROTATION, 1) >= 5 else (height, width)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _in_both_halves(category: Category) -> list[str]:
+    train, test = _by_size(category.train), _by_size(category.test)
+    twins = []
+    for size in train.keys() & test.keys():
+        known = {_digest(path) for path in train[size]}
+        twins += [path for path in test[size] if _digest(path) in known]
+    return _listed(category, "test picture(s) also in training, byte for byte", sorted(twins))
+
+
+def _by_size(samples: Sequence[Sample]) -> dict[int, list[Path]]:
+    """The files that exist, by their number of bytes."""
+    groups = defaultdict(list)
+    for sample in samples:
+        if sample.path.is_file():
+            groups[sample.path.stat().st_size].append(sample.path)
+    return groups
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _listed(category: Category, what: str, paths: Sequence[Path]) -> list[str]:
+    """One finding that names the first files, or none."""
+    if not paths:
+        return []
+    names = [path.relative_to(category.folder).as_posix() for path in paths[:NAMED]]
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return [f"{len(paths)} {what}: {', '.join(names)}{more}"]

@@ -1,0 +1,119 @@
+"""Opening a data set, whichever layout it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from softpatch.datasets.btad import BTAD
+from softpatch.datasets.folder import FOLDER
+from softpatch.datasets.kolektor import KOLEKTOR
+from softpatch.datasets.layout import Layout, subfolders, tree_found
+from softpatch.datasets.magnetic_tile import MAGNETIC_TILE
+from softpatch.datasets.mpdd import MPDD
+from softpatch.datasets.mvtec import MVTEC
+from softpatch.datasets.mvtec_3d import MVTEC_3D
+from softpatch.datasets.mvtec_loco import MVTEC_LOCO
+from softpatch.datasets.samples import Category
+from softpatch.datasets.visa import VISA
+from softpatch.errors import DatasetError, UsageError
+
+# A folder that several layouts would take belongs to the first of them.
+_LAYOUTS = (MVTEC_3D, MVTEC_LOCO, MPDD, MVTEC, BTAD, VISA, KOLEKTOR, MAGNETIC_TILE, FOLDER)
+LAYOUTS: Mapping[str, Layout] = MappingProxyType({layout.name: layout for layout in _LAYOUTS})
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set on disk, not yet read.
+
+    Attributes:
+        layout: that it is in.
+        root: its folder.
+        sources: what the layout reads each category from, by name.
+    """
+
+    layout: Layout
+    root: Path
+    sources: Mapping[str, Path]
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories found, sorted."""
+        return tuple(sorted(self.sources))
+
+    def read(self, category: str) -> Category:
+        """Read one category: which pictures there are, not the pictures.
+
+        Raises:
+            DatasetError: no such category, or nothing in it to train or to test on.
+        """
+        if category not in self.sources:
+            raise DatasetError(
+                f"{self.root}: no category is called {category!r} in layout {self.layout.name}; "
+                f"there are {', '.join(self.categories)}"
+            )
+        return self.layout.read(category, self.sources[category])
+
+
+def open_dataset(root: Path, layout: str | None = None) -> Dataset:
+    """Find the categories of a data set.
+
+    Args:
+        root: the folder that holds the categories; one category's own folder will do.
+        layout: a name of ``LAYOUTS``; None finds out.
+
+    Raises:
+        DatasetError: no such folder, another layout (the message shows the tree expected and the
+            tree found), or several layouts side by side.
+        UsageError: no layout has that name.
+    """
+    if layout is not None and layout not in LAYOUTS:
+        raise UsageError(f"no layout is called {layout!r}; there are {', '.join(LAYOUTS)}")
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder")
+    found = _find(root, [LAYOUTS[layout]] if layout else LAYOUTS.values())
+    if not found:
+        raise DatasetError(_refusal(root, layout))
+    if len(found) > 1:
+        names = "; ".join(f"{each.layout.name}: {', '.join(each.categories)}" for each in found)
+        raise DatasetError(f"{root}: holds several layouts ({names}); say which to read")
+    return found[0]
+
+
+def _find(root: Path, layouts: Iterable[Layout]) -> list[Dataset]:
+    """``root`` in each layout that has categories there which no earlier layout has."""
+    found: list[Dataset] = []
+    taken: set[str] = set()
+    for layout in layouts:
+        if layout is FOLDER and found:
+            break  # nearly any folder is in that layout
+        sources = {name: source for name, source in layout.find(root).items() if name not in taken}
+        if sources:
+            found.append(Dataset(layout, root, sources))
+            taken |= set(sources)
+    return found
+
+
+def _refusal(root: Path, layout: str | None) -> str:
+    expected = LAYOUTS[layout or "mvtec"]
+    others = "" if layout else " (or another layout: softpatch datasets lists them)"
+    return (
+        f"{root}: not in {'layout ' + layout if layout else 'a known layout'}; expected "
+        f"{expected.paths}{others}, found {tree_found(root)}{_hint(root)}"
+    )
+
+
+def _hint(root: Path) -> str:
+    """Which folder may have been meant: this one in another layout, or one a level off."""
+    known = [each for each in _LAYOUTS if each is not FOLDER]
+    parent = root.resolve().parent
+    try:
+        near = [each for folder in (root, *subfolders(root)) for each in _find(folder, known)]
+        # The parent is meant where it is read as one piece, as one category or with a table.
+        near += [each for each in _find(parent, known) if parent in each.sources.values()]
+    except (OSError, DatasetError):  # what is beside the root is not what was asked for
+        return ""
+    return f"; {near[0].root} is in layout {near[0].layout.name}" if near else ""

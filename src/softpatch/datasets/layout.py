@@ -1,0 +1,117 @@
+"""What a layout is, and what the readers of several layouts share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from softpatch.datasets.samples import GOOD, Category, Sample
+from softpatch.images import EXTENSIONS
+
+T = TypeVar("T")
+
+HELD_OUT = 5  # where a set has no split, one good picture of so many is kept for the test
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a data set lies on disk.
+
+    Attributes:
+        name: short, for ``--layout``.
+        title: the data set's own name.
+        licence: of the pictures.
+        url: where its authors offer it.
+        categories: the published ones; empty where any will do.
+        tree: one path a line, and after two spaces a remark.
+        split: which pictures train and which test.
+        find: the categories below a root and what to read each from; empty in another layout.
+        read: one category, given its name and what ``find`` gave for it.
+    """
+
+    name: str
+    title: str
+    licence: str
+    url: str
+    categories: tuple[str, ...]
+    tree: str
+    split: str
+    find: Callable[[Path], Mapping[str, Path]]
+    read: Callable[[str, Path], Category]
+
+    @property
+    def paths(self) -> str:
+        """The tree in one line, for errors."""
+        return ", ".join(line.split("  ")[0] for line in self.tree.splitlines())
+
+
+def category_folders(root: Path, is_category: Callable[[Path], bool]) -> dict[str, Path]:
+    """The folders below ``root`` that are a category, by name; ``root`` alone if it is one."""
+    if is_category(root):
+        return {root.resolve().name: root}
+    return {folder.name: folder for folder in subfolders(root) if is_category(folder)}
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Sorted, without hidden and locked ones; none where there is no such folder."""
+    return sorted(
+        entry
+        for entry in _visible(folder)
+        if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK)  # a disk has a lost+found
+    )
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The picture files right in ``folder``, sorted; none where there is no such folder."""
+    return sorted(
+        entry
+        for entry in _visible(folder)
+        if entry.suffix.lower() in EXTENSIONS and entry.is_file()
+    )
+
+
+def hold_out(items: Sequence[T]) -> tuple[list[T], list[T]]:
+    """Split into those to train on and every ``HELD_OUT``-th, to test on."""
+    test = list(items[HELD_OUT - 1 :: HELD_OUT])
+    train = [item for index, item in enumerate(items) if index % HELD_OUT != HELD_OUT - 1]
+    return train, test
+
+
+def good_samples(paths: Iterable[Path]) -> list[Sample]:
+    """Good pictures, which have no mask."""
+    return [Sample(path, GOOD) for path in paths]
+
+
+def with_masks(kind: str, paths: Sequence[Path], truth: Path) -> tuple[list[Sample], list[Path]]:
+    """Defective pictures, each with the mask of its name in the folder ``truth``.
+
+    The mask of ``7.bmp`` is ``7_mask`` or else ``7``, in any picture format.
+
+    Returns:
+        the samples, and the masks that go with none.
+    """
+    masks = {path.stem: path for path in pictures(truth)}
+    samples, used = [], set()
+    for path in paths:
+        mask = masks.get(f"{path.stem}_mask") or masks.get(path.stem)
+        samples.append(Sample(path, kind, (mask,) if mask else ()))
+        used.add(mask)
+    return samples, [mask for mask in masks.values() if mask not in used]
+
+
+def tree_found(folder: Path) -> str:
+    """The folders two levels deep in one line, or the first of them."""
+    found = sorted(
+        str(entry.relative_to(folder)) + "/"
+        for upper in subfolders(folder)
+        for entry in (upper, *subfolders(upper))
+    )
+    return ", ".join(found[:12]) + (", ..." if len(found) > 12 else "") if found else "no folders"
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (entry for entry in folder.iterdir() if not entry.name.startswith("."))
