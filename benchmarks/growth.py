@@ -1,7 +1,6 @@
 """Time and peak memory of a fit as the training set grows, each size in its own process.
 
-The pictures are bottle's, as often as needed, each time shifted, brightened and with fresh noise.
-They are made when asked for, so that the numbers are the detector's and not the data's.
+The pictures are bottle's, as often as needed: see ``softpatch.benchmark.grown``.
 """
 
 from __future__ import annotations
@@ -12,23 +11,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, reset_peak, resident_mb
 from benchmarks.pictures import DATA, training_and_test
 from benchmarks.processes import RESULTS, in_own_process, say, write_json
-from benchmarks.step_clock import StepClock
+from softpatch.benchmark.grown import GrownPictures
+from softpatch.benchmark.step_clock import StepClock
 
 SIZES = (250, 1000, 5000)
-SIDE = 256  # pixels
-SHIFT = 4  # pixels at most: the discriminators expect parts to lie in place
-BRIGHTNESS = 12  # grey levels at most
-NOISE = 4  # likewise
 # What bounds a large fit; passed where SoftPatch has it.
 OPTIONS = {"bank_size": 10_000, "memory_limit": 3_500_000_000}
-
-Picture = npt.NDArray[np.uint8]
 
 
 def main() -> None:
@@ -55,7 +46,7 @@ def main() -> None:
 def measure(folder: Path, size: int) -> dict[str, Any]:
     from softpatch import SoftPatch
 
-    pictures = GrownPictures(folder, size)
+    pictures = GrownPictures(training_and_test(folder, size)[0], size)
     known = SoftPatch.option_names()
     options: dict[str, Any] = {name: OPTIONS[name] for name in OPTIONS if name in known}
     model = SoftPatch(**options)
@@ -79,44 +70,6 @@ def measure(folder: Path, size: int) -> dict[str, Any]:
         "memory_before_fit_mb": before,
         "other_work_cores": others.cores(),
     }
-
-
-class GrownPictures:
-    """A torch-like Dataset of any size from few pictures; picture i is always the same.
-
-    Attributes:
-        seconds: spent making pictures so far.
-    """
-
-    def __init__(self, folder: Path, size: int) -> None:
-        paths, _ = training_and_test(folder, size)
-        self.originals = [read_small(path) for path in paths]
-        self.size = size
-        self.seconds = 0.0
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> Picture:
-        started = time.perf_counter()
-        generator = np.random.default_rng(index)
-        down, right = generator.integers(-SHIFT, SHIFT + 1, size=2)
-        brighter = int(generator.integers(-BRIGHTNESS, BRIGHTNESS + 1))
-        noise = generator.integers(-NOISE, NOISE + 1, size=(SIDE, SIDE, 3), dtype=np.int8)
-        original = self.originals[index % len(self.originals)]
-        shifted = np.roll(original, (down, right), axis=(0, 1))
-        grown: Picture = np.clip(shifted.astype(np.int16) + noise + brighter, 0, 255).astype("u1")
-        self.seconds += time.perf_counter() - started
-        return grown
-
-
-def read_small(path: Path) -> Picture:
-    """``(SIDE, SIDE, 3)`` uint8."""
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        small = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(small)
 
 
 if __name__ == "__main__":

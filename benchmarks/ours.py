@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.routes import NotAvailableError
-from benchmarks.step_clock import StepClock
 from softpatch import SoftPatch
+from softpatch.benchmark.step_clock import StepClock
 from softpatch.features import FeatureConfig
 
 HELD = 0.99

@@ -46,6 +46,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     package = {path.relative_to(ROOT / "src").as_posix() for path in ROOT.glob("src/**/*.py")}
     assert {name for name in names if name.endswith(".py")} == package
     assert "softpatch/py.typed" in names
+    assert "softpatch/benchmark/recipes/ablation.yaml" in names
     assert not [name for name in names if name.endswith((".png", ".jpg", ".softpatch", ".pth"))]
     assert f"softpatch-{__version__}.dist-info/licenses/LICENSE" in names
 
@@ -65,7 +66,7 @@ def test_installed_wheel_answers_without_torch(wheel: Path, tmp_path: Path) -> N
         return done.stdout
 
     assert softpatch("--version") == f"softpatch {__version__}\n"
-    for command in ("fit", "predict", "evaluate", "info", "demo"):
+    for command in ("fit", "predict", "evaluate", "benchmark", "report", "info", "demo"):
         assert command in softpatch("--help")
         assert "Usage" in softpatch(command, "--help")
     code = "import softpatch; softpatch.UsageError('no torch needed'); import torch"

@@ -31,6 +31,7 @@ EVALUATION_KEYS = [
     "method", "category", "noise", "policy", "seed", "n_train", "n_injected", "n_test",
     "image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "aupro",
     "fit_seconds", "predict_seconds_per_image", "peak_memory_mb",
+    "kind", "pixel_at", "audit_auroc",
 ]  # fmt: skip
 
 
@@ -337,8 +338,10 @@ def test_evaluate_as_json_is_one_line_with_these_keys(line: Path, tmp_path: Path
     assert (row["n_train"], row["n_injected"], row["n_test"]) == (10, 2, 10)
     for key in EVALUATION_KEYS[8:14]:
         assert 0 <= row[key] <= 1
-    for key in EVALUATION_KEYS[14:]:
+    for key in EVALUATION_KEYS[14:17]:
         assert row[key] > 0
+    assert (row["kind"], row["pixel_at"]) == ("defects", "input")
+    assert 0 <= row["audit_auroc"] <= 1
     drawn = read_manifest(manifest, read_category(line / "part"))
     assert (len(drawn.injected), drawn.seed, drawn.overlap) == (2, 3, True)
 
@@ -360,6 +363,35 @@ def test_evaluate_repeats_a_manifest_and_shows_a_table(
     assert table.code == 0
     for words in ("part", "padim", "image auroc", "aupro", "peak memory mb"):
         assert words in table.out
+
+
+@pytest.mark.parametrize("kind", ["other-category", "difficult"])
+def test_evaluate_draws_kinds_that_need_more_and_repeats_them(
+    run: Run, line: Path, tmp_path: Path, kind: str
+) -> None:
+    """Another category lies beside the first; its pictures and the difficulty are found out."""
+    root = tmp_path / "root"
+    for name in ("part", "copy"):
+        shutil.copytree(line / "part", root / name)
+    (root / "no category").mkdir()
+    common = ("evaluate", "--data", root, "--category", "part", "--method", "padim", *SMALL)
+    manifest = tmp_path / "manifest.json"
+    drawn = run(*common, "--noise", "0.25", "--kind", kind, "--manifest", manifest, "--json")
+    again = run(*common, "--from-manifest", manifest, "--json")
+    assert (drawn.code, drawn.err, again.code, again.err) == (0, "", 0, "")
+    one, other = json.loads(drawn.out), json.loads(again.out)
+    assert (one["kind"], one["n_injected"]) == (kind, 2)
+    keys = set(EVALUATION_KEYS) - set(EVALUATION_KEYS[14:17])
+    assert {key: one[key] for key in keys} == {key: other[key] for key in keys}
+
+
+def test_evaluate_measures_pixels_at_native_resolution(run: Run, line: Path) -> None:
+    result = run(
+        "evaluate", "--data", line, "--category", "part", "--method", "padim",
+        "--pixel-at", "native", *SMALL,
+    )  # fmt: skip
+    assert result.code == 0
+    assert "native" in result.out
 
 
 def test_evaluate_says_which_defects_have_no_mask(run: Run, line: Path, tmp_path: Path) -> None:
@@ -574,6 +606,10 @@ def test_info_mistakes(run: Run, tmp_path: Path) -> None:
         (["--noise", "-0.1"], 2, "at least 0"),
         (["--noise", "nan"], 2, "at least 0"),
         (["--noise", "1.5"], 1, "largest possible ratio is 1"),
+        (["--kind", "magic"], 2, "no contamination kind is called 'magic'"),
+        (["--kind", "capture-faults", "--augment"], 2, "cannot be augmented"),
+        (["--kind", "other-category", "--noise", "0.5"], 1, "needs 4 pictures of other categories"),
+        (["--pixel-at", "screen"], 2, "input or native"),
         (["--from-manifest", "none.json"], 1, "none.json: no such manifest"),
         (["--manifest", "none/m.json"], 1, "No such file"),
         (["--method", "magic"], 2, "no method is called 'magic'"),

@@ -16,16 +16,17 @@ from PIL import Image
 
 from softpatch import PaDiM, SoftPatch, UnreadableImageWarning, warn_unreadable
 from softpatch.datasets import Sample, contaminate, make_product_line, read_category
-from softpatch.errors import DatasetError, ImageError
-from softpatch.evaluation.protocol import Evaluation, evaluate, read_mask
-from softpatch.preprocessing import Preprocessing
+from softpatch.errors import DatasetError, ImageError, UsageError
+from softpatch.evaluation import protocol
+from softpatch.evaluation.difficulty import rate_difficulty
+from softpatch.evaluation.measurement import Measurement
+from softpatch.evaluation.protocol import Evaluation, evaluate
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
 SIZE = 96
 SMALL: dict[str, Any] = {"resize": 64, "crop": 64, "dimension": 64}
 METRICS = ["image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "aupro"]
-PLAIN = Preprocessing((64, 64), (64, 64), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -154,40 +155,90 @@ def test_unreadable_training_picture_is_skipped_on_request(own_line: Path) -> No
     assert row.n_train == 11
 
 
-def mask_file(folder: Path, pixels: np.ndarray[Any, np.dtype[Any]]) -> Sample:
-    path = folder / "mask.png"
-    Image.fromarray(pixels).save(path)
-    return Sample(folder / "picture.png", "crack", (path,))
+# --- kinds, native pixels, audit -----------------------------------------------------------------
 
 
-def test_mask_is_cut_at_127(tmp_path: Path) -> None:
-    pixels = np.tile(np.array([0, 1, 127, 128, 254, 255], np.uint8), (64, 1)).repeat(11, 1)[:, :64]
-    mask = read_mask(mask_file(tmp_path, pixels), (64, 64), PLAIN)
-    np.testing.assert_array_equal(mask, pixels > 127)
+def test_row_tells_the_kind_and_how_well_the_injected_are_suspected(result: Evaluation) -> None:
+    assert (result.kind, result.pixel_at) == ("defects", "input")
+    assert result.audit_auroc is not None
+    assert 0 <= result.audit_auroc <= 1
 
 
-def test_mask_follows_the_pictures_resize_and_crop(tmp_path: Path) -> None:
-    pixels = np.zeros((100, 200), np.uint8)
-    pixels[40:60, 100:140] = 255
-    framing = Preprocessing((50, 50), (30, 20), PLAIN.mean, PLAIN.std)
-    mask = read_mask(mask_file(tmp_path, pixels), (100, 200), framing)
-    expected = np.zeros((50, 50), dtype=bool)
-    expected[20:30, 25:35] = True  # half as high, a quarter as wide
-    np.testing.assert_array_equal(mask, expected[10:40, 15:35])
+def test_audit_needs_suspicion_and_injected_pictures(line: Path) -> None:
+    category = read_category(line)
+    dirty = contaminate(category, 0.25, overlap=True, seed=2)
+    clean = contaminate(category, 0, overlap=True, seed=2)
+    assert evaluate("padim", PaDiM(**SMALL), dirty)[0].audit_auroc is None
+    assert evaluate("softpatch", SoftPatch(**SMALL), clean)[0].audit_auroc is None
 
 
-def test_one_bit_and_colour_masks_are_read(tmp_path: Path) -> None:
-    marked = np.zeros((64, 64), dtype=bool)
-    marked[5:9, 20:50] = True
-    for pixels in (marked, np.dstack([marked] * 3).astype(np.uint8) * 255):
-        mask = read_mask(mask_file(tmp_path, pixels), (64, 64), PLAIN)
-        np.testing.assert_array_equal(mask, marked)
+def test_audit_is_one_where_the_injected_are_the_most_suspicious(line: Path) -> None:
+    """Pictures of another product among those of one line."""
+    category = read_category(line)
+    other = dataclasses.replace(category, name="noise", folder=line / "none")
+    noise = [line / "none" / f"{index}.png" for index in range(3)]
+    (line / "none").mkdir(exist_ok=True)
+    for index, path in enumerate(noise):
+        pixels = np.random.default_rng(index).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    other = dataclasses.replace(other, train=tuple(Sample(path, "good") for path in noise), test=())
+    drawn = contaminate(category, 0.25, overlap=True, seed=0, kind="other-category", others=[other])
+    row, _ = evaluate("softpatch-gaussian", SoftPatch(discriminator="nearest", **SMALL), drawn)
+    assert row.audit_auroc == 1
+    assert (row.kind, row.n_injected, row.n_test) == ("other-category", 3, 12)
 
 
-def test_no_mask_is_a_blank_one() -> None:
-    mask = read_mask(Sample(Path("a.png"), "good"), (64, 64), PLAIN)
-    assert mask.shape == (64, 64)
-    assert not mask.any()
+def test_native_pixel_metrics_are_near_those_at_input_and_image_metrics_the_same(
+    line: Path, result: Evaluation
+) -> None:
+    contamination = contaminate(read_category(line), 0.25, overlap=True, seed=2)
+    row, _ = evaluate("softpatch", SoftPatch(seed=2, **SMALL), contamination, pixel_at="native")
+    assert row.pixel_at == "native"
+    for name in METRICS[:3]:
+        assert getattr(row, name) == getattr(result, name)
+    for name in METRICS[3:]:
+        assert getattr(row, name) != getattr(result, name)
+        assert getattr(row, name) == pytest.approx(getattr(result, name), abs=0.05)
+
+
+def test_unknown_frame_is_refused_before_the_fit(line: Path) -> None:
+    contamination = contaminate(read_category(line), 0, overlap=True, seed=2)
+    detector = PaDiM(**SMALL)
+    with pytest.raises(UsageError, match="input or native, not 'screen'"):
+        evaluate("padim", detector, contamination, pixel_at="screen")
+    assert detector.images_ == []
+
+
+def test_measuring_in_blocks_changes_nothing(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contamination = contaminate(read_category(line), 0, overlap=True, seed=2)
+    whole, predictions = evaluate("padim", PaDiM(**SMALL), contamination)
+    monkeypatch.setattr(protocol, "WAITING", 5)
+    blocks, none = evaluate("padim", PaDiM(**SMALL), contamination, keep=False)
+    assert (len(predictions), none) == (12, [])
+    assert whole.n_test == blocks.n_test == 12
+    assert [getattr(blocks, name) for name in METRICS] == [getattr(whole, name) for name in METRICS]
+
+
+def test_one_fit_serves_both_policies(line: Path) -> None:
+    """The test set without the injected pictures is measured from the same predictions."""
+    both = [contaminate(read_category(line), 0.25, overlap=o, seed=2) for o in (True, False)]
+    detector = PaDiM(**SMALL)
+    whole, predictions = evaluate("padim", detector, both[0])
+    left = Measurement(detector, both[1].test)
+    for prediction in predictions:
+        left.add(prediction)
+    alone, _ = evaluate("padim", PaDiM(**SMALL), both[1])
+    assert len(left.labels) == alone.n_test == whole.n_test - 3
+    assert left.metrics() == {name: getattr(alone, name) for name in METRICS}
+
+
+def test_difficulty_rates_every_defect_and_nothing_else(line: Path) -> None:
+    category = read_category(line)
+    rated = rate_difficulty(category, PaDiM(**SMALL))
+    assert list(rated) == [sample.path for sample in category.defects]
+    detector = PaDiM(**SMALL).fit([sample.path for sample in category.train])
+    for path, value in rated.items():
+        assert value == -detector.predict(path).score
 
 
 def test_peak_memory_is_the_processes_own_in_megabytes() -> None:

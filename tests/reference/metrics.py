@@ -50,3 +50,26 @@ def f1_max(labels: Sequence[bool], scores: Sequence[float]) -> float:
         flagged = sum(score >= threshold for score in scores)
         best = max(best, 2 * hits / (flagged + sum(labels)))
     return best
+
+
+def native_pixels(
+    heat: npt.NDArray[np.floating[Any]],
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
+) -> dict[tuple[int, int], float]:
+    """The map's bilinear value at every pixel of a picture whose centre lies in the box."""
+    left, top, right, bottom = box
+    values = {}
+    for row, column in itertools.product(range(size[0]), range(size[1])):
+        y, x = row + 0.5, column + 0.5
+        if not (top <= y <= bottom and left <= x <= right):
+            continue
+        v = (y - top) / (bottom - top) * heat.shape[0] - 0.5
+        u = (x - left) / (right - left) * heat.shape[1] - 0.5
+        v, u = min(max(v, 0), heat.shape[0] - 1), min(max(u, 0), heat.shape[1] - 1)
+        i, j = int(v), int(u)
+        below, beside = min(i + 1, heat.shape[0] - 1), min(j + 1, heat.shape[1] - 1)
+        upper = (1 - (u - j)) * heat[i, j] + (u - j) * heat[i, beside]
+        lower = (1 - (u - j)) * heat[below, j] + (u - j) * heat[below, beside]
+        values[row, column] = float((1 - (v - i)) * upper + (v - i) * lower)
+    return values

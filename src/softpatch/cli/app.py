@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from softpatch import __version__
-from softpatch.cli import datasets, demo, evaluate, fit, info, predict
+from softpatch.cli import benchmark, datasets, demo, evaluate, fit, info, predict, report
 from softpatch.cli.terminal import stderr
 from softpatch.errors import SoftPatchError, UsageError
 
@@ -27,6 +27,8 @@ app.command("fit")(fit.fit)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("datasets")(datasets.datasets)
+app.command("benchmark")(benchmark.benchmark)
+app.command("report")(report.report)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
 

@@ -142,7 +142,8 @@ def _write_figure(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    from softpatch.evaluation.protocol import read_mask
+    from softpatch.datasets import read_mask
+    from softpatch.evaluation.frames import mask_at_input
     from softpatch.files import write_atomically
     from softpatch.heatmap import overlay
     from softpatch.images import read_image
@@ -165,8 +166,9 @@ def _write_figure(
             for method in METHODS
         }
         any_prediction = found[METHODS[0]]
-        mask = read_mask(sample, any_prediction.size, detectors[METHODS[0]].preprocessing)
         height, width = any_prediction.size
+        truth = read_mask(sample, any_prediction.size)
+        mask = mask_at_input(truth, detectors[METHODS[0]].preprocessing)
         left, top, right, bottom = any_prediction.box
         line[0].imshow(picture)
         line[0].set_ylabel(kind)

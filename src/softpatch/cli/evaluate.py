@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from softpatch.cli import options
 from softpatch.cli.terminal import Skipped, progress_bars, stdout
+
+if TYPE_CHECKING:
+    from softpatch.datasets import Category, Dataset
+    from softpatch.progress import Progress
 
 
 def evaluate(
@@ -27,12 +32,22 @@ def evaluate(
     augment: Annotated[
         bool, typer.Option("--augment", help="Randomly turn, shift and flip added pictures.")
     ] = False,
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="What is added: defects, mild, one-type, near-duplicates, other-category, "
+            "capture-faults or difficult."
+        ),
+    ] = "defects",
     manifest: Annotated[
         Path | None, typer.Option(help="Write down which pictures were added.")
     ] = None,
     from_manifest: Annotated[
         Path | None, typer.Option(help="Add the pictures a manifest names, instead of drawing.")
     ] = None,
+    pixel_at: Annotated[
+        str, typer.Option(help="Pixel metrics at the network's input size, or native: the masks'.")
+    ] = "input",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line, no bars.")] = False,
     method: options.Method = "softpatch",
     k: options.K = None,
@@ -70,39 +85,57 @@ def evaluate(
 
     softpatch evaluate --data mvtec/ --category bottle --method patchcore --noise 0.1 --json
 
+    softpatch evaluate --data mvtec/ --category bottle --noise 0.05 --kind mild --pixel-at native
+
     softpatch evaluate --data btad/ --layout btad --category 01
     """
     arguments = dict(locals())
     for name in (
-        "data", "category", "layout", "noise", "overlap", "augment", "manifest", "from_manifest",
-        "as_json", "method", "strict",
+        "data", "category", "layout", "noise", "overlap", "augment", "kind", "manifest",
+        "from_manifest", "pixel_at", "as_json", "method", "strict",
     ):  # fmt: skip
         del arguments[name]
 
     from softpatch.datasets import contaminate, open_dataset, read_manifest
-    from softpatch.detectors import make_detector
+    from softpatch.detectors import PaDiM, make_detector
+    from softpatch.evaluation.difficulty import rate_difficulty
     from softpatch.evaluation.protocol import evaluate as run
     from softpatch.progress import silent
 
-    detector = make_detector(method, **options.detector_options(arguments))
-    products = open_dataset(data, layout).read(category)
+    given = options.detector_options(arguments)
+    detector = make_detector(method, **given)
+    dataset = open_dataset(data, layout)
+    products = dataset.read(category)
+    skipped = Skipped(strict)
+
+    def bars(prefix: str = "") -> AbstractContextManager[Progress]:
+        return nullcontext(silent) if as_json else progress_bars(prefix)
+
     if from_manifest is not None:
-        contamination = read_manifest(from_manifest, products)
+        contamination = read_manifest(from_manifest, products, _others(dataset, category))
     else:
-        contamination = contaminate(products, noise, overlap=overlap, seed=seed, augment=augment)
+        difficulty = None
+        if kind == "difficult":
+            shared = {name: given[name] for name in given.keys() & PaDiM.option_names()}
+            with bars("difficulty: ") as progress:
+                difficulty = rate_difficulty(
+                    products, PaDiM(**shared), on_unreadable=skipped.handler, progress=progress
+                )
+        contamination = contaminate(
+            products, noise, overlap=overlap, seed=seed, augment=augment, kind=kind,
+            others=_others(dataset, category) if kind == "other-category" else (),
+            difficulty=difficulty,
+        )  # fmt: skip
     if manifest is not None:
         contamination.write_manifest(manifest)
-    skipped = Skipped(strict)
-    if as_json:
+    with bars() as progress:
         row, _ = run(
-            method, detector, contamination, on_unreadable=skipped.handler, progress=silent
-        )
+            method, detector, contamination, pixel_at=pixel_at, keep=False,
+            on_unreadable=skipped.handler, progress=progress,
+        )  # fmt: skip
+    if as_json:
         typer.echo(json.dumps(row.as_dict()))
     else:
-        with progress_bars() as progress:
-            row, _ = run(
-                method, detector, contamination, on_unreadable=skipped.handler, progress=progress
-            )
         show([row.as_dict()])
     skipped.report()
     unmasked = sum(not sample.masks for sample in contamination.test if sample.defective)
@@ -110,6 +143,18 @@ def evaluate(
         from softpatch.cli.terminal import stderr
 
         stderr().print(f"pixel metrics leave out {unmasked} defective picture(s) without a mask")
+
+
+def _others(dataset: Dataset, category: str) -> list[Category]:
+    """The other categories; those that cannot be read are not this command's business."""
+    from softpatch.errors import DatasetError
+
+    others = []
+    for name in dataset.categories:
+        if name != category:
+            with suppress(DatasetError):
+                others.append(dataset.read(name))
+    return others
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -131,7 +176,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 def _cell(key: str, value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, int):
+    if isinstance(value, int | str):
         return str(value)
     if key == "peak_memory_mb":
         return f"{value:.0f}"

@@ -21,6 +21,7 @@ STEPS = {
     "coreset": "filling the memory bank",
     "gaussians": "fitting Gaussians",
     "predict": "scoring pictures",
+    "rate": "rating defects",
 }
 
 

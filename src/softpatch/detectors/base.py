@@ -295,6 +295,12 @@ class Detector(ABC):
 
     # -- the shared steps --------------------------------------------------------------------
 
+    def share_extractor(self, extractor: PatchExtractor) -> None:
+        """Take patches from an extractor that other detectors use too, instead of building one."""
+        if extractor.config != self.features or extractor.device != self.device:
+            raise UsageError("the extractor to share was made for other features")
+        self._extractor = extractor
+
     def _get_extractor(self) -> PatchExtractor:
         """The backbone is loaded when it is first needed."""
         if self._extractor is None:

@@ -55,31 +55,46 @@ def aupro(masks: Sequence[Bools], maps: Sequence[Floats]) -> float | None:
     Returns:
         in [0, 1]; None without a region or without a defect-free pixel.
     """
-    # Every defective pixel is worth 1 / (its region's size): the overlap is then a running sum.
-    worth = np.concatenate([_region_worth(mask).ravel() for mask in masks])
-    regions = round(float(worth.sum()))
-    normal = worth == 0
-    normals = int(normal.sum())
-    if regions == 0 or normals == 0:
-        return None
+    worth = np.concatenate([region_worth(mask).ravel() for mask in masks])
     scores = np.concatenate([heat.ravel() for heat in maps])
     order = np.argsort(-scores, kind="stable")
-    last_of_ties = np.append(np.diff(scores[order]) != 0, True)
-    overlap = np.append(0.0, np.cumsum(worth[order])[last_of_ties] / regions)
-    false_positives = np.append(0.0, np.cumsum(normal[order])[last_of_ties] / normals)
-    inside = int(np.searchsorted(false_positives, AUPRO_LIMIT, side="right"))
-    at_limit = np.interp(AUPRO_LIMIT, false_positives, overlap)
-    x = np.append(false_positives[:inside], AUPRO_LIMIT)
-    y = np.append(overlap[:inside], at_limit)
-    return float(np.trapezoid(y, x) / AUPRO_LIMIT)
+    starts = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))  # of each set of ties
+    normals = np.add.reduceat((worth == 0)[order].astype(np.int64), starts)
+    return area_under_overlap(np.add.reduceat(worth[order], starts), normals)
 
 
-def _region_worth(mask: Bools) -> npt.NDArray[np.float64]:
+def region_worth(mask: Bools) -> npt.NDArray[np.float64]:
+    """``(H, W)``: 1 / (size of its connected region) for a defective pixel, 0 for others.
+
+    The overlap of all regions is then a running sum over pixels.
+    """
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     sizes = np.bincount(labels.ravel()).astype(np.float64)
     sizes[0] = np.inf  # defect-free pixels are worth nothing
     worth: npt.NDArray[np.float64] = 1 / sizes[labels]
     return worth
+
+
+def area_under_overlap(worth: Floats, normals: npt.NDArray[np.int64]) -> float | None:
+    """AUPRO of what every threshold adds, the highest first.
+
+    Args:
+        worth: ``(T,)`` summed ``region_worth`` of the pixels with exactly this score.
+        normals: ``(T,)`` number of defect-free pixels with exactly this score.
+
+    Returns:
+        see ``aupro``.
+    """
+    regions, clean = round(float(worth.sum())), int(normals.sum())
+    if regions == 0 or clean == 0:
+        return None
+    overlap = np.append(0.0, np.cumsum(worth) / regions)
+    false_positives = np.append(0.0, np.cumsum(normals) / clean)
+    inside = int(np.searchsorted(false_positives, AUPRO_LIMIT, side="right"))
+    at_limit = np.interp(AUPRO_LIMIT, false_positives, overlap)
+    x = np.append(false_positives[:inside], AUPRO_LIMIT)
+    y = np.append(overlap[:inside], at_limit)
+    return float(np.trapezoid(y, x) / AUPRO_LIMIT)
 
 
 def _two_classes(labels: Bools) -> bool:

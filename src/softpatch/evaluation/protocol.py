@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from softpatch.datasets.contamination import Contamination
-from softpatch.datasets.samples import Sample
-from softpatch.detectors import Detector
-from softpatch.errors import DatasetError
+from softpatch.detectors import Detector, SoftPatch
 from softpatch.evaluation import metrics
-from softpatch.images import OnUnreadable, fail_unreadable, read_image
+from softpatch.evaluation.measurement import Measurement
+from softpatch.images import Images, OnUnreadable, fail_unreadable
 from softpatch.prediction import Prediction
-from softpatch.preprocessing import Preprocessing
 from softpatch.progress import Progress, silent
+
+# Predictions that wait to be measured: prediction reads ahead, so taking turns picture by picture
+# would hide the reading of test pictures in the measuring, which is not timed.
+WAITING = 256
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """One row of a results table; metrics lie in [0, 1] and are None where undefined.
 
-    Pixel metrics are taken at the network's input size on the part of the picture it sees, as in
-    the paper's protocol.
+    Attributes:
+        pixel_at: where pixel metrics were taken, see ``Measurement``.
+        audit_auroc: how well suspicion tells the injected training pictures from the clean ones;
+            None for methods without suspicion and for clean training sets.
     """
 
     method: str
@@ -48,10 +52,22 @@ class Evaluation:
     fit_seconds: float
     predict_seconds_per_image: float
     peak_memory_mb: float | None
+    kind: str
+    pixel_at: str
+    audit_auroc: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a fit and its predictions took."""
+
+    fit_seconds: float
+    predict_seconds_per_image: float
+    peak_memory_mb: float | None
 
 
 def evaluate(
@@ -59,6 +75,8 @@ def evaluate(
     detector: Detector,
     contamination: Contamination,
     *,
+    pixel_at: str = "input",
+    keep: bool = True,
     on_unreadable: OnUnreadable = fail_unreadable,
     progress: Progress = silent,
 ) -> tuple[Evaluation, list[Prediction]]:
@@ -68,31 +86,77 @@ def evaluate(
         method: the name to report.
         detector: not yet fitted; it is fitted here.
         contamination: training and test pictures.
+        pixel_at: see ``Measurement``.
+        keep: return the predictions; without them memory does not grow with the test set.
         on_unreadable: see ``Detector.fit``.
         progress: see ``Detector.fit``; prediction reports as ``predict``.
 
     Returns:
-        the row, and the predictions of the readable test pictures.
+        the row, and the predictions of the readable test pictures if they are to be kept.
+    """
+    measurement = Measurement(detector, contamination.test, pixel_at)
+    kept: list[Prediction] = []
+
+    def take(prediction: Prediction) -> None:
+        measurement.add(prediction)
+        if keep:
+            kept.append(prediction)
+
+    costs = fit_and_predict(
+        detector,
+        contamination.train,
+        [sample.path for sample in contamination.test],
+        take,
+        on_unreadable=on_unreadable,
+        progress=progress,
+    )
+    return measure(method, detector, contamination, measurement, costs), kept
+
+
+def fit_and_predict(
+    detector: Detector,
+    training: Images,
+    test: Sequence[Path],
+    take: Callable[[Prediction], None],
+    *,
+    on_unreadable: OnUnreadable = fail_unreadable,
+    progress: Progress = silent,
+) -> Costs:
+    """Fit, give the prediction of each readable test picture to ``take``, say what both cost.
+
+    What ``take`` does is not counted. See ``evaluate`` for the arguments.
     """
     started = time.perf_counter()
-    detector.fit(contamination.train, on_unreadable=on_unreadable, progress=progress)
+    detector.fit(training, on_unreadable=on_unreadable, progress=progress)
     fit_seconds = time.perf_counter() - started
 
-    samples = {str(sample.path): sample for sample in contamination.test}
-    paths = [sample.path for sample in contamination.test]
-    predictions: list[Prediction] = []
-    started = time.perf_counter()
-    for prediction in detector.predict(paths, on_unreadable=on_unreadable):
-        predictions.append(prediction)
-        progress("predict", len(predictions), len(paths))
-    predict_seconds = time.perf_counter() - started
-    peak_memory = peak_memory_mb()  # before the metrics, which are not the detector's doing
+    pending = iter(detector.predict(test, on_unreadable=on_unreadable))
+    count, predict_seconds, peak_memory = 0, 0.0, None
+    while True:
+        started = time.perf_counter()
+        waiting = []
+        for prediction in islice(pending, WAITING):
+            waiting.append(prediction)
+            progress("predict", count + len(waiting), len(test))
+        predict_seconds += time.perf_counter() - started
+        if count == 0:
+            peak_memory = peak_memory_mb()  # before the metrics, not the detector's doing
+        if not waiting:
+            return Costs(fit_seconds, predict_seconds / max(1, count), peak_memory)
+        count += len(waiting)
+        for prediction in waiting:
+            take(prediction)
 
-    tested = [samples[prediction.name] for prediction in predictions]
-    labels = np.array([sample.defective for sample in tested], dtype=bool)
-    scores = np.array([prediction.score for prediction in predictions])
-    pixel = _pixel_metrics(tested, predictions, detector.preprocessing)
-    row = Evaluation(
+
+def measure(
+    method: str,
+    detector: Detector,
+    contamination: Contamination,
+    measurement: Measurement,
+    costs: Costs,
+) -> Evaluation:
+    """The row of a detector that is fitted and whose predictions ``measurement`` has taken."""
+    return Evaluation(
         method=method,
         category=contamination.category.name,
         noise=contamination.noise,
@@ -100,16 +164,32 @@ def evaluate(
         seed=detector.seed,
         n_train=len(detector.images_),
         n_injected=len(contamination.injected),
-        n_test=len(predictions),
-        image_auroc=metrics.auroc(labels, scores),
-        image_ap=metrics.average_precision(labels, scores),
-        image_f1max=metrics.f1_max(labels, scores),
-        **pixel,
-        fit_seconds=fit_seconds,
-        predict_seconds_per_image=predict_seconds / max(1, len(predictions)),
-        peak_memory_mb=peak_memory,
+        n_test=len(measurement.labels),
+        **measurement.metrics(),
+        fit_seconds=costs.fit_seconds,
+        predict_seconds_per_image=costs.predict_seconds_per_image,
+        peak_memory_mb=costs.peak_memory_mb,
+        kind=contamination.kind,
+        pixel_at=measurement.pixel_at,
+        audit_auroc=audit_auroc(detector, contamination.injected_names),
     )
-    return row, predictions
+
+
+def audit_auroc(detector: Detector, injected: Iterable[str]) -> float | None:
+    """AUROC of "this training picture was injected" by the detector's suspicion.
+
+    Args:
+        detector: fitted.
+        injected: names of the injected training pictures.
+
+    Returns:
+        in [0, 1]; None for a detector without suspicion, and without injected or clean pictures.
+    """
+    if not isinstance(detector, SoftPatch):
+        return None
+    bad = set(injected)
+    labels = np.array([name in bad for name in detector.images_], dtype=bool)
+    return metrics.auroc(labels, detector.suspicion_.cpu().numpy())
 
 
 def peak_memory_mb() -> float | None:
@@ -126,49 +206,3 @@ def peak_memory_mb() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-
-
-def read_mask(sample: Sample, size: tuple[int, int], preprocessing: Preprocessing) -> metrics.Bools:
-    """``(h, w)`` bool: the defective pixels in the network's frame.
-
-    Thresholded at its own resolution, then averaged over each pixel of the frame and cut at half.
-    """
-    if not sample.masks:
-        return np.zeros(preprocessing.crop, dtype=bool)
-    marked = torch.zeros(1, *size, dtype=torch.bool)
-    for path in sample.masks:
-        mask = read_image(path)[:1] > sample.mask_threshold / 255
-        if mask.shape != marked.shape:
-            raise DatasetError(
-                f"{path}: is {tuple(mask.shape[1:])} pixels, its picture {size} (height, width)"
-            )
-        marked |= mask
-    framed: metrics.Bools = (preprocessing.frame(marked.float())[0] >= 0.5).numpy()
-    return framed
-
-
-def _pixel_metrics(
-    samples: list[Sample], predictions: list[Prediction], preprocessing: Preprocessing
-) -> dict[str, float | None]:
-    """Over the good pictures and the defective ones that have a mask."""
-    masks, maps = [], []
-    for sample, prediction in _with_truth(samples, predictions):
-        masks.append(read_mask(sample, prediction.size, preprocessing))
-        maps.append(prediction.anomaly_map)
-    if not masks:
-        return {"pixel_auroc": None, "pixel_ap": None, "aupro": None}
-    labels = np.concatenate([mask.ravel() for mask in masks])
-    scores = np.concatenate([heat.ravel() for heat in maps])
-    return {
-        "pixel_auroc": metrics.auroc(labels, scores),
-        "pixel_ap": metrics.average_precision(labels, scores),
-        "aupro": metrics.aupro(masks, maps),
-    }
-
-
-def _with_truth(
-    samples: list[Sample], predictions: list[Prediction]
-) -> Iterator[tuple[Sample, Prediction]]:
-    for sample, prediction in zip(samples, predictions, strict=True):
-        if sample.masks or not sample.defective:
-            yield sample, prediction

@@ -121,9 +121,14 @@ class PatchExtractor:
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         """``(B, 3, *crop)`` normalised -> ``(B, h, w, D)`` float32 on ``device``."""
-        maps = self.backbone(images.to(self.device, self.dtype))
-        patches: Tensor = self.embedding([layer.float() for layer in maps])
+        patches: Tensor = self.embedding(self.maps(images))
         return patches
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What the network makes of them: one ``(B, C, h, w)`` float32 map per layer."""
+        maps = self.backbone(images.to(self.device, self.dtype))
+        # In one layout, on which the last bits of what follows depend.
+        return [layer.float().contiguous(memory_format=torch.channels_last) for layer in maps]
 
     @torch.inference_mode()
     def _probe(self, crop: Sequence[int]) -> list[Tensor]:

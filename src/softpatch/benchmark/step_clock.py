@@ -13,8 +13,10 @@ class StepClock:
         self._ended = {"start": time.perf_counter()}
 
     def __call__(self, step: str, _done: int, _total: int) -> None:
+        """Note that the step has come this far."""
         self._ended[step] = time.perf_counter()
 
     def seconds(self) -> dict[str, float]:
+        """Of each step so far."""
         ended = self._ended
         return {step: ended[step] - ended[before] for before, step in pairwise(ended)}

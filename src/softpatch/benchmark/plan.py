@@ -1,0 +1,173 @@
+"""From a grid to its cells, and to the fits that serve them.
+
+Cells share a fit when they train on the same pictures: both policies of a draw, every kind at noise
+0, and the oracle, which trains without the injected pictures, at every noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from softpatch import __version__
+from softpatch.benchmark.grid import ORACLE, Grid, Method, Source
+from softpatch.datasets import Category, Dataset, open_dataset
+from softpatch.errors import UsageError
+
+CLEAN = "clean"  # the kind of a training set without injected pictures
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One training: a detector, and the pictures it learns from."""
+
+    root: str
+    layout: str | None
+    category: str
+    method: Method
+    kind: str
+    noise: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the results."""
+
+    root: str
+    layout: str | None
+    category: str
+    method: Method
+    kind: str
+    noise: float
+    policy: str
+    seed: int
+    pixel_at: str
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set's folder."""
+        return Path(self.root).resolve().name
+
+    @property
+    def fit(self) -> Fit:
+        """The training that serves this cell."""
+        clean = self.noise == 0 or self.method.name == ORACLE
+        return Fit(
+            self.root,
+            self.layout,
+            self.category,
+            Method(self.method.detector, self.method.options),
+            CLEAN if clean else self.kind,
+            0.0 if clean else self.noise,
+            self.seed,
+        )
+
+    @property
+    def overlap(self) -> bool:
+        """Whether the injected pictures stay in the test set."""
+        return self.policy == "overlap"
+
+    @property
+    def command(self) -> str:
+        """What repeats this cell alone."""
+        words = ["softpatch", "benchmark", "--data", self.root]
+        words += ["--layout", self.layout] if self.layout else []
+        words += ["--categories", self.category, "--methods", self.method.name]
+        words += ["--noise", f"{self.noise:g}", "--policy", self.policy, "--kinds", self.kind]
+        words += ["--seeds", str(self.seed), "--pixel-at", self.pixel_at]
+        for name, value in self.method.options:
+            words += ["--set", f"{name}={_text(value)}"]
+        return shlex.join([*words, "-o", "OUT"])
+
+    def key(self, fingerprint: str) -> str:
+        """What its result is kept under; another for other pictures, weights or versions."""
+        deciding = {
+            "versions": [__version__, torch.__version__],
+            "pictures": fingerprint,
+            "category": self.category,
+            "method": self.method.name,
+            "options": [[name, _deciding(name, value)] for name, value in self.method.options],
+            "draw": [self.kind, self.noise, self.policy, self.seed, self.pixel_at],
+        }
+        return hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:32]
+
+
+def plan(grid: Grid) -> list[Cell]:
+    """Every cell of the grid, in the order of the results.
+
+    Raises:
+        DatasetError: a folder that is no data set.
+        UsageError: a category that is not there.
+    """
+    cells = []
+    for source in grid.data:
+        for category in categories(source):
+            for method, kind, noise, policy, seed in itertools.product(
+                grid.methods, grid.kinds, grid.noise, grid.policies, grid.seeds
+            ):
+                place = (source.root, source.layout, category)
+                cells.append(Cell(*place, method, kind, noise, policy, seed, grid.pixel_at))
+    return list(dict.fromkeys(cells))
+
+
+def categories(source: Source) -> tuple[str, ...]:
+    """Those wanted of a source, or all that are there."""
+    there = dataset(source.root, source.layout).categories
+    if missing := [name for name in source.categories if name not in there]:
+        raise UsageError(
+            f"{source.root}: has no category {missing[0]!r}; it has {', '.join(there)}"
+        )
+    return source.categories or there
+
+
+@cache
+def dataset(root: str, layout: str | None) -> Dataset:
+    """The data set of a root, opened once a process."""
+    return open_dataset(Path(root), layout)
+
+
+@cache
+def read_category(root: str, layout: str | None, name: str) -> Category:
+    """A category, read once a process."""
+    return dataset(root, layout).read(name)
+
+
+def fingerprint(category: Category) -> str:
+    """Changes when a picture or mask is added, taken away or written anew; opens none of them."""
+    digest = hashlib.sha256()
+    for sample in (*category.train, *category.test):
+        for path in (sample.path, *sample.masks):
+            digest.update(repr((path, sample.kind, _stamp(path))).encode())
+    return digest.hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of writing; None where there is no such file."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_size, about.st_mtime_ns
+
+
+def _deciding(name: str, value: Any) -> Any:
+    return [value, _stamp(Path(value))] if name == "weights" else value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def options_json(options: Mapping[str, Any]) -> str:
+    """Options as one cell of a table."""
+    return json.dumps(dict(options), ensure_ascii=False)

@@ -1,0 +1,122 @@
+"""Results on disk: every finished cell in a file of its own, and the tables made of them.
+
+``results.csv`` (and ``.parquet``) has one row a cell with everything; ``scores.csv`` leaves out
+what depends on the moment and the machine, so that the same grid writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from softpatch.errors import DatasetError
+from softpatch.evaluation.protocol import Costs, Evaluation
+from softpatch.files import csv_bytes, write_atomically
+
+Row = dict[str, Any]
+
+RESULTS, SCALING = "results.csv", "scaling.csv"  # of a grid, of ``scaling``
+OK, IMPOSSIBLE, FAILED = "ok", "impossible", "failed"
+
+COSTS = tuple(field.name for field in fields(Costs))
+IDENTITY = (
+    "dataset", "category", "method", "options", "kind", "noise", "policy", "seed", "status",
+    "reason",
+)  # fmt: skip
+MEASURED = tuple(
+    field.name for field in fields(Evaluation) if field.name not in (*IDENTITY, *COSTS)
+)
+SCORES = (*IDENTITY, *MEASURED, "manifest")
+COLUMNS = (
+    *SCORES, *COSTS, "fit_shared_by", "pictures_embedded", "device", "threads", "processor",
+    "cores", "versions", "command",
+)  # fmt: skip
+TEXTS = frozenset(
+    ("axis", "dataset", "category", "method", "options", "kind", "policy", "status", "reason",
+     "manifest", "pixel_at", "device", "processor", "versions", "command")
+)  # fmt: skip
+WHOLE = frozenset(
+    ("seed", "n_train", "n_injected", "n_test", "fit_shared_by", "pictures_embedded", "threads",
+     "cores", "value", "images", "image_size", "bank_size", "bank_vectors")
+)  # fmt: skip
+
+
+class CellStore:
+    """Finished cells by key, each a JSON file that appears complete or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: str) -> Row | None:
+        """The row kept under the key; None if there is none."""
+        try:
+            row: Row = json.loads((self.folder / f"{key}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return row
+
+    def put(self, key: str, row: Row) -> None:
+        """Keep a row."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / f"{key}.json", f"{json.dumps(row, indent=1)}\n".encode())
+
+
+def write_tables(folder: Path, rows: Sequence[Row]) -> None:
+    """``results.csv`` and ``scores.csv``."""
+    write_table(folder / RESULTS, COLUMNS, rows)
+    write_table(folder / "scores.csv", SCORES, rows)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """These columns of the rows as CSV; what a row does not have is left empty."""
+    table = [{column: row.get(column) for column in columns} for row in rows]
+    write_atomically(path, csv_bytes(table))
+
+
+def write_parquet(folder: Path, rows: Sequence[Row]) -> bool:
+    """``results.parquet``; False where pyarrow is not installed."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        return False
+    schema = pa.schema([(column, _type(pa, column)) for column in COLUMNS])
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), buffer)
+    write_atomically(folder / "results.parquet", buffer.getvalue())
+    return True
+
+
+def read_table(path: Path) -> list[Row]:
+    """The rows of a table with their types; numbers that are not there are None.
+
+    Raises:
+        DatasetError: no such file, or not one of ours.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: _parse(name, text) for name, text in row.items()} for row in rows]
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: no such file; give the folder of a benchmark") from error
+    except (UnicodeDecodeError, csv.Error, TypeError, ValueError) as error:
+        raise DatasetError(f"{path}: not the results of a benchmark ({error})") from error
+
+
+def _parse(name: str, text: str) -> Any:
+    if name in TEXTS:
+        return text
+    if text == "":
+        return None
+    return int(text) if name in WHOLE else float(text)
+
+
+def _type(pa: Any, column: str) -> Any:
+    if column in TEXTS:
+        return pa.string()
+    return pa.int64() if column in WHOLE else pa.float64()

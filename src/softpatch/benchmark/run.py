@@ -1,0 +1,326 @@
+"""Filling in the cells: one fit at a time, each serving all cells that train on its pictures."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from softpatch.benchmark.features import CachedExtractor, FeatureCache
+from softpatch.benchmark.grid import Method, Options
+from softpatch.benchmark.machine import machine, reset_peak
+from softpatch.benchmark.plan import (
+    Cell,
+    Fit,
+    dataset,
+    fingerprint,
+    options_json,
+    read_category,
+)
+from softpatch.benchmark.results import FAILED, IMPOSSIBLE, OK, CellStore, Row
+from softpatch.datasets import Category, Contamination, contaminate
+from softpatch.detectors import Detector, PaDiM, make_detector
+from softpatch.errors import DatasetError, ImageError
+from softpatch.evaluation.difficulty import rate_difficulty
+from softpatch.evaluation.measurement import Measurement
+from softpatch.evaluation.protocol import fit_and_predict, measure
+from softpatch.features.extractor import FeatureConfig
+from softpatch.images import ImageSource
+from softpatch.prediction import Prediction
+from softpatch.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a grid is run; its results do not depend on it, but for the device.
+
+    Attributes:
+        output: folder of the results.
+        features: folder of the feature cache; None does without.
+        features_limit: bytes it may hold.
+        device: see ``CommonOptions``.
+        memory_limit: likewise.
+        jobs: fits at a time, each in a process of its own.
+        threads: torch threads of all of them together.
+    """
+
+    output: Path
+    features: Path | None
+    features_limit: int
+    device: str
+    memory_limit: int | None
+    jobs: int
+    threads: int
+
+
+Finished = Callable[[Sequence[Row]], None]
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    settings: Settings,
+    *,
+    finished: Finished,
+    progress: Progress = silent,
+) -> list[Row]:
+    """Fill in every cell, taking over the ones that are kept in ``settings.output``.
+
+    Args:
+        cells: in the order of the results.
+        settings: see there.
+        finished: called with the rows of each fit, those that were kept first.
+        progress: the steps of the fit that is running; with several jobs, nothing.
+
+    Returns:
+        one row a cell, in order; a cell that could not be filled in says why.
+    """
+    store = CellStore(settings.output / "cells")
+    keys = {cell: cell.key(_fingerprint(cell)) for cell in cells}
+    rows = {cell: row for cell in cells if (row := store.get(keys[cell])) is not None}
+    finished(list(rows.values()))
+    pending: dict[Fit, list[Cell]] = {}
+    for cell in cells:
+        if cell not in rows:
+            pending.setdefault(cell.fit, []).append(cell)
+    for served in _fits(list(pending.values()), settings, progress):
+        for cell, row in served.items():
+            rows[cell] = row
+            if row["status"] == OK:  # the others are tried again next time
+                store.put(keys[cell], row)
+        finished(list(served.values()))
+    return [rows[cell] for cell in cells]
+
+
+def _fits(
+    work: Sequence[list[Cell]], settings: Settings, progress: Progress
+) -> Iterator[Mapping[Cell, Row]]:
+    """Fit by fit as they finish, in this process or in several."""
+    if settings.jobs == 1:
+        for cells in work:
+            yield run_fit(cells, settings, progress)
+        return
+    # torch does not survive a fork.
+    pool = ProcessPoolExecutor(
+        settings.jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin_worker,
+        initargs=(max(1, settings.threads // settings.jobs),),
+    )
+    waiting: dict[Future[Mapping[Cell, Row]], list[Cell]] = {}
+    try:
+        waiting = {pool.submit(run_fit, cells, settings): cells for cells in work}
+        while waiting:
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                cells = waiting.pop(future)
+                error = future.exception()
+                if error is None:
+                    yield future.result()
+                else:  # the process died: out of memory, most likely
+                    yield {cell: _lost(cell, FAILED, error) for cell in cells}
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker(threads: int) -> None:
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent leaves its workers waiting for ever otherwise."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def run_fit(
+    cells: Sequence[Cell], settings: Settings, progress: Progress = silent
+) -> dict[Cell, Row]:
+    """Fit once and fill in all cells served by it; errors become rows."""
+    rows: dict[Cell, Row] = {}
+    draws: dict[Cell, Contamination] = {}
+    for cell in cells:
+        try:
+            draws[cell] = _draw(cell, settings)
+        except Exception as error:
+            rows[cell] = _lost(cell, _status(error), error)
+    if draws:
+        try:
+            rows |= _fit_and_measure(draws, settings, progress)
+        except Exception as error:
+            rows |= {cell: _lost(cell, _status(error), error) for cell in draws}
+    return rows
+
+
+def _fit_and_measure(
+    draws: Mapping[Cell, Contamination], settings: Settings, progress: Progress
+) -> dict[Cell, Row]:
+    fit = next(iter(draws)).fit
+    category = read_category(fit.root, fit.layout, fit.category)
+    detector = _detector(fit.method, fit.seed, settings)
+    extractor = _extractor(detector.features, detector.device, settings)
+    clean = [ImageSource(str(sample.path), sample.path) for sample in category.train]
+    training = next(iter(draws.values())).train if fit.noise else clean
+    # All of them whichever cells are served: scores' last bits depend on what else is scored.
+    tested = [sample.path for sample in category.test]
+    measurements = {
+        cell: Measurement(detector, draw.test, cell.pixel_at) for cell, draw in draws.items()
+    }
+
+    def take(prediction: Prediction) -> None:
+        for measurement in measurements.values():
+            measurement.add(prediction)
+
+    skipped: list[ImageError] = []
+    reset_peak()
+    looked_at = extractor.looked_at
+    costs = fit_and_predict(
+        detector, training, tested, take, on_unreadable=skipped.append, progress=progress
+    )
+    about = {
+        "fit_shared_by": len(draws),
+        "pictures_embedded": extractor.looked_at - looked_at,
+        "device": str(detector.device),
+        "threads": torch.get_num_threads(),
+        **machine(),
+    }
+    return {
+        cell: {
+            **_identity(cell),
+            "status": OK,
+            "reason": "; ".join(_notes(draw, skipped)),
+            **measure(cell.method.name, detector, draw, measurements[cell], costs).as_dict(),
+            "manifest": _manifest(cell),
+            **about,
+            "command": cell.command,
+        }
+        for cell, draw in draws.items()
+    }
+
+
+def _draw(cell: Cell, settings: Settings) -> Contamination:
+    """The cell's contamination, written down as its manifest."""
+    category = read_category(cell.root, cell.layout, cell.category)
+    draw = contaminate(
+        category, cell.noise, overlap=cell.overlap, seed=cell.seed, kind=cell.kind,
+        others=_others(cell), difficulty=_difficulty(cell, settings),
+    )  # fmt: skip
+    path = settings.output / _manifest(cell)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw.write_manifest(path)
+    return draw
+
+
+def _difficulty(cell: Cell, settings: Settings) -> Mapping[Path, float] | None:
+    """How hard each defective picture is, for the one kind that asks; as ``evaluate`` rates it."""
+    if cell.kind != "difficult":
+        return None
+    taken = {name: value for name, value in cell.method.options if name in PaDiM.option_names()}
+    return _rate(cell.root, cell.layout, cell.category, tuple(taken.items()), cell.seed, settings)
+
+
+@cache
+def _rate(
+    root: str, layout: str | None, category: str, options: Options, seed: int, settings: Settings
+) -> Mapping[Path, float]:
+    detector = _detector(Method("padim", options), seed, settings)
+    unreadable: list[ImageError] = []  # the cell's own fit names them
+    return rate_difficulty(
+        read_category(root, layout, category), detector, on_unreadable=unreadable.append
+    )
+
+
+def _detector(method: Method, seed: int, settings: Settings) -> Detector:
+    """Not yet fitted, with an extractor that it shares with the others of its features."""
+    detector = make_detector(
+        method.detector, **method.arguments, seed=seed, device=settings.device,
+        memory_limit=settings.memory_limit,
+    )  # fmt: skip
+    detector.share_extractor(_extractor(detector.features, detector.device, settings))
+    return detector
+
+
+def _others(cell: Cell) -> list[Category]:
+    if cell.kind != "other-category":
+        return []
+    names = dataset(cell.root, cell.layout).categories
+    return [read_category(cell.root, cell.layout, name) for name in names if name != cell.category]
+
+
+def _manifest(cell: Cell) -> str:
+    """Where the cell's draw is written down, below the results."""
+    name = f"{cell.kind}-{cell.noise:g}-{cell.policy}-seed{cell.seed}.json"
+    return f"manifests/{cell.dataset}/{cell.category}/{name}"
+
+
+@cache
+def _extractor(config: FeatureConfig, device: torch.device, settings: Settings) -> CachedExtractor:
+    features = settings.features
+    kept = FeatureCache(features, settings.features_limit) if features is not None else None
+    return CachedExtractor(config, device, kept, settings.threads)
+
+
+def _notes(draw: Contamination, skipped: Sequence[ImageError]) -> Iterator[str]:
+    """What a reader of the row should know."""
+    defects = [sample for sample in draw.test if sample.defective]
+    unmasked = sum(not sample.masks for sample in defects)
+    if not defects:
+        yield "no defective pictures are left in the test set"
+    if unmasked:
+        yield f"pixel metrics leave out {unmasked} defective pictures without a mask"
+    if skipped:
+        yield f"skipped {len(skipped)} unreadable pictures, the first of them {skipped[0]}"
+
+
+def _status(error: Exception) -> str:
+    """The data's fault, or unexpected."""
+    return IMPOSSIBLE if isinstance(error, DatasetError | ImageError) else FAILED
+
+
+def _lost(cell: Cell, status: str, error: BaseException) -> Row:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if status == FAILED:
+        reason = f"{type(error).__name__}: {reason}"
+    return {**_identity(cell), "status": status, "reason": reason, "command": cell.command}
+
+
+def _identity(cell: Cell) -> dict[str, Any]:
+    return {
+        "dataset": cell.dataset,
+        "category": cell.category,
+        "method": cell.method.name,
+        "options": options_json(dict(cell.method.options)),
+        "kind": cell.kind,
+        "noise": cell.noise,
+        "policy": cell.policy,
+        "seed": cell.seed,
+        "pixel_at": cell.pixel_at,
+    }
+
+
+def _fingerprint(cell: Cell) -> str:
+    """Of the cell's pictures; empty where the category cannot be read, as the cell will say."""
+    try:
+        others = [fingerprint(other) for other in _others(cell)]
+        return _category_fingerprint(cell.root, cell.layout, cell.category) + "".join(others)
+    except (DatasetError, OSError):
+        return ""
+
+
+@cache
+def _category_fingerprint(root: str, layout: str | None, name: str) -> str:
+    return fingerprint(read_category(root, layout, name))

@@ -1,0 +1,88 @@
+"""What a page of results says beside its tables: the grid, the command, and the data's problems."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from softpatch.benchmark.grid import Grid
+from softpatch.benchmark.plan import categories, dataset, fingerprint, read_category
+from softpatch.datasets import find_problems
+from softpatch.errors import DatasetError
+from softpatch.files import write_atomically
+
+Setting = dict[str, Any]
+
+
+def write_setting(folder: Path, grid: Grid, cells: int, table: str, command: str) -> None:
+    """``grid.yaml``, which runs the same again, and ``setting.json``."""
+    import yaml
+
+    setting = {
+        "title": grid.title,
+        "about": grid.about,
+        "command": command,
+        "cells": cells,
+        "table": table,
+        "data": _data(grid, _read(folder)),
+    }
+    text = yaml.safe_dump(dict(grid.as_written), sort_keys=False, allow_unicode=True)
+    write_atomically(folder / "grid.yaml", text.encode())
+    write_atomically(folder / "setting.json", f"{json.dumps(setting, indent=1)}\n".encode())
+
+
+def read_setting(folder: Path) -> Setting:
+    """What ``write_setting`` wrote.
+
+    Raises:
+        DatasetError: nothing there, or damaged.
+    """
+    if (setting := _read(folder)) is None:
+        raise DatasetError(f"{folder}: no setting.json in it; give the folder of a benchmark")
+    return setting
+
+
+def _read(folder: Path) -> Setting | None:
+    try:
+        setting: Setting = json.loads((folder / "setting.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return setting
+
+
+def _data(grid: Grid, earlier: Setting | None) -> list[dict[str, Any]]:
+    """Every category: how many pictures it has, and its problems.
+
+    Finding them reads every picture, so those of unchanged pictures are taken over.
+    """
+    known = {entry["fingerprint"]: entry for entry in (earlier or {}).get("data", [])}
+    entries = []
+    for source in grid.data:
+        for name in categories(source):
+            layout = dataset(source.root, source.layout).layout
+            about: dict[str, Any] = {
+                "dataset": Path(source.root).resolve().name,
+                "layout": layout.name,
+                "published": list(layout.categories),
+                "category": name,
+            }
+            try:
+                category = read_category(source.root, source.layout, name)
+            except DatasetError as error:
+                entries.append({**about, "fingerprint": "", "problems": [str(error)]})
+                continue
+            mark = fingerprint(category)
+            entries.append(
+                {
+                    **about,
+                    "fingerprint": mark,
+                    "train": len(category.train),
+                    "test_good": len(category.test) - len(category.defects),
+                    "test_defective": len(category.defects),
+                    "problems": (
+                        known[mark]["problems"] if mark in known else find_problems(category)
+                    ),
+                }
+            )
+    return entries

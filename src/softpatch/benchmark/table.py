@@ -1,0 +1,125 @@
+"""Rows of results, averaged and laid out as tables of text."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from softpatch.benchmark.results import OK, Row
+
+K = TypeVar("K", bound=Hashable)
+
+METRICS = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "image_f1max": "image F1",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "aupro": "AUPRO",
+}
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        title: what it shows.
+        columns: their heads.
+        rows: cells, as many as columns.
+        words: columns that hold words rather than numbers, counted from the left.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: int = 1
+
+    def markdown(self) -> str:
+        """As a pipe table under its title."""
+        marks = ["---" if index < self.words else "---:" for index in range(len(self.columns))]
+        lines = [self.columns, marks, *self.rows]
+        escaped = (
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+        )
+        return "\n".join([f"**{self.title}**", "", *escaped])
+
+
+@dataclass(frozen=True)
+class Value:
+    """A mean over seeds; None where nothing was measured."""
+
+    mean: float | None
+    deviation: float | None = None
+
+    def text(self, digits: int = 3, sign: str = "") -> str:
+        """``0.981 ± 0.002``, without the deviation if there is one seed only."""
+        if self.mean is None:
+            return MISSING
+        shown = f"{self.mean:{sign}.{digits}f}"
+        return shown if self.deviation is None else f"{shown} ± {self.deviation:.{digits}f}"
+
+
+def over_seeds(rows: Iterable[Row], key: str) -> Value:
+    """Mean and standard deviation over seeds of the mean over all else, the categories.
+
+    A seed counts only if it has as many rows as the others: without that, a category that is
+    missing from one seed would look like a spread.
+    """
+    by_seed = {
+        seed: [row[key] for row in group if row.get(key) is not None]
+        for seed, group in grouped(rows, lambda row: row["seed"]).items()
+    }
+    most = max((len(values) for values in by_seed.values()), default=0)
+    means = [statistics.fmean(values) for values in by_seed.values() if len(values) == most > 0]
+    if not means:
+        return Value(None)
+    return Value(statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else None)
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
+    """Rows by key, keys in the order met."""
+    groups: dict[K, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def good(rows: Iterable[Row]) -> list[Row]:
+    """Those that were measured."""
+    return [row for row in rows if row["status"] == OK]
+
+
+class Labels:
+    """What methods are called where all share some options: by those that differ.
+
+    Attributes:
+        shared: the options of every row, in words.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        every = [set(_options(row)) for row in rows]
+        common = set.intersection(*every) if every else set()
+        self._common = common
+        self.shared = _words(common)
+
+    def __call__(self, row: Row) -> str:
+        """``softpatch-lof``, or ``softpatch-lof, tau=0.05``."""
+        variant = self.variant(row)
+        return f"{row['method']}, {variant}" if variant else str(row["method"])
+
+    def variant(self, row: Row) -> str:
+        """The options that are not everybody's, in words; empty for none."""
+        return _words(set(_options(row)) - self._common)
+
+
+def _options(row: Row) -> list[tuple[str, str]]:
+    return [(name, json.dumps(value)) for name, value in json.loads(row["options"]).items()]
+
+
+def _words(options: set[tuple[str, str]]) -> str:
+    return ", ".join(f"{name}={value.strip(chr(34))}" for name, value in sorted(options))

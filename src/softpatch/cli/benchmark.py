@@ -1,0 +1,353 @@
+"""``softpatch benchmark``: a grid of experiments that can be killed and goes on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from softpatch.cli import options
+from softpatch.cli.terminal import STEPS, duration, stderr, stdout
+from softpatch.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from softpatch.benchmark.grid import Grid
+    from softpatch.benchmark.results import Row
+    from softpatch.benchmark.run import Settings
+
+_GRID = "What to run"
+_SCALING = "Sizes of --recipe scaling"
+FEATURES = "features"  # folder of the cache below the results
+
+
+def benchmark(
+    grid: Annotated[
+        Path | None, typer.Argument(help="A grid in YAML; the options below replace its keys.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_GRID,
+            help="A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, realism "
+            "or scaling.",
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=_GRID, help="Folder that holds categories; may be given again."
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Of the data.  [recognised]")
+    ] = None,
+    categories: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Such as bottle,cable.  [all]")
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_GRID,
+            help="Such as softpatch-lof,patchcore; oracle is PatchCore without the added pictures.",
+        ),
+    ] = None,
+    noise: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Shares, such as 0,0.1.")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="overlap, no-overlap or both.")
+    ] = None,
+    kinds: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Of contamination.  [defects]")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Such as 0,1,2.  [0]")
+    ] = None,
+    presets: Annotated[
+        str | None, typer.Option(rich_help_panel=_GRID, help="Backbones, such as edge,paper.")
+    ] = None,
+    pixel_at: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_GRID, help="Where pixel metrics are taken: input or native.  [input]"
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            rich_help_panel=_GRID,
+            help="An option of every method, such as tau=0.1; tau=0.1,0.2 runs both.",
+        ),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(rich_help_panel=_SCALING, help="Pictures, such as 100,250.")
+    ] = None,
+    image_sizes: Annotated[
+        str | None, typer.Option(rich_help_panel=_SCALING, help="Pixels a side, such as 112,224.")
+    ] = None,
+    bank_sizes: Annotated[
+        str | None, typer.Option(rich_help_panel=_SCALING, help="Vectors, such as 1000,10000.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the results; goes on where it was.")
+    ] = Path("softpatch-benchmark"),
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of the features, to share.  [OUTPUT/features]")
+    ] = None,
+    cache_limit: Annotated[
+        str, typer.Option(help="What the features may take; the oldest make room.")
+    ] = "20GB",
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute all features anew.")
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Fits at a time; they share the cores.")
+    ] = 1,
+    device: options.Device = "auto",
+    memory_limit: options.MemoryLimit = None,
+) -> None:
+    """Run a grid of experiments: data sets × methods × noise × policies × seeds.
+
+    Needs the extra: pip install 'softpatch[benchmark]'
+
+    OUTPUT/results.csv gets one row a cell. A run that was stopped goes on when it is started
+    again. Exit code 1 if a cell failed; a noise ratio for which the defects do not suffice is no
+    failure, and named.
+
+    Examples:
+    softpatch benchmark --recipe prevalence --data mvtec/ --categories bottle -o out
+
+    softpatch benchmark --data mvtec/ --methods softpatch-lof,patchcore --noise 0,0.1 --seeds 0,1
+
+    softpatch benchmark grid.yaml -o out; softpatch report out
+    """
+    if grid is not None and recipe is not None:
+        raise UsageError("give a grid file or --recipe, not both")
+    flags = {
+        "data": data,
+        "layout": layout,
+        "categories": _split(categories),
+        "methods": _split(methods),
+        "noise": _numbers("noise", noise),
+        "policies": ["overlap", "no-overlap"] if policy == "both" else _split(policy),
+        "kinds": _split(kinds),
+        "seeds": _numbers("seeds", seeds),
+        "pixel_at": pixel_at,
+        "features": [{"preset": name} for name in _split(presets) or []] or None,
+    }
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ("yaml", "sklearn", "scipy")):
+        raise MissingExtraError("benchmark", "softpatch benchmark")
+    from softpatch.benchmark.grid import load_yaml, read_grid
+    from softpatch.benchmark.recipes import recipe_path
+
+    path = recipe_path(recipe) if recipe else grid
+    content = load_yaml(path) if path is not None else {}
+    content |= {key: value for key, value in flags.items() if value}
+    if set_:
+        content["options"] = {**(content.get("options") or {}), **_options(set_)}
+    sizes = {
+        "images": _numbers("images", images),
+        "image_sizes": _numbers("image-sizes", image_sizes),
+        "bank_sizes": _numbers("bank-sizes", bank_sizes),
+    }
+    if any(sizes.values()):
+        if "scaling" not in content:
+            raise UsageError("--images, --image-sizes and --bank-sizes go with --recipe scaling")
+        base = (content["scaling"] or {}).get("base")
+        content["scaling"] = {key: value for key, value in sizes.items() if value} | {"base": base}
+
+    import torch
+
+    from softpatch.benchmark.run import Settings
+
+    limits = options.detector_options({"memory_limit": memory_limit})
+    settings = Settings(
+        output=output,
+        features=None if no_cache else cache or output / FEATURES,
+        features_limit=options.detector_options({"memory_limit": cache_limit})["memory_limit"],
+        device=device,
+        memory_limit=limits.get("memory_limit"),
+        jobs=jobs,
+        threads=torch.get_num_threads(),
+    )
+    run = _run_scaling if "scaling" in content else _run_grid
+    failed = run(read_grid(content), settings, shlex.join(["softpatch", *sys.argv[1:]]))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _run_grid(grid: Grid, settings: Settings, command: str) -> bool:
+    from softpatch.benchmark.plan import plan
+    from softpatch.benchmark.results import FAILED, RESULTS, write_parquet, write_tables
+    from softpatch.benchmark.run import run_cells
+    from softpatch.benchmark.setting import write_setting
+
+    cells = plan(grid)
+    settings.output.mkdir(parents=True, exist_ok=True)
+    write_setting(settings.output, grid, len(cells), RESULTS, command)
+    with _Display("cells", len(cells), settings.output) as display:
+
+        def finished(rows: Sequence[Row]) -> None:
+            display.finished([f"{_name(row)}: {_outcome(row)}" for row in rows])
+
+        rows = run_cells(cells, settings, finished=finished, progress=display.step)
+    write_tables(settings.output, rows)
+    also = ["results.parquet"] if write_parquet(settings.output, rows) else []
+    _conclude(rows, settings.output, [RESULTS, "scores.csv", *also])
+    return any(row["status"] == FAILED for row in rows)
+
+
+def _run_scaling(grid: Grid, settings: Settings, command: str) -> bool:
+    from softpatch.benchmark.results import FAILED, SCALING, write_table
+    from softpatch.benchmark.scaling import COLUMNS, plan_scaling, read_scaling, run_scaling
+    from softpatch.benchmark.setting import write_setting
+
+    work = plan_scaling(
+        grid, read_scaling(grid.scaling), device=settings.device,
+        memory_limit=settings.memory_limit, threads=settings.threads,
+    )  # fmt: skip
+    settings.output.mkdir(parents=True, exist_ok=True)
+    write_setting(settings.output, grid, len(work), SCALING, command)
+    with _Display("measurements", len(work), settings.output) as display:
+
+        def finished(rows: Sequence[Row]) -> None:
+            display.finished([f"{_size(row)}: {_took(row)}" for row in rows])
+
+        rows = run_scaling(work, settings.output, finished=finished)
+    write_table(settings.output / SCALING, COLUMNS, rows)
+    _conclude(rows, settings.output, [SCALING])
+    return any(row["status"] == FAILED for row in rows)
+
+
+class _Display:
+    """Says what has been done, what is being done and how long the rest will take."""
+
+    def __init__(self, unit: str, total: int, output: Path) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self.unit = unit
+        self.total = total
+        self.output = output
+        self.done = 0
+        self.kept: int | None = None
+        self.started = time.perf_counter()
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=stderr(),
+            transient=True,
+        )
+        self.all = self.bars.add_task(unit, total=total, left="")
+        self.now = self.bars.add_task("", total=None, left="", visible=False)
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.bars.stop()
+        if kind is KeyboardInterrupt:
+            self._say(f"stopped; {self.output} keeps what is done, and the same command goes on")
+            raise typer.Exit(1) from None
+
+    def step(self, step: str, done: int, total: int) -> None:
+        """A ``Progress`` callback."""
+        self.bars.update(
+            self.now, description=STEPS.get(step, step), completed=done, total=total or None,
+            visible=True,
+        )  # fmt: skip
+
+    def finished(self, lines: Sequence[str]) -> None:
+        """Count and print what has just been done; first, what an earlier run had done."""
+        self.done += len(lines)
+        if self.kept is None:
+            self.kept = len(lines)
+            self.bars.update(self.all, completed=self.done)
+            if lines:
+                self._say(f"{self.kept} of {self.total} {self.unit} are there already")
+            return
+        left = (time.perf_counter() - self.started) / (self.done - self.kept)
+        words = f"about {duration(left * (self.total - self.done))} left"
+        self.bars.update(self.all, completed=self.done, left=words)
+        for line in lines:
+            self._say(line)
+        if not stderr().is_terminal:  # where there is no bar
+            self._say(f"{self.done} of {self.total} {self.unit}, {words}")
+
+    def _say(self, line: str) -> None:
+        stderr().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _name(row: Row) -> str:
+    options = "" if row["options"] == "{}" else f" {row['options']}"
+    return (
+        f"{row['category']} {row['method']}{options}, {row['kind']} {row['noise']:g} "
+        f"{row['policy']}, seed {row['seed']}"
+    )
+
+
+def _size(row: Row) -> str:
+    return f"{row['method']}, {row['axis'].replace('_', ' ')} {row['value']}"
+
+
+def _took(row: Row) -> str:
+    return f"{row['fit_seconds']:.1f} s" if row["status"] == "ok" else f"failed: {row['reason']}"
+
+
+def _outcome(row: Row) -> str:
+    if row["status"] != "ok":
+        return f"{row['status']}: {row['reason']}"
+    image, pixel = (
+        "-" if row[key] is None else f"{row[key]:.3f}" for key in ("image_auroc", "pixel_auroc")
+    )
+    note = f" ({row['reason']})" if row["reason"] else ""
+    return f"image AUROC {image}, pixel AUROC {pixel}{note}"
+
+
+def _conclude(rows: Sequence[Row], output: Path, names: Sequence[str]) -> None:
+    counts = Counter(row["status"] for row in rows)
+    for line in (
+        ", ".join(f"{count} {status}" for status, count in counts.items()),
+        f"wrote {output}: {', '.join(names)}; softpatch report {output} makes a page of them",
+    ):
+        stdout().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _split(text: str | None) -> list[str] | None:
+    return [part.strip() for part in text.split(",") if part.strip()] if text is not None else None
+
+
+def _numbers(name: str, text: str | None) -> list[float] | None:
+    try:
+        return [float(part) for part in _split(text) or []]
+    except ValueError as error:
+        raise UsageError(f"--{name} takes numbers such as 0,1, got {text!r}") from error
+
+
+def _options(settings: Sequence[str]) -> dict[str, Any]:
+    """``tau=0.1,0.2`` -> ``{"tau": [0.1, 0.2]}``; values as in YAML."""
+    import yaml
+
+    chosen = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set takes NAME=VALUE, got {setting!r}")
+        try:
+            values = [yaml.safe_load(part) for part in value.split(",")]
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {setting}: {value!r} is no value") from error
+        name = name.replace("-", "_")
+        chosen[name] = value if name == "layers" else values if len(values) > 1 else values[0]
+    return chosen

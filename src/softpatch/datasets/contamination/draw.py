@@ -1,0 +1,221 @@
+"""Contaminating a clean training set with bad pictures (METHOD: contamination)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softpatch.datasets.contamination.kinds import (
+    KINDS,
+    NOUNS,
+    candidates,
+    largest_count,
+    pick,
+    pools,
+)
+from softpatch.datasets.contamination.pictures import augmented, badly_taken, fault_of
+from softpatch.datasets.samples import Category, Sample
+from softpatch.errors import DatasetError, UsageError
+from softpatch.files import write_atomically
+from softpatch.images import ImageSource
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """A training set with known bad pictures in it, and what is left to test on.
+
+    Attributes:
+        category: the data set it was drawn from.
+        noise: injected pictures as a share of the clean ones.
+        overlap: whether injected test pictures stay in the test set: the hard case, since the
+            same defect recurs.
+        seed: of the draw.
+        injected: the bad pictures added to ``category.train``; each one's ``kind`` says what is
+            wrong with it: its defect, its own category or its capture fault.
+        test: the test pictures.
+        augment: whether injected pictures are randomly rotated, shifted, scaled and flipped.
+        kind: of contamination, one of ``KINDS``.
+    """
+
+    category: Category
+    noise: float
+    overlap: bool
+    seed: int
+    injected: tuple[Sample, ...]
+    augment: bool = False
+    kind: str = "defects"
+
+    @property
+    def policy(self) -> str:
+        """``overlap`` or ``no-overlap``."""
+        return "overlap" if self.overlap else "no-overlap"
+
+    @property
+    def test(self) -> tuple[Sample, ...]:
+        """The test pictures under the policy."""
+        if self.overlap:
+            return self.category.test
+        injected = {sample.path for sample in self.injected}
+        return tuple(sample for sample in self.category.test if sample.path not in injected)
+
+    @property
+    def train(self) -> list[ImageSource]:
+        """All training pictures, the injected ones last; no two have the same name."""
+        clean = [ImageSource(str(sample.path), sample.path) for sample in self.category.train]
+        return clean + [self._source(*entry) for entry in enumerate(self.injected)]
+
+    @property
+    def injected_names(self) -> tuple[str, ...]:
+        """What the injected pictures are called in ``train``; changed ones say how."""
+        return tuple(source.name for source in self.train[len(self.category.train) :])
+
+    def write_manifest(self, path: Path) -> None:
+        """Write down the draw so that ``read_manifest`` can repeat it anywhere."""
+        manifest = {
+            "category": self.category.name,
+            "noise": self.noise,
+            "policy": self.policy,
+            "seed": self.seed,
+            "augment": self.augment,
+            "kind": self.kind,
+            "n_clean": len(self.category.train),
+            "injected": [_portable(sample, self.category) for sample in self.injected],
+        }
+        write_atomically(path, (json.dumps(manifest, indent=2) + "\n").encode())
+
+    def _source(self, index: int, sample: Sample) -> ImageSource:
+        path = sample.path
+        if self.kind == "capture-faults":
+            taken = partial(badly_taken, path, sample.kind, self.seed, index)
+            return ImageSource(f"{path} ({sample.kind})", taken)
+        if self.kind == "near-duplicates":
+            return ImageSource(f"{path} (copy {index})", partial(augmented, path, self.seed, index))
+        if self.augment:
+            return ImageSource(f"{path} (augmented)", partial(augmented, path, self.seed, index))
+        return ImageSource(str(path), path)
+
+
+def contaminate(
+    category: Category,
+    noise: float,
+    *,
+    overlap: bool,
+    seed: int,
+    augment: bool = False,
+    kind: str = "defects",
+    others: Sequence[Category] = (),
+    difficulty: Mapping[Path, float] | None = None,
+) -> Contamination:
+    """Draw ``int(noise * N_clean)`` bad pictures.
+
+    Args:
+        category: whose training set is contaminated.
+        noise: injected pictures as a share of the clean ones.
+        overlap: keep injected test pictures in the test set.
+        seed: of the draw and of how pictures are changed.
+        augment: change injected pictures a little.
+        kind: one of ``KINDS``; docs/contamination.md describes them.
+        others: for ``other-category``: where to draw from; the category itself is left out.
+        difficulty: for ``difficult``: how hard each defective picture is to tell from good ones,
+            larger is harder; ``evaluation.difficulty.rate_difficulty`` gives it.
+
+    Raises:
+        UsageError: a noise ratio below 0, an unknown kind or one whose argument is missing.
+        DatasetError: fewer pictures than needed; the message names the largest ratio.
+    """
+    if not 0 <= noise < float("inf"):
+        raise UsageError(f"the noise ratio must be at least 0, got {noise}")
+    if kind == "difficult" and difficulty is None:
+        raise UsageError("contamination kind 'difficult' needs the pictures' difficulty")
+    if kind == "capture-faults" and augment:
+        raise UsageError("contamination kind 'capture-faults' cannot be augmented as well")
+    clean = len(category.train)
+    count = int(noise * clean + 1e-9)  # 0.29 * 100 is 28.999999999999996
+    choice = pools(category, kind, others, difficulty)
+    most = largest_count(kind, choice)
+    if count > most:
+        raise DatasetError(
+            f"{category.name}: noise {noise:g} needs {count} {NOUNS[kind]} of {most:g}; "
+            f"the largest possible ratio is {_ratio(most, clean):g}"
+        )
+    injected = _labelled(kind, pick(kind, choice, count, seed), seed)
+    return Contamination(category, noise, overlap, seed, injected, augment, kind)
+
+
+def largest_noise(category: Category, kind: str, others: Sequence[Category] = ()) -> float:
+    """The largest noise ratio ``contaminate`` can draw; infinite for copies of one picture.
+
+    ``mild`` reads the defective pictures and masks, once a process. For ``difficult`` it takes
+    every defective picture to be rated.
+
+    Raises:
+        UsageError: no kind of that name.
+    """
+    return _ratio(largest_count(kind, pools(category, kind, others)), len(category.train))
+
+
+def read_manifest(path: Path, category: Category, others: Sequence[Category] = ()) -> Contamination:
+    """Repeat a draw from its manifest.
+
+    Args:
+        path: of the manifest.
+        category: the one it was drawn for, wherever it lies now.
+        others: as given to ``contaminate``.
+
+    Raises:
+        DatasetError: the manifest is damaged, or of another data set.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        names, clean = manifest["injected"], manifest["n_clean"]
+        noise, seed = float(manifest["noise"]), int(manifest["seed"])
+        overlap = {"overlap": True, "no-overlap": False}[manifest["policy"]]
+        augment, kind = bool(manifest["augment"]), manifest.get("kind", "defects")
+        if kind not in KINDS:
+            raise ValueError(f"no contamination kind is called {kind!r}")
+        distinct = len(set(names)) == len(names)
+        if not all(isinstance(name, str) for name in names) or not (
+            distinct or kind == "near-duplicates"
+        ):
+            raise ValueError("injected pictures must be names, each once")
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: no such manifest") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DatasetError(f"{path}: not a contamination manifest ({error!r})") from error
+    known = {_portable(sample, category): sample for sample in candidates(category, kind, others)}
+    if missing := [name for name in names if name not in known]:
+        place = "none of the other categories" if kind == "other-category" else category.folder
+        raise DatasetError(f"{path}: names {missing[0]}, which {place} does not have")
+    if clean != len(category.train):
+        raise DatasetError(
+            f"{path}: was drawn for {clean} clean pictures, {category.folder} has "
+            f"{len(category.train)}"
+        )
+    injected = _labelled(kind, tuple(known[name] for name in names), seed)
+    return Contamination(category, noise, overlap, seed, injected, augment, kind)
+
+
+def _labelled(kind: str, injected: tuple[Sample, ...], seed: int) -> tuple[Sample, ...]:
+    """Pictures to be taken again badly are called by their fault from here on."""
+    if kind != "capture-faults":
+        return injected
+    return tuple(
+        Sample(sample.path, fault_of(seed, index)) for index, sample in enumerate(injected)
+    )
+
+
+def _portable(sample: Sample, category: Category) -> str:
+    """The picture's path from the category's folder, also where it lies beside that."""
+    return Path(os.path.relpath(sample.path, category.folder)).as_posix()
+
+
+def _ratio(count: float, clean: int) -> float:
+    """Rounded down to four digits, so that it can be drawn."""
+    return float(np.floor(count / clean * 1e4) / 1e4)

@@ -1,0 +1,81 @@
+"""Pictures taken again: a part laid down a little differently, or photographed badly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from softpatch.images import read_image
+
+# The released code's augmentation of injected pictures.
+MAX_ROTATION = 10.0  # degrees
+MAX_SHIFT = 0.05  # of the picture's width and height
+SCALES = (0.95, 1.05)
+
+# Capture faults: plain to the eye, yet the part can still be made out.
+FAULTS: tuple[str, ...] = ("blur", "over-exposure", "under-exposure", "shift")
+BLURS = (0.008, 0.02)  # Gaussian sigma, of the picture's shorter side
+BRIGHT = (1.5, 2.2)  # gains; what exceeds white is cut
+DARK = (0.25, 0.5)
+SHIFTS = (0.08, 0.16)  # of the picture's width and height
+
+
+def augmented(path: Path, seed: int, index: int) -> Image.Image:
+    """The picture, rotated, shifted, scaled and perhaps flipped, borders mirrored."""
+    random = np.random.default_rng((seed, index))
+    picture = _read(path)
+    if random.random() < 0.5:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    width, height = picture.size
+    margin = (width // 2, height // 2)
+    mirrored = _mirrored(picture, margin)
+    angle = random.uniform(-MAX_ROTATION, MAX_ROTATION)
+    scale = random.uniform(*SCALES)
+    shift = random.uniform(-MAX_SHIFT, MAX_SHIFT, size=2) * (width, height)
+    cos, sin = np.cos(np.radians(angle)) / scale, np.sin(np.radians(angle)) / scale
+    x, y = mirrored.width / 2, mirrored.height / 2
+    matrix = (
+        cos, sin, x - cos * x - sin * y + shift[0],
+        -sin, cos, y + sin * x - cos * y + shift[1],
+    )  # fmt: skip
+    turned = mirrored.transform(
+        mirrored.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+    )
+    return turned.crop((margin[0], margin[1], margin[0] + width, margin[1] + height))
+
+
+def fault_of(seed: int, index: int) -> str:
+    """Which capture fault the ``index``-th injected picture has: each as likely as the others."""
+    return FAULTS[np.random.default_rng((seed, index)).integers(len(FAULTS))]
+
+
+def badly_taken(path: Path, fault: str, seed: int, index: int) -> Image.Image:
+    """The picture with one of ``FAULTS``, how badly decided by seed and index."""
+    random = np.random.default_rng((seed, index, FAULTS.index(fault)))
+    picture = _read(path)
+    if fault == "blur":
+        return picture.filter(ImageFilter.GaussianBlur(random.uniform(*BLURS) * min(picture.size)))
+    if fault == "shift":
+        signs = random.choice([-1, 1], size=2)
+        x, y = (signs * random.uniform(*SHIFTS, size=2) * picture.size).round().astype(int)
+        mirrored = _mirrored(picture, (abs(x), abs(y)))
+        left, top = abs(x) - x, abs(y) - y
+        return mirrored.crop((left, top, left + picture.width, top + picture.height))
+    gain = random.uniform(*(BRIGHT if fault == "over-exposure" else DARK))
+    return picture.point(lambda value: min(255, round(value * gain)))
+
+
+def _read(path: Path) -> Image.Image:
+    """8-bit RGB, as ``read_image`` sees the file."""
+    pixels = read_image(path).permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
+    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+
+
+def _mirrored(picture: Image.Image, margin: tuple[int, int]) -> Image.Image:
+    """With a margin of (left and right, top and bottom) pixels, mirrored at the border."""
+    pixels: npt.NDArray[np.uint8] = np.asarray(picture)  # (H, W, 3)
+    width = [(margin[1], margin[1]), (margin[0], margin[0]), (0, 0)]
+    return Image.fromarray(np.pad(pixels, width, mode="symmetric"))

@@ -1,0 +1,41 @@
+"""How hard defective pictures are to tell from good ones, for contamination kind ``difficult``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from softpatch.datasets.samples import Category
+from softpatch.detectors import Detector
+from softpatch.images import OnUnreadable, fail_unreadable
+from softpatch.progress import Progress, silent
+
+
+def rate_difficulty(
+    category: Category,
+    detector: Detector,
+    *,
+    on_unreadable: OnUnreadable = fail_unreadable,
+    progress: Progress = silent,
+) -> dict[Path, float]:
+    """Fit on the clean training set and score the defective test pictures.
+
+    Any detector serves; ``PaDiM`` is the cheapest here (a tenth of a SoftPatch fit) and, being
+    none of the memory banks under test, does not favour one of them.
+
+    Args:
+        category: whose defective pictures are rated.
+        detector: not yet fitted; it is fitted here.
+        on_unreadable: see ``Detector.fit``; unreadable pictures are not rated.
+        progress: see ``Detector.fit``.
+
+    Returns:
+        path -> minus the score: larger is harder.
+    """
+    train = [sample.path for sample in category.train]
+    detector.fit(train, on_unreadable=on_unreadable, progress=progress)
+    rated: dict[Path, float] = {}
+    defects = [sample.path for sample in category.defects]
+    for prediction in detector.predict(defects, on_unreadable=on_unreadable):
+        rated[Path(prediction.name)] = -prediction.score
+        progress("rate", len(rated), len(defects))
+    return rated

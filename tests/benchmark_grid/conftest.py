@@ -1,0 +1,39 @@
+"""A synthetic data set small enough for a whole grid, and features small enough to fit it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from softpatch.benchmark.grid import Grid, read_grid
+from softpatch.benchmark.run import Settings
+from softpatch.datasets import make_product_line
+
+SMALL: Mapping[str, Any] = {"resize": 64, "crop": 64}
+
+
+@pytest.fixture(scope="session")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of two categories; do not write to it."""
+    root = tmp_path_factory.mktemp("lines")
+    for seed, name in enumerate(("flange", "washer")):
+        make_product_line(
+            root / name, n_train=10, n_test_good=3, n_per_defect=1, image_size=64, seed=seed
+        )
+    return root
+
+
+def small_grid(root: Path, **content: Any) -> Grid:
+    return read_grid({"data": str(root), "options": SMALL, "categories": ["flange"], **content})
+
+
+def settings(output: Path, **changes: Any) -> Settings:
+    given = {
+        "output": output, "features": output / "features", "features_limit": 10**9,
+        "device": "cpu", "memory_limit": None, "jobs": 1, "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    return Settings(**{**given, **changes})

@@ -1,0 +1,132 @@
+"""The feature cache: the same features as without it, and never old ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from softpatch import PatchCore
+from softpatch.benchmark.features import CachedExtractor, FeatureCache
+from softpatch.errors import UsageError
+from softpatch.features.extractor import FeatureConfig, PatchExtractor, configure
+from tests.threads import thread_count
+
+pytestmark = pytest.mark.usefixtures("one_backbone")
+
+CPU = torch.device("cpu")
+CONFIG = configure("edge", resize=64)
+THREADS = 2
+
+
+def extractor(cache: FeatureCache | None, config: FeatureConfig = CONFIG) -> CachedExtractor:
+    return CachedExtractor(config, CPU, cache, THREADS)
+
+
+def some_pictures(count: int) -> Tensor:
+    return torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FeatureCache:
+    return FeatureCache(tmp_path / "features", 10**9)
+
+
+def test_the_same_patches_bit_for_bit(cache: FeatureCache) -> None:
+    pictures = some_pictures(5)
+    with thread_count(THREADS):
+        expected = PatchExtractor(CONFIG, CPU)(pictures)
+    first, again = extractor(cache), extractor(cache)
+    assert torch.equal(first(pictures), expected)
+    assert torch.equal(again(pictures), expected)
+    assert (first.looked_at, again.looked_at) == (5, 0)
+
+
+def test_in_any_company_and_with_any_number_of_threads(cache: FeatureCache) -> None:
+    pictures = some_pictures(5)
+    expected = extractor(None)(pictures)
+    with thread_count(1):
+        extractor(cache)(pictures[2:4])
+        later = extractor(cache)
+        assert torch.equal(later(pictures), expected)
+        assert torch.get_num_threads() == 1
+    assert later.looked_at == 3
+
+
+def test_embeddings_share_what_the_network_made(cache: FeatureCache) -> None:
+    extractor(cache)(some_pictures(3))
+    other = extractor(cache, configure("edge", resize=64, embedding="concat"))
+    other(some_pictures(3))
+    assert other.looked_at == 0
+
+
+def test_anything_that_matters_looks_anew(cache: FeatureCache) -> None:
+    pictures = some_pictures(1)
+    extractor(cache)(pictures)
+    changed = pictures.clone()
+    changed[0, 0, 0, 0] += 1e-6
+    for config, seen in (
+        (CONFIG, changed),
+        (configure("edge", resize=64, weights="random"), pictures),
+        (configure("edge", resize=64, layers=("blocks.1",)), pictures),
+    ):
+        fresh = extractor(cache, config)
+        fresh(seen)
+        assert fresh.looked_at == 1
+    other_threads = CachedExtractor(CONFIG, CPU, cache, THREADS + 1)
+    other_threads(pictures)
+    assert other_threads.looked_at == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "zeros", "cut"])
+def test_a_damaged_file_is_looked_at_anew(cache: FeatureCache, damage: bytes | None) -> None:
+    pictures = some_pictures(1)
+    expected = extractor(cache)(pictures)
+    [path] = cache.folder.glob("*/*.safetensors")
+    path.write_bytes(path.read_bytes()[:-10] if damage is None else damage)
+    repaired = extractor(cache)
+    assert torch.equal(repaired(pictures), expected)
+    assert repaired.looked_at == 1
+    assert extractor(cache)(pictures).equal(expected)
+
+
+def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
+    import os
+
+    tensors = [torch.zeros(1000)]
+    size = 4100
+    cache = FeatureCache(tmp_path, 5 * size)
+    for number in range(5):
+        cache.put(f"{number:02}", tensors)
+        os.utime(cache._path(f"{number:02}"), (number, number))
+    assert cache.get("00") is not None  # used now, and so the youngest
+    cache.put("05", tensors)
+    assert cache.get("01") is None
+    assert cache.get("00") is not None
+    assert cache.get("05") is not None
+    assert sum(path.stat().st_size for path in tmp_path.glob("*/*")) <= cache.limit
+    assert (tmp_path / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d17278")
+
+
+def test_a_detector_takes_only_an_extractor_of_its_own_features() -> None:
+    shared = extractor(None)
+    detector = PatchCore(resize=64, device="cpu")
+    detector.share_extractor(shared)
+    assert detector.preprocessing is shared.preprocessing
+    with pytest.raises(UsageError, match="other features"):
+        PatchCore(resize=96, device="cpu").share_extractor(shared)
+
+
+def test_a_detector_says_the_same_with_the_cache(cache: FeatureCache, small_pictures: Path) -> None:
+    def maps(detector: PatchCore) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        return [each.anomaly_map for each in detector.fit(small_pictures).predict(small_pictures)]
+
+    with thread_count(THREADS):
+        plain = maps(PatchCore(resize=64, device="cpu"))
+    for _ in range(2):
+        detector = PatchCore(resize=64, device="cpu")
+        detector.share_extractor(extractor(cache))
+        assert np.array_equal(maps(detector), plain)
