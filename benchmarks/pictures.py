@@ -35,9 +35,9 @@ def read_batches(paths: list[Path], preprocessing: Preprocessing, size: int) -> 
     """
     batch: list[Tensor] = []
     for _, _, picture in prefetch(image_sources(paths), preprocessing, fail_unreadable):
-        batch.append(picture)
+        batch.append(picture)  # (1, 3, *crop): no tiles
         if len(batch) == size:
-            yield torch.stack(batch)
+            yield torch.cat(batch)
             batch = []
     if batch:
-        yield torch.stack(batch)
+        yield torch.cat(batch)

@@ -47,7 +47,7 @@ def bottle_patches(bottle: Path) -> Tensor:
     good = sorted((bottle / "train" / "good").iterdir())[:20]
     broken = sorted((bottle / "test" / "broken_large").iterdir())[:4]
     batches = [
-        extractor(extractor.preprocessing(read_image(path)).unsqueeze(0)) for path in good + broken
+        extractor(extractor.preprocessing(read_image(path))) for path in good + broken
     ]
     return torch.cat(batches)
 

@@ -41,24 +41,24 @@ def test_crop_is_centred(
     resize: tuple[int, int], crop: tuple[int, int], offset: tuple[int, int]
 ) -> None:
     preprocessing = plain(resize, crop)
-    assert preprocessing.offset == offset
+    assert (preprocessing.layout(*resize).rows.offset, preprocessing.layout(*resize).columns.offset) == offset
     picture = ramp(*resize)
     top, left = offset
     torch.testing.assert_close(
-        preprocessing(picture), picture[:, top : top + crop[0], left : left + crop[1]]
+        preprocessing(picture)[0], picture[:, top : top + crop[0], left : left + crop[1]]
     )
 
 
 @pytest.mark.parametrize(("height", "width"), [(900, 900), (300, 700), (64, 48), (7, 5), (1, 1)])
 def test_every_picture_becomes_the_crops_size(height: int, width: int) -> None:
-    seen = plain((32, 40), (24, 30))(ramp(height, width))
+    seen = plain((32, 40), (24, 30))(ramp(height, width))[0]
     assert seen.shape == (3, 24, 30)
     assert seen.dtype == torch.float32
 
 
 def test_normalises_each_channel() -> None:
     picture = torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1).expand(3, 8, 8)
-    seen = Preprocessing((8, 8), (4, 4), MEAN, STD)(picture)
+    (seen,) = Preprocessing((8, 8), (4, 4), MEAN, STD)(picture)
     expected = [(0.2 - MEAN[0]) / STD[0], (0.5 - MEAN[1]) / STD[1], (0.9 - MEAN[2]) / STD[2]]
     torch.testing.assert_close(seen, torch.tensor(expected).view(3, 1, 1).expand(3, 4, 4))
 
@@ -80,7 +80,7 @@ def test_resizes_as_pillow_does(size: tuple[int, int]) -> None:
     levels = np.random.default_rng(0).integers(0, 256, size=(*size, 3), dtype=np.uint8)
     pillow = Image.fromarray(levels).resize((40, 32), Image.Resampling.BILINEAR)
     expected = torch.from_numpy(np.asarray(pillow).copy()).permute(2, 0, 1) / 255
-    seen = plain((32, 40), (32, 40))(torch.from_numpy(levels).permute(2, 0, 1) / 255)
+    seen = plain((32, 40), (32, 40))(torch.from_numpy(levels).permute(2, 0, 1) / 255)[0]
     assert float((seen - expected).abs().max()) <= 1.5 / 255
 
 
@@ -94,7 +94,7 @@ def test_box_lies_within_the_picture_and_around_its_centre(
     size: tuple[int, int], resize: tuple[int, int], margin: tuple[int, int]
 ) -> None:
     crop = (max(1, resize[0] - margin[0]), max(1, resize[1] - margin[1]))
-    left, top, right, bottom = plain(resize, crop).box(*size)
+    left, top, right, bottom = plain(resize, crop).layout(*size).box
     assert 0 <= left < right <= size[1] * (1 + 1e-9)
     assert 0 <= top < bottom <= size[0] * (1 + 1e-9)
     assert right - left == pytest.approx(crop[1] / resize[1] * size[1])
@@ -108,8 +108,8 @@ def test_box_lies_within_the_picture_and_around_its_centre(
 def test_box_leads_from_a_seen_pixel_back_to_the_picture(height: int, width: int) -> None:
     """The ramp's value at a seen pixel says where in the picture it comes from."""
     preprocessing = plain((64, 80), (48, 40))
-    seen = preprocessing(ramp(height, width))
-    left, top, right, bottom = preprocessing.box(height, width)
+    seen = preprocessing(ramp(height, width))[0]
+    left, top, right, bottom = preprocessing.layout(height, width).box
     for row, column in ((0, 0), (20, 30), (47, 39)):
         y = top + (row + 0.5) / 48 * (bottom - top)
         x = left + (column + 0.5) / 40 * (right - left)

@@ -156,11 +156,7 @@ class _LazyGreedy:
             self._update_group(members, chosen[picks], new[picks])
 
         affected = may_matter.any(dim=1).nonzero().flatten().tolist()
-        if new.is_cuda:
-            for group in affected:
-                update(group)
-        else:
-            side_by_side(update, affected)
+        side_by_side(update, affected, new.device)
 
     def _update_group(self, members: slice, picks: Tensor, sketches: Tensor) -> None:
         # |x - z|^2 - |x|^2 of the sketches, at most that of the patches themselves

@@ -28,6 +28,7 @@ EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp
 MAX_PIXELS = 64_000_000  # 8,000 x 8,000: one float32 copy is 768 MB; more is a decompression bomb
 READERS = min(8, os.cpu_count() or 1)  # threads that decode
 READ_AHEAD = 2 * READERS + 4  # pictures decoded before they are asked for
+LARGE = 4_000_000  # pixels; of larger pictures, no more are decoded ahead than there are readers
 
 # Anything `fit` and `predict` accept; checked at run time because a torch Dataset has no base
 # class worth requiring.
@@ -182,7 +183,7 @@ def prefetch(
     """Read and prepare pictures in threads, ahead of the consumer, in order.
 
     Decoders release the interpreter lock, so the next pictures are read while the network works
-    on these; at most ``READ_AHEAD`` are held.
+    on these; at most ``READ_AHEAD`` are held, of large ones ``READERS``.
 
     Yields:
         the source, its size as (height, width) and ``prepare(picture)``. Unreadable pictures go
@@ -194,11 +195,14 @@ def prefetch(
         return (image.shape[1], image.shape[2]), prepare(image)
 
     waiting: deque[tuple[ImageSource, Future[tuple[tuple[int, int], T]]]] = deque()
+    ahead = READERS  # until the first picture's size is known
 
     def finish() -> Iterator[tuple[ImageSource, tuple[int, int], T]]:
+        nonlocal ahead
         source, future = waiting.popleft()
         try:
             size, prepared = future.result()
+            ahead = READ_AHEAD if size[0] * size[1] <= LARGE else READERS
         except ImageError as error:
             on_unreadable(error)
         else:
@@ -208,7 +212,7 @@ def prefetch(
         try:
             for source in sources:
                 waiting.append((source, pool.submit(load, source)))
-                if len(waiting) >= READ_AHEAD:
+                while len(waiting) >= ahead:
                     yield from finish()
             while waiting:
                 yield from finish()

@@ -31,9 +31,9 @@ CONTROL_GROUP = Path("/sys/fs/cgroup")
 FREE_UNKNOWN = 8 * 2**30  # taken for free where the system does not tell
 
 
-def chunks(length: int, bytes_per_item: int) -> Iterator[slice]:
-    """Cut ``range(length)`` into slices whose temporaries fit ``CHUNK_BYTES``."""
-    step = max(1, CHUNK_BYTES // bytes_per_item)
+def chunks(length: int, bytes_per_item: int, most: int = sys.maxsize) -> Iterator[slice]:
+    """Cut ``range(length)`` into slices of ``most`` whose temporaries fit ``CHUNK_BYTES``."""
+    step = max(1, min(most, CHUNK_BYTES // bytes_per_item))
     for start in range(0, length, step):
         yield slice(start, min(start + step, length))
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from softpatch.bounds import DistanceBounds
 from softpatch.memory import chunks
+from softpatch.selection import smallest_of_rows, where_set
 from softpatch.sketch import ROUNDING, Sketch, pair_distances
+from softpatch.threads import side_by_side
 
 Distance = Literal["squared", "euclidean"]
 
 # Above this share of the bank, candidates cost more one by one than the full product does.
 DENSE_SHARE = 0.005
+QUERIES = 196  # patches looked at together; their bounds to 18k vectors, 14 MB, stay in the cache
 
 
 class MemoryBank:
@@ -28,8 +33,7 @@ class MemoryBank:
         self.vectors = vectors
         self.weights = weights
         self._sketch = Sketch(vectors)
-        self._sketches = self._sketch(vectors)  # (m, q + 1)
-        self._sketch_norms = self._sketches.square().sum(dim=1)
+        self._sketch_bounds = DistanceBounds(self._sketch(vectors))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -50,46 +54,52 @@ class MemoryBank:
         """
         distance = torch.empty(len(patches), device=patches.device)
         index = torch.empty(len(patches), dtype=torch.long, device=patches.device)
-        for chunk in chunks(len(patches), bytes_per_item=8 * len(self)):
-            query = patches[chunk]
-            sketch = self._sketch(query)
-            norm = sketch.square().sum(dim=1, keepdim=True)
-            slack = ROUNDING * (norm + self._sketch_norms.max())
-            # Squared lower bounds less the patch's own norm: (q, q+1) x (q+1, m) -> (q, m)
-            bound = torch.addmm(self._sketch_norms, sketch, self._sketches.T, alpha=-2)
+
+        def search(chunk: slice) -> None:
+            passed_over = None
             if owners is not None:
-                bound[owners[0][chunk].unsqueeze(1) == owners[1]] = torch.inf
-            # The vector with the nearest sketch is near; only what may be nearer is looked at.
-            least, likely = bound.min(dim=1)
-            row = torch.arange(len(query), device=query.device)
-            within = pair_distances(query, row, self.vectors, likely)
-            within[least.isinf()] = torch.inf
-            limit = within.square().float().unsqueeze(1) - norm + slack
-            limit = limit.where(limit.isfinite(), -torch.inf)
-            may_be_nearer = bound <= limit
-            dense = (may_be_nearer.sum(dim=1) > DENSE_SHARE * len(self)).nonzero().flatten()
-            if len(dense) > 0:
-                full = self._bounds_in_full(query[dense])
-                may_be_nearer[dense] &= full <= limit[dense]
-            row, candidate = may_be_nearer.nonzero(as_tuple=True)
-            exact = pair_distances(query, row, self.vectors, candidate)
-            within.scatter_reduce_(0, row, exact, "amin")
-            winner = exact == within[row]
-            likely.scatter_reduce_(0, row[winner], candidate[winner], "amin", include_self=False)
-            distance[chunk] = within
-            index[chunk] = likely
+                passed_over = owners[0][chunk].unsqueeze(1) == owners[1]
+            distance[chunk], index[chunk] = self._nearest(patches[chunk], passed_over)
+
+        parts = list(chunks(len(patches), bytes_per_item=8 * len(self), most=QUERIES))
+        side_by_side(search, parts, patches.device)
         return distance, index
 
-    def _bounds_in_full(self, patches: Tensor) -> Tensor:
-        """``(q, D)`` -> ``(q, m)`` squared distances less the patches' own squared norms.
+    def _nearest(self, patches: Tensor, passed_over: Tensor | None) -> tuple[Tensor, Tensor]:
+        sketch = self._sketch(patches)
+        norm = sketch.square().sum(dim=1, keepdim=True)
+        slack = ROUNDING * (norm + self._sketch_bounds.norms.max())
+        bound = self._sketch_bounds(sketch)  # (q, m) squared, less the patch's own norm
+        if passed_over is not None:
+            bound[passed_over] = torch.inf
+        # The vector with the nearest sketch is near; only what may be nearer is looked at.
+        likely = smallest_of_rows(bound)
+        own = torch.arange(len(patches), device=patches.device)
+        within = pair_distances(patches, own, self.vectors, likely)
+        within[bound[own, likely].isinf()] = torch.inf
+        limit = within.square().float().unsqueeze(1) - norm + slack
+        limit = limit.where(limit.isfinite(), -torch.inf)
+        row, candidate = where_set(bound <= limit)
+        candidates = torch.bincount(row, minlength=len(patches))
+        dense = candidates > DENSE_SHARE * len(self)
+        if bool(dense.any()):
+            # Where a texture's patches spread over too many directions for a sketch.
+            full = self._full_bounds(patches[dense] - self._sketch.centre)
+            may_be_nearer = (bound[dense] <= limit[dense]) & (full <= limit[dense])
+            dense_row, dense_candidate = where_set(may_be_nearer)
+            sparse = ~dense[row]
+            row = torch.cat([row[sparse], own[dense][dense_row]])
+            candidate = torch.cat([candidate[sparse], dense_candidate])
+        exact = pair_distances(patches, row, self.vectors, candidate)
+        within.scatter_reduce_(0, row, exact, "amin")
+        winner = exact == within[row]
+        likely.scatter_reduce_(0, row[winner], candidate[winner], "amin", include_self=False)
+        return within.float(), likely
 
-        What the sketches bound from below, to float32 precision: where a texture's patches spread
-        over too many directions for a sketch.
-        """
-        centred = patches - self._sketch.centre
-        shift = centred @ self._sketch.centre  # z - c is never formed: x.(z - c) = x.z - x.c
-        products = torch.addmm(shift.unsqueeze(1), centred, self.vectors.T, beta=-1)
-        return self._sketch_norms - 2 * products
+    @cached_property
+    def _full_bounds(self) -> DistanceBounds:
+        """What the sketches bound from below, nearly to the patches' own precision."""
+        return DistanceBounds(self.vectors - self._sketch.centre)
 
     def neighbours(self, patches: Tensor, count: int) -> Tensor:
         """``(q, D)`` -> ``(q, count)`` indices of each patch's nearest vectors, nearest first."""

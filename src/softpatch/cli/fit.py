@@ -43,6 +43,8 @@ def fit(
     embedding: options.Embedding = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
+    tile: options.Tile = None,
+    roi: options.Roi = None,
     precision: options.Precision = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",

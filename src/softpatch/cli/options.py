@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -103,6 +104,19 @@ Crop = Annotated[
     str | None,
     typer.Option(rich_help_panel=_FEATURES, help="Centre crop: 224, or HEIGHTxWIDTH.  [224]"),
 ]
+Tile = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=_FEATURES,
+        help="Cut larger pictures into overlapping tiles of that many pixels: 512.  [no tiles]",
+    ),
+]
+Roi = Annotated[
+    Path | None,
+    typer.Option(
+        rich_help_panel=_FEATURES, help="Mask picture, white where to look.  [everywhere]"
+    ),
+]
 Precision = Annotated[
     str | None,
     typer.Option(
@@ -132,7 +146,7 @@ def detector_options(arguments: dict[str, Any]) -> dict[str, Any]:
     options = {name: value for name, value in arguments.items() if value is not None}
     if "layers" in options:
         options["layers"] = tuple(options["layers"].split(","))
-    for name in ("resize", "crop"):
+    for name in ("resize", "crop", "tile"):
         if name in options:
             options[name] = _size(name, options[name])
     if "memory_limit" in options:

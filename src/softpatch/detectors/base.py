@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sized
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from softpatch import model_file
-from softpatch.anomaly_map import anomaly_map, image_score
+from softpatch.anomaly_map import image_score, tiled_anomaly_map
 from softpatch.errors import DatasetError, ImageError, ModelFileError, NotFittedError, UsageError
 from softpatch.features.extractor import PatchExtractor, configure
 from softpatch.images import (
@@ -28,6 +29,8 @@ from softpatch.memory import Workspace
 from softpatch.prediction import Prediction
 from softpatch.preprocessing import Preprocessing
 from softpatch.progress import Progress, silent
+from softpatch.region import Region
+from softpatch.tiling import Layout
 
 
 class CommonOptions(TypedDict, total=False):
@@ -35,8 +38,10 @@ class CommonOptions(TypedDict, total=False):
 
     Attributes:
         preset: ``edge`` (default), ``paper`` or ``dino``.
-        backbone, layers, weights, embedding, dimension, resize, crop, precision: see
+        backbone, layers, weights, embedding, dimension, resize, crop, tile, precision: see
             ``FeatureConfig``; sizes are one number or (height, width).
+        roi: the region of interest, as ``Region`` takes it: a mask picture, white where training
+            and scoring look. Everywhere if None.
         seed: of every random draw.
         device: ``auto`` (default: CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1`` ...;
             of the run, not of the model: it does not enter the model file.
@@ -53,6 +58,8 @@ class CommonOptions(TypedDict, total=False):
     dimension: int | None
     resize: int | tuple[int, int] | None
     crop: int | tuple[int, int] | None
+    tile: int | tuple[int, int] | None
+    roi: Any
     precision: str | None
     seed: int
     device: str
@@ -61,7 +68,8 @@ class CommonOptions(TypedDict, total=False):
 
 
 FEATURE_OPTIONS = (
-    "backbone", "layers", "weights", "embedding", "dimension", "resize", "crop", "precision",
+    "backbone", "layers", "weights", "embedding", "dimension", "resize", "crop", "tile",
+    "precision",
 )  # fmt: skip
 NORMAL_SHARE = 0.99  # of training patches, see Detector.normal_limit_
 
@@ -84,6 +92,8 @@ class Detector(ABC):
             raise TypeError(f"{type(self).__name__} has no option {sorted(unknown)[0]!r}")
         features = {name: options.get(name) for name in FEATURE_OPTIONS}
         self.features = configure(options.get("preset", "edge"), **features)
+        roi = options.get("roi")
+        self.region = None if roi is None else Region(roi)
         self.seed = options.get("seed", 0)
         self.device = _device(options.get("device", "auto"))
         # On 2 cores efficientnet_lite0 takes 12 ms an image in fours, 18 one by one.
@@ -105,11 +115,18 @@ class Detector(ABC):
     # -- what a method adds ------------------------------------------------------------------
 
     @abstractmethod
-    def _fit(self, patches: Tensor, workspace: Workspace, progress: Progress) -> None:
-        """Learn from ``(N, P, D)`` training patches and set ``normal_limit_``.
+    def _fit(
+        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+    ) -> None:
+        """Learn from training patches and set ``normal_limit_``.
 
-        They may be spilled: only parts of them may be copied, and other arrays of such a size
-        come from the workspace, too.
+        Args:
+            patches: ``(M, P, D)``, of M pictures at P positions; or, where tiled pictures have
+                different sizes, of M tiles. They may be spilled: only parts of them may be
+                copied, and other arrays of such a size come from the workspace, too.
+            owners: ``(M,)`` int64, the index in ``images_`` of the picture each is from.
+            workspace: see above.
+            progress: see ``fit``.
         """
 
     @abstractmethod
@@ -172,8 +189,8 @@ class Detector(ABC):
         self._get_extractor()  # in memory before the workspace looks at what is left
         workspace = Workspace(self.memory_limit, self.device)
         with torch.inference_mode():
-            patches = self._collect(images, workspace, note, progress)
-            self._fit(patches, workspace, progress)
+            patches, owners = self._collect(images, workspace, note, progress)
+            self._fit(patches, owners, workspace, progress)
         self._fitted = True
         return self
 
@@ -221,7 +238,10 @@ class Detector(ABC):
             "images": self.images_,
             "normal_limit": self.normal_limit_,
         }
-        model_file.write(Path(path), header, self._state())
+        state = self._state()
+        if self.region is not None:
+            state["roi"] = self.region.mask
+        model_file.write(Path(path), header, state)
 
     @classmethod
     def _load(
@@ -234,19 +254,23 @@ class Detector(ABC):
             features = dict(header["features"])
             if weights is not None:
                 features["weights"] = weights
-            detector = cls(**features, **header["parameters"], **run)
+            roi = state.pop("roi", None)
+            detector = cls(**features, **header["parameters"], roi=roi, **run)
             detector.images_ = [str(name) for name in header["images"]]
             detector.normal_limit_ = header["normal_limit"]
             if not 0 <= detector.normal_limit_ < float("inf"):
                 raise ValueError("the normal limit is no score")
             detector._restore({key: value.to(detector.device) for key, value in state.items()})
             expected = str(header["backbone"]["sha256"])
-            stored = {key: tuple(value) for key, value in header["preprocessing"].items()}
-            if stored != vars(detector.preprocessing):
+            stored = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in header["preprocessing"].items()
+            }
+            if {"tile": None, **stored} != vars(detector.preprocessing):
                 raise ValueError("features and preprocessing do not agree")
         except (
             KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError,
-            RuntimeError,
+            RuntimeError, ImageError,
         ) as error:  # fmt: skip
             raise ModelFileError(f"{path}: damaged model file ({error})") from error
         backbone = detector._get_extractor().backbone
@@ -285,53 +309,165 @@ class Detector(ABC):
 
     def _collect(
         self, images: Images, workspace: Workspace, on_unreadable: OnUnreadable, progress: Progress
-    ) -> Tensor:
-        """Embed the training pictures: ``(N, P, D)``; sets ``images_``."""
+    ) -> tuple[Tensor, Tensor]:
+        """Embed the training pictures; sets ``images_``. Returns what ``_fit`` takes."""
         extractor = self._get_extractor()
         sources = image_sources(images)
         if not isinstance(sources, Sized):
             sources = list(sources)
         self.images_ = []
-        patches = workspace.empty(len(sources), extractor.positions, extractor.dimension)
-        for names, _, batch in self._embed(sources, on_unreadable):
-            patches[len(self.images_) :][: len(names)] = batch
-            self.images_ += names
+        counts: list[int] = []  # patches of every picture
+        filled = 0
+        flat = torch.empty(0, extractor.dimension)
+        for views, batch in self._embed(sources, on_unreadable):
+            for view, patches in zip(views, batch, strict=True):
+                if view.first:
+                    self.images_.append(view.name)
+                    counts.append(0)
+                kept = patches if view.inside is None else patches[view.inside]
+                if filled + len(kept) > len(flat):
+                    # All pictures are expected to be as large as the first: nothing moves then.
+                    per_picture = extractor.positions * len(view.layout.views)
+                    if view.region is not None:
+                        per_picture = int(view.region.sum())
+                    size = max(len(sources) * per_picture, 2 * len(flat))
+                    grown = workspace.empty(size, extractor.dimension)
+                    grown[:filled] = flat[:filled]
+                    flat = grown
+                flat[filled : filled + len(kept)] = kept
+                filled += len(kept)
+                counts[-1] += len(kept)
             progress("embed", len(self.images_), len(sources))
         if len(self.images_) < 2:
             raise DatasetError(
                 f"{len(self.images_)} readable training pictures ({len(self.skipped_)} skipped); "
                 "at least 2 are needed"
             )
-        return patches[: len(self.images_)]
+        return self._by_position(flat[:filled], counts)
+
+    def _by_position(self, flat: Tensor, counts: list[int]) -> tuple[Tensor, Tensor]:
+        """``(n, D)`` patches picture by picture -> ``(M, P, D)``, and the owner of each of the M.
+
+        A position is one of the picture, or, where the pictures have different numbers of tiles,
+        one of a tile: every tile is then compared with all others.
+        """
+        owners = torch.arange(len(counts))
+        positions = counts[0]
+        if len(set(counts)) > 1:
+            if self.region is not None:
+                raise DatasetError(
+                    "a region of interest needs tiled pictures of one size; these differ"
+                )
+            positions = self._get_extractor().positions
+            owners = owners.repeat_interleave(torch.tensor(counts) // positions)
+        return flat.view(-1, positions, flat.shape[1]), owners.to(flat.device)
 
     def _embed(
         self, images: Any, on_unreadable: OnUnreadable
-    ) -> Iterator[tuple[list[str], list[tuple[int, int]], Tensor]]:
-        """Yield names, sizes and ``(b, P, D)`` patches batch by batch."""
+    ) -> Iterator[tuple[list[View], Tensor]]:
+        """Yield views and their ``(b, P, D)`` patches batch by batch."""
         extractor = self._get_extractor()
-        names: list[str] = []
-        sizes: list[tuple[int, int]] = []
+        preprocessing = extractor.preprocessing
+        views: list[View] = []
         batch: list[Tensor] = []
-        for source, size, picture in prefetch(images, extractor.preprocessing, on_unreadable):
-            names.append(source.name)
-            sizes.append(size)
-            batch.append(picture)
-            if len(batch) == self.batch_size:
-                yield names, sizes, extractor(torch.stack(batch)).flatten(1, 2)
-                names, sizes, batch = [], [], []
+        for source, size, picture in prefetch(images, preprocessing, on_unreadable):
+            for view in self._views(source.name, preprocessing.layout(*size)):
+                views.append(view)
+                batch.append(picture[view.number])
+                if len(batch) == self.batch_size:
+                    yield views, extractor(torch.stack(batch)).flatten(1, 2)
+                    views, batch = [], []
         if batch:
-            yield names, sizes, extractor(torch.stack(batch)).flatten(1, 2)
+            yield views, extractor(torch.stack(batch)).flatten(1, 2)
+
+    def _views(self, name: str, layout: Layout) -> list[View]:
+        """The views of a picture that show some of the region of interest."""
+        if self.region is None:
+            inside = None
+            numbers = list(range(len(layout.views)))
+        else:
+            inside = self.region.inside(layout, self._get_extractor().grid)
+            numbers = inside.any(dim=1).nonzero().flatten().tolist()
+            if not numbers:
+                raise UsageError(f"{name}: the region of interest covers no patch; paint it larger")
+        return [
+            View(name, layout, number, inside, number == numbers[0], number == numbers[-1])
+            for number in numbers
+        ]
 
     def _predict(self, images: Images, on_unreadable: OnUnreadable) -> Iterator[Prediction]:
-        preprocessing = self.preprocessing
-        for names, sizes, patches in self._embed(image_sources(images), on_unreadable):
+        scored: list[tuple[View, Tensor, float]] = []  # of the picture that is not complete yet
+        for views, patches in self._embed(image_sources(images), on_unreadable):
             with torch.inference_mode():
-                scores = self._score(patches)  # (B, P)
-                worst = self._image_scores(patches, scores).tolist()
-                grid = scores.view(-1, *self._get_extractor().grid)  # (B, P) -> (B, h, w)
-                maps = anomaly_map(grid, preprocessing.crop).cpu().numpy()
-            for name, size, score, heat in zip(names, sizes, worst, maps, strict=True):
-                yield Prediction(name, score, heat, size, preprocessing.box(*size))
+                parts = self._score_views(views, patches)
+            for view, part in zip(views, parts, strict=True):
+                scored.append((view, *part))
+                if view.last:
+                    yield self._prediction(scored)
+                    scored = []
+
+    def _score_views(self, views: list[View], patches: Tensor) -> list[tuple[Tensor, float]]:
+        """``(b, P, D)`` -> every view's patch scores, those inside the region, and its own score."""
+        if self.region is None:
+            scores = self._score(patches)  # (b, P)
+            return list(zip(scores, self._image_scores(patches, scores).tolist(), strict=True))
+        parts = []
+        for view, one in zip(views, patches, strict=True):
+            seen = one[view.inside].unsqueeze(0)  # (P, D) -> (1, P inside, D)
+            scores = self._score(seen)
+            parts.append((scores[0], float(self._image_scores(seen, scores))))
+        return parts
+
+    @torch.inference_mode()
+    def _prediction(self, scored: list[tuple[View, Tensor, float]]) -> Prediction:
+        """One picture's record from its scored views."""
+        view = scored[0][0]
+        layout = view.layout
+        grid = self._get_extractor().grid
+        canvas = scored[0][1].new_zeros(len(layout.views), grid[0] * grid[1])
+        for part, scores, _ in scored:
+            canvas[part.number, ... if part.inside is None else part.inside] = scores
+        heat = tiled_anomaly_map(canvas.view(-1, *grid), layout)
+        if self.region is not None and view.region is not None:
+            # Means over the patches inside alone, up to the region's edge and not beyond it.
+            weight = tiled_anomaly_map(view.region.to(canvas).view(-1, *grid), layout)
+            within = self.region.frame(layout).to(heat.device) & (weight > 0)
+            heat = torch.where(within, heat / weight, 0)
+        # The view of the worst patch speaks for the picture.
+        worst = max(scored, key=lambda part: float(part[1].max()))
+        return Prediction(
+            view.name,
+            worst[2],
+            heat.cpu().numpy(),
+            (layout.rows.side, layout.columns.side),
+            layout.box,
+        )
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of a picture on its way through the network.
+
+    Attributes:
+        name: of the picture.
+        layout: of all its views.
+        number: which one this is.
+        region: ``(views, P)`` bool, the patches of all views inside the region of interest; None
+            without one.
+        first, last: of those of the picture that are looked at.
+    """
+
+    name: str
+    layout: Layout
+    number: int
+    region: Tensor | None
+    first: bool
+    last: bool
+
+    @property
+    def inside(self) -> Tensor | None:
+        """``(P,)`` bool: this view's patches inside the region of interest."""
+        return None if self.region is None else self.region[self.number]
 
 
 def _device(name: str) -> torch.device:

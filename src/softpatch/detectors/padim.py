@@ -29,6 +29,8 @@ class PaDiM(Detector):
         if options.get("embedding") is None:
             options["embedding"] = "concat"
         super().__init__(**options)
+        if self.features.tile is not None:
+            raise UsageError("padim knows each position by itself and takes no tiles; use softpatch")
         if dimensions is None:
             dimensions = 550 if self.features.backbone == "wide_resnet50_2" else 100
         if dimensions < 1:
@@ -38,8 +40,10 @@ class PaDiM(Detector):
         self.mean_: Tensor  # (P, d)
         self.whitening_: Tensor  # (P, d, d): inverse Cholesky factor of the covariance
 
-    def _fit(self, patches: Tensor, workspace: Workspace, progress: Progress) -> None:
-        del workspace  # nothing of it is as large as the patches
+    def _fit(
+        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+    ) -> None:
+        del owners, workspace  # no tiles; nothing of it is as large as the patches
         available = patches.shape[-1]
         generator = torch.Generator().manual_seed(self.seed)
         chosen = torch.randperm(available, generator=generator)[: self.dimensions]
@@ -80,10 +84,17 @@ class PaDiM(Detector):
         chosen, mean, whitening = state["chosen"], state["mean"], state["whitening"]
         if [chosen.dtype, mean.dtype, whitening.dtype] != [torch.int64] + [torch.float32] * 2:
             raise ValueError("channels, means or covariances are of another type")
-        h, w = self._get_extractor().grid
-        d = len(chosen)
-        if mean.shape != (h * w, d) or whitening.shape != (h * w, d, d):
+        positions, d = self._positions(), len(chosen)
+        if mean.shape != (positions, d) or whitening.shape != (positions, d, d):
             raise ValueError("means and covariances do not fit the patch grid")
         if d == 0 or chosen.min() < 0 or chosen.max() >= self._get_extractor().dimension:
             raise ValueError("chosen channels do not exist")
         self.chosen_, self.mean_, self.whitening_ = chosen, mean, whitening
+
+    def _positions(self) -> int:
+        """P, patches of a picture within the region of interest."""
+        extractor = self._get_extractor()
+        if self.region is None:
+            return extractor.positions
+        layout = extractor.preprocessing.layout(*self.region.mask.shape)
+        return int(self.region.inside(layout, extractor.grid).sum())

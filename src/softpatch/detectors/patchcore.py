@@ -54,14 +54,14 @@ class MemoryBankDetector(Detector):
         scores = self.bank.score(patches.flatten(0, 1), self.distance)
         return scores.view(patches.shape[:2])  # (B * P) -> (B, P)
 
-    def _held_out_limit(self, patches: Tensor, picks: Tensor) -> float:
-        """Score a sample of training patches by the bank without their own image's vectors."""
+    def _held_out_limit(self, patches: Tensor, owners: Tensor, picks: Tensor) -> float:
+        """Score a sample of training patches by the bank without their own picture's vectors."""
         positions = patches.shape[1]
         flat = patches.flatten(0, 1)
         sample = torch.linspace(0, len(flat) - 1, min(NORMAL_SAMPLE, len(flat))).long()
         sample = sample.to(flat.device)
-        owners = (sample // positions, picks // positions)
-        scores = self.bank.score(flat[sample], self.distance, owners)
+        of_both = (owners[sample // positions], owners[picks // positions])
+        scores = self.bank.score(flat[sample], self.distance, of_both)
         scores = scores[scores.isfinite()]  # infinite where the whole bank is from one image
         return float(torch.quantile(scores, NORMAL_SHARE))
 
@@ -107,7 +107,9 @@ class PatchCore(MemoryBankDetector):
         )
         self.reweight = reweight
 
-    def _fit(self, patches: Tensor, workspace: Workspace, progress: Progress) -> None:
+    def _fit(
+        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+    ) -> None:
         flat = patches.flatten(0, 1)  # (N, P, D) -> (n, D)
         picks = greedy_coreset(
             flat,
@@ -117,7 +119,7 @@ class PatchCore(MemoryBankDetector):
             progress=progress,
         )
         self.bank = MemoryBank(flat[picks], torch.ones(len(picks), device=flat.device))
-        self.normal_limit_ = self._held_out_limit(patches, picks)
+        self.normal_limit_ = self._held_out_limit(patches, owners, picks)
 
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
         if not self.reweight:

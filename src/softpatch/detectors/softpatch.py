@@ -19,7 +19,7 @@ from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress
 from softpatch.projection import Projection, projection_matrix
 
-SUSPICION_SHARE = 0.01  # an image is as suspicious as the mean of its worst 1 % of patches
+SUSPICION_SHARE = 0.01  # a picture is as suspicious as the mean of its worst 1 % of patches
 
 
 class SoftPatch(MemoryBankDetector):
@@ -81,10 +81,12 @@ class SoftPatch(MemoryBankDetector):
         self.projection_dimension = projection_dimension
         self.suspicion_: Tensor
 
-    def _fit(self, patches: Tensor, workspace: Workspace, progress: Progress) -> None:
+    def _fit(
+        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+    ) -> None:
         projected = self._project(patches, workspace)
         outlier = self._outlier_scores(projected, progress)  # (N, P)
-        self.suspicion_ = _worst_mean(outlier)
+        self.suspicion_ = self._suspicion(outlier, owners)
         outlier = outlier.flatten()  # (n,)
 
         picks = greedy_coreset(
@@ -97,7 +99,7 @@ class SoftPatch(MemoryBankDetector):
         )
         weights = outlier[picks] if self.soft_weight else torch.ones_like(outlier[picks])
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], weights)
-        self.normal_limit_ = self._held_out_limit(patches, picks)
+        self.normal_limit_ = self._held_out_limit(patches, owners, picks)
 
     def _outlier_scores(self, patches: Tensor, progress: Progress) -> Tensor:
         """``(N, P, D)`` -> ``(N, P)`` scores W, each position compared across the images."""
@@ -110,6 +112,17 @@ class SoftPatch(MemoryBankDetector):
         if not self.denoise:
             return float("inf")
         return float(np.quantile(outlier.cpu().numpy(), 1 - self.tau))
+
+    def _suspicion(self, outlier: Tensor, owners: Tensor) -> Tensor:
+        """``(M, P)`` -> ``(N,)`` means of every picture's worst scores.
+
+        As many of them as are 1 % of a view's patches, of a tiled picture, too: the same small
+        defect is as suspicious in a large picture.
+        """
+        count = max(1, int(SUSPICION_SHARE * self._get_extractor().positions))
+        worst = outlier.topk(min(count, outlier.shape[1]), dim=1).values.mean(dim=1)
+        suspicion = worst.new_zeros(int(owners[-1]) + 1)
+        return suspicion.scatter_reduce_(0, owners, worst, "amax")
 
     def _project(self, patches: Tensor, workspace: Workspace) -> Tensor:
         if self.projection is None:
@@ -150,9 +163,3 @@ class SoftPatch(MemoryBankDetector):
         if suspicion.shape != (len(self.images_),) or suspicion.dtype != torch.float32:
             raise ValueError("suspicion does not match the list of images")
         self.suspicion_ = state["suspicion"]
-
-
-def _worst_mean(outlier: Tensor) -> Tensor:
-    """``(N, P)`` -> ``(N,)`` mean of every image's largest 1 % of scores."""
-    count = max(1, int(SUSPICION_SHARE * outlier.shape[1]))
-    return outlier.topk(count, dim=1).values.mean(dim=1)

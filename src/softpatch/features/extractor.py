@@ -28,7 +28,7 @@ class FeatureConfig:
         weights: a local checkpoint, ``"random"``, or None for the published weights.
         embedding: see ``PatchEmbedding``.
         dimension: length of a patch vector (``neighbourhood`` embedding only).
-        resize, crop: (height, width) in pixels, see ``Preprocessing``.
+        resize, crop, tile: (height, width) in pixels, see ``Preprocessing``.
         precision: ``fp32``, or ``bf16``: the network computes in 8 significant bits, twice as
             fast where the processor has instructions for it; all that follows is float32.
     """
@@ -40,6 +40,7 @@ class FeatureConfig:
     dimension: int = 1024
     resize: tuple[int, int] = (256, 256)
     crop: tuple[int, int] = (224, 224)
+    tile: tuple[int, int] | None = None
     precision: Precision = "fp32"
 
 
@@ -70,6 +71,8 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
     if settings["layers"] is not None:
         settings["layers"] = tuple(settings["layers"])
     settings["resize"], settings["crop"] = _pair(settings["resize"]), _pair(settings["crop"])
+    if settings["tile"] is not None:
+        settings["tile"] = _pair(settings["tile"])
     if "resize" in changes and "crop" not in changes:
         settings["crop"] = settings["resize"]
     return FeatureConfig(**settings)
@@ -98,7 +101,7 @@ class PatchExtractor:
         self.device = device
         self.backbone = Backbone(config.backbone, config.layers, config.weights)
         self.preprocessing = Preprocessing(
-            config.resize, config.crop, self.backbone.mean, self.backbone.std
+            config.resize, config.crop, self.backbone.mean, self.backbone.std, config.tile
         )
         maps = self._probe(config.crop)
         self.embedding = PatchEmbedding(
