@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from softpatch.evaluation.protocol import Evaluation
 from tests.benchmark_grid.conftest import settings
 
 COMMAND = Path(sys.executable).parent / "softpatch"
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # as the tests in this process
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def start_and_stop(grid: Path, output: Path, how: signal.Signals) -> tuple[int, 
     """Run the grid and stop it once a few cells are there; exit code and standard error."""
     run = subprocess.Popen(
         [COMMAND, "benchmark", grid, "-o", output],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD,
     )  # fmt: skip
     while len(kept(output)) < 2:
         assert run.poll() is None
@@ -69,7 +71,7 @@ def finished(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert 2 <= len(before) < 16
     done = subprocess.run(
         [COMMAND, "benchmark", grid, "-o", output],
-        capture_output=True, text=True, timeout=300, check=True,
+        capture_output=True, text=True, timeout=300, check=True, env=ONE_THREAD,
     )  # fmt: skip
     assert f"{len(before)} of 24 cells are there already" in done.stderr
     assert "16 ok, 8 impossible" in done.stdout
