@@ -22,6 +22,7 @@ from softpatch.evaluation.protocol import Evaluation
 from tests.benchmark_grid.conftest import settings
 
 COMMAND = Path(sys.executable).parent / "softpatch"
+COMMAND_SHOWN = "softpatch report out"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # as the tests in this process
 
 
@@ -119,8 +120,10 @@ def test_parquet_holds_the_same(finished: Path) -> None:
     ]
 
 
-def test_the_report_needs_nothing_and_names_what_is_missing(finished: Path, tmp_path: Path) -> None:
-    written = write_report(finished, tmp_path)
+def test_the_report_needs_nothing_and_names_what_is_missing(
+    grid: Path, finished: Path, tmp_path: Path
+) -> None:
+    written = write_report(finished, tmp_path, COMMAND_SHOWN)
     assert [path.name for path in written] == ["report.html", "report.md"]
     page, text = (path.read_text() for path in written)
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', page)
@@ -130,7 +133,8 @@ def test_the_report_needs_nothing_and_names_what_is_missing(finished: Path, tmp_
         assert "A small grid" in content
         assert "8 cannot be run" in content
         assert "noise 0.9 needs 9 defective pictures of 4" in content
-        assert f"softpatch report {finished}" in content
+        assert COMMAND_SHOWN in content
+        assert f"softpatch benchmark {grid}" in content
     assert page.count("<svg") >= 3
-    write_report(finished, tmp_path)
+    write_report(finished, tmp_path, COMMAND_SHOWN)
     assert written[0].read_text() == page
