@@ -16,7 +16,6 @@ import pytest
 from softpatch.benchmark.grid import load_yaml, read_grid
 from softpatch.benchmark.plan import plan
 from softpatch.benchmark.report import write_report
-from softpatch.benchmark.results import write_tables
 from softpatch.benchmark.run import run_cells
 from softpatch.evaluation.protocol import Evaluation
 from tests.benchmark_grid.conftest import settings
@@ -82,8 +81,7 @@ def finished(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_killed_run_goes_on_to_the_same_table(grid: Path, finished: Path, tmp_path: Path) -> None:
     cells = plan(read_grid(load_yaml(grid)))
-    rows = run_cells(cells, settings(tmp_path), finished=lambda rows: None)
-    write_tables(tmp_path, rows)
+    run_cells(cells, settings(tmp_path), finished=lambda rows: None)
     assert (finished / "scores.csv").read_bytes() == (tmp_path / "scores.csv").read_bytes()
 
 
@@ -92,6 +90,8 @@ def test_control_c_says_how_to_go_on(grid: Path, tmp_path: Path) -> None:
     assert code == 1
     assert "the same command goes on" in err
     assert "Traceback" not in err
+    write_report(tmp_path, tmp_path, COMMAND_SHOWN)
+    assert "not run yet" in (tmp_path / "report.md").read_text()
 
 
 def test_a_row_has_all_that_evaluate_says_and_what_repeats_it(finished: Path) -> None:

@@ -76,6 +76,18 @@ def test_the_fingerprint_follows_the_pictures(lines: Path, tmp_path: Path) -> No
     assert len({before, changed, fewer}) == 3
 
 
+def test_a_result_is_kept_for_what_it_was_measured_on(lines: Path) -> None:
+    noises = small_grid(lines, methods=["padim"], noise=[0, 0.1])
+    options = small_grid(lines, methods=[{"method": "padim", "dimensions": 9}], noise=[0])
+    native = small_grid(lines, methods=["padim"], noise=[0], pixel_at="native")
+    cells = [cell for grid in (noises, options, native) for cell in plan(grid)]
+    keys = {cell.key("pictures", "cpu") for cell in cells}
+    assert len(keys) == len(cells) == 8
+    assert cells[0].key("other pictures", "cpu") not in keys
+    assert cells[0].key("pictures", "cuda") not in keys
+    assert cells[0].key("pictures", "cpu") == plan(noises)[0].key("pictures", "cpu")
+
+
 def test_wrong_data_is_named(lines: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no category 'gear'; it has flange, washer"):
         plan(small_grid(lines, categories=["gear"]))

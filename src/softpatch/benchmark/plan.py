@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 
-from softpatch import __version__
+import softpatch
 from softpatch.benchmark.grid import ORACLE, Grid, Method, Source
 from softpatch.datasets import Category, Dataset, open_dataset
 from softpatch.errors import UsageError
@@ -89,10 +90,10 @@ class Cell:
             words += ["--set", f"{name}={_text(value)}"]
         return shlex.join([*words, "-o", "OUT"])
 
-    def key(self, fingerprint: str) -> str:
-        """What its result is kept under; another for other pictures, weights or versions."""
+    def key(self, fingerprint: str, device: str) -> str:
+        """What its result is kept under; another for other pictures, weights or code."""
         deciding = {
-            "versions": [__version__, torch.__version__],
+            "code": [code_hash(), torch.__version__, device],
             "pictures": fingerprint,
             "category": self.category,
             "method": self.method.name,
@@ -147,7 +148,20 @@ def fingerprint(category: Category) -> str:
     digest = hashlib.sha256()
     for sample in (*category.train, *category.test):
         for path in (sample.path, *sample.masks):
-            digest.update(repr((path, sample.kind, _stamp(path))).encode())
+            name = os.path.relpath(path, category.folder)
+            digest.update(repr((name, sample.kind, _stamp(path))).encode())
+    return digest.hexdigest()
+
+
+@cache
+def code_hash() -> str:
+    """Of everything in this package that numbers come from."""
+    digest = hashlib.sha256()
+    package = Path(softpatch.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if name.parts[0] not in ("benchmark", "cli"):
+            digest.update(name.as_posix().encode() + path.read_bytes())
     return digest.hexdigest()
 
 

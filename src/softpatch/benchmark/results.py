@@ -67,9 +67,10 @@ class CellStore:
 
 
 def write_tables(folder: Path, rows: Sequence[Row]) -> None:
-    """``results.csv`` and ``scores.csv``."""
+    """``results.csv``, ``scores.csv`` and, where pyarrow is installed, ``results.parquet``."""
     write_table(folder / RESULTS, COLUMNS, rows)
     write_table(folder / "scores.csv", SCORES, rows)
+    _write_parquet(folder / "results.parquet", rows)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -78,18 +79,16 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None
     write_atomically(path, csv_bytes(table))
 
 
-def write_parquet(folder: Path, rows: Sequence[Row]) -> bool:
-    """``results.parquet``; False where pyarrow is not installed."""
+def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        return False
+        return
     schema = pa.schema([(column, _type(pa, column)) for column in COLUMNS])
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), buffer)
-    write_atomically(folder / "results.parquet", buffer.getvalue())
-    return True
+    write_atomically(path, buffer.getvalue())
 
 
 def read_table(path: Path) -> list[Row]:

@@ -25,7 +25,7 @@ from softpatch.benchmark.plan import (
     options_json,
     read_category,
 )
-from softpatch.benchmark.results import FAILED, IMPOSSIBLE, OK, CellStore, Row
+from softpatch.benchmark.results import FAILED, IMPOSSIBLE, OK, CellStore, Row, write_tables
 from softpatch.datasets import Category, Contamination, contaminate
 from softpatch.detectors import Detector, PaDiM, make_detector
 from softpatch.errors import DatasetError, ImageError
@@ -71,7 +71,7 @@ def run_cells(
     finished: Finished,
     progress: Progress = silent,
 ) -> list[Row]:
-    """Fill in every cell, taking over the ones that are kept in ``settings.output``.
+    """Fill in every cell, taking over those kept in ``settings.output``, and write the tables.
 
     Args:
         cells: in the order of the results.
@@ -83,19 +83,22 @@ def run_cells(
         one row a cell, in order; a cell that could not be filled in says why.
     """
     store = CellStore(settings.output / "cells")
-    keys = {cell: cell.key(_fingerprint(cell)) for cell in cells}
+    keys = {cell: cell.key(_fingerprint(cell), settings.device) for cell in cells}
     rows = {cell: row for cell in cells if (row := store.get(keys[cell])) is not None}
     finished(list(rows.values()))
     pending: dict[Fit, list[Cell]] = {}
     for cell in cells:
         if cell not in rows:
             pending.setdefault(cell.fit, []).append(cell)
-    for served in _fits(list(pending.values()), settings, progress):
-        for cell, row in served.items():
-            rows[cell] = row
-            if row["status"] == OK:  # the others are tried again next time
-                store.put(keys[cell], row)
-        finished(list(served.values()))
+    try:
+        for served in _fits(list(pending.values()), settings, progress):
+            for cell, row in served.items():
+                rows[cell] = row
+                if row["status"] == OK:  # the others are tried again next time
+                    store.put(keys[cell], row)
+            finished(list(served.values()))
+    finally:  # when stopped, too
+        write_tables(settings.output, [rows[cell] for cell in cells if cell in rows])
     return [rows[cell] for cell in cells]
 
 

@@ -19,11 +19,10 @@ from typing import Any
 
 import torch
 
-from softpatch import __version__
 from softpatch.benchmark.grid import Grid, Method, listed, whole_numbers
 from softpatch.benchmark.grown import GrownPictures
 from softpatch.benchmark.machine import machine, reset_peak
-from softpatch.benchmark.plan import categories, fingerprint, options_json, read_category
+from softpatch.benchmark.plan import categories, code_hash, fingerprint, options_json, read_category
 from softpatch.benchmark.results import FAILED, OK, CellStore, Row
 from softpatch.benchmark.step_clock import StepClock
 from softpatch.detectors import make_detector
@@ -92,7 +91,7 @@ class Measurement:
     def key(self) -> str:
         """What the result is kept under."""
         pictures = fingerprint(read_category(self.root, self.layout, self.category))
-        deciding = [__version__, torch.__version__, pictures, machine(), repr(self)]
+        deciding = [code_hash(), torch.__version__, pictures, machine(), repr(self)]
         return hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:32]
 
 

@@ -187,7 +187,7 @@ def benchmark(
 
 def _run_grid(grid: Grid, settings: Settings, command: str) -> bool:
     from softpatch.benchmark.plan import plan
-    from softpatch.benchmark.results import FAILED, RESULTS, write_parquet, write_tables
+    from softpatch.benchmark.results import FAILED, RESULTS
     from softpatch.benchmark.run import run_cells
     from softpatch.benchmark.setting import write_setting
 
@@ -200,9 +200,7 @@ def _run_grid(grid: Grid, settings: Settings, command: str) -> bool:
             display.finished([f"{_name(row)}: {_outcome(row)}" for row in rows])
 
         rows = run_cells(cells, settings, finished=finished, progress=display.step)
-    write_tables(settings.output, rows)
-    also = ["results.parquet"] if write_parquet(settings.output, rows) else []
-    _conclude(rows, settings.output, [RESULTS, "scores.csv", *also])
+    _conclude(rows, settings.output, RESULTS)
     return any(row["status"] == FAILED for row in rows)
 
 
@@ -224,7 +222,7 @@ def _run_scaling(grid: Grid, settings: Settings, command: str) -> bool:
 
         rows = run_scaling(work, settings.output, finished=finished)
     write_table(settings.output / SCALING, COLUMNS, rows)
-    _conclude(rows, settings.output, [SCALING])
+    _conclude(rows, settings.output, SCALING)
     return any(row["status"] == FAILED for row in rows)
 
 
@@ -315,11 +313,11 @@ def _outcome(row: Row) -> str:
     return f"image AUROC {image}, pixel AUROC {pixel}{note}"
 
 
-def _conclude(rows: Sequence[Row], output: Path, names: Sequence[str]) -> None:
+def _conclude(rows: Sequence[Row], output: Path, table: str) -> None:
     counts = Counter(row["status"] for row in rows)
     for line in (
         ", ".join(f"{count} {status}" for status, count in counts.items()),
-        f"wrote {output}: {', '.join(names)}; softpatch report {output} makes a page of them",
+        f"wrote {output / table}; softpatch report {output} makes a page of it",
     ):
         stdout().print(line, markup=False, highlight=False, soft_wrap=True)
 
