@@ -25,7 +25,7 @@ from torch import Tensor
 
 from softpatch.errors import UsageError
 from softpatch.groups import group_by_nearness
-from softpatch.memory import Workspace, chunks
+from softpatch.memory import Workspace, chunks, trim
 from softpatch.progress import Progress, silent
 from softpatch.sketch import ROUNDING, Sketch, pair_distances
 from softpatch.threads import side_by_side
@@ -154,6 +154,7 @@ class _LazyGreedy:
             members = slice(int(groups.starts[group]), int(groups.starts[group + 1]))
             picks = may_matter[group].nonzero().flatten()
             self._update_group(members, chosen[picks], new[picks])
+            trim()
 
         affected = may_matter.any(dim=1).nonzero().flatten().tolist()
         side_by_side(update, affected, new.device)

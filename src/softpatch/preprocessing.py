@@ -65,7 +65,10 @@ class Preprocessing:
         layout = self.layout(*image.shape[1:])
         rows, columns = layout.rows, layout.columns
         resized = F.interpolate(
-            image.unsqueeze(0), size=(rows.resized, columns.resized), mode="bilinear", antialias=True
+            image.unsqueeze(0),
+            size=(rows.resized, columns.resized),
+            mode="bilinear",
+            antialias=True,
         )[0]
         top, left = rows.offset, columns.offset
         return to_unit(resized[:, top : top + rows.seen, left : left + columns.seen])

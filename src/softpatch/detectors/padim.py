@@ -30,7 +30,9 @@ class PaDiM(Detector):
             options["embedding"] = "concat"
         super().__init__(**options)
         if self.features.tile is not None:
-            raise UsageError("padim knows each position by itself and takes no tiles; use softpatch")
+            raise UsageError(
+                "padim knows each position by itself and takes no tiles; use softpatch"
+            )
         if dimensions is None:
             dimensions = 550 if self.features.backbone == "wide_resnet50_2" else 100
         if dimensions < 1:
