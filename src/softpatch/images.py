@@ -59,6 +59,10 @@ def warn_unreadable(error: ImageError) -> None:
     warnings.warn(f"skipped {error}", UnreadableImageWarning, stacklevel=2)
 
 
+def ignore_unreadable(error: ImageError) -> None:
+    """Skip the picture silently."""
+
+
 def fail_unreadable(error: ImageError) -> None:
     """Stop at the first unreadable picture."""
     raise error

@@ -61,7 +61,7 @@ class Preprocessing:
         return seen.sub_(mean).div_(std)
 
     def frame(self, image: Tensor) -> Tensor:
-        """``(C, H, W)`` -> ``(C, h, w)`` in [0, 1]: what all views together show, at their scale."""
+        """``(C, H, W)`` -> ``(C, h, w)`` in [0, 1]: what all views show, at their scale."""
         layout = self.layout(*image.shape[1:])
         rows, columns = layout.rows, layout.columns
         resized = F.interpolate(

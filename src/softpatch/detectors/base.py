@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from torch import Tensor
 from softpatch import model_file
 from softpatch.anomaly_map import image_score, tiled_anomaly_map
 from softpatch.errors import DatasetError, ImageError, ModelFileError, NotFittedError, UsageError
+from softpatch.estimate import PROBED, Estimate, Foreseen, memory_and_scratch
 from softpatch.features.extractor import PatchExtractor, configure
 from softpatch.images import (
     Images,
     OnUnreadable,
     fail_unreadable,
+    ignore_unreadable,
     image_sources,
     is_single_image,
     prefetch,
@@ -145,6 +148,10 @@ class Detector(ABC):
     def _restore(self, state: dict[str, Tensor]) -> None:
         """Take back what ``_state`` gave; KeyError or ValueError if it does not fit."""
 
+    @abstractmethod
+    def _foresee(self, sample: Tensor, images: int) -> Foreseen:
+        """What ``_fit`` will take on that many pictures like those of the ``(m, P, D)`` sample."""
+
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
         """``(B, P, D)`` patches and their ``(B, P)`` scores -> ``(B,)`` image scores.
 
@@ -189,10 +196,43 @@ class Detector(ABC):
         self._get_extractor()  # in memory before the workspace looks at what is left
         workspace = Workspace(self.memory_limit, self.device)
         with torch.inference_mode():
-            patches, owners = self._collect(images, workspace, note, progress)
+            patches, owners, self.images_ = self._collect(images, workspace, note, progress)
             self._fit(patches, owners, workspace, progress)
         self._fitted = True
         return self
+
+    def estimate(self, images: Images) -> Estimate:
+        """Foresee what ``fit`` will take, from eight of the pictures; takes a few seconds.
+
+        Args:
+            images: as in ``fit``; all of one size, or tiles cannot be counted. Unreadable ones
+                are passed over.
+
+        Raises:
+            DatasetError: none of the eight can be read.
+        """
+        every = list(image_sources(images))
+        probed = [every[at] for at in sorted({i * len(every) // PROBED for i in range(PROBED)})]
+        with torch.inference_mode():
+            workspace = Workspace(self.memory_limit, self.device)
+            self._collect(probed[:1] * 2, workspace, ignore_unreadable, silent)  # warms up
+            started = time.perf_counter()
+            sample, _, names = self._collect(probed, workspace, ignore_unreadable, silent)
+            embed = (time.perf_counter() - started) / len(names)
+            foreseen = self._foresee(sample, len(every))
+        patches = sample.shape[0] * sample.shape[1] * len(every) // len(names)
+        bytes_of_patches = 4 * patches * sample.shape[2]
+        memory, scratch = memory_and_scratch(
+            [bytes_of_patches, *foreseen.arrays], self.memory_limit
+        )
+        return Estimate(
+            images=len(every),
+            patches=patches,
+            seconds={"embed": embed * len(every), **foreseen.seconds},
+            memory=memory,
+            scratch=scratch,
+            model=foreseen.model,
+        )
 
     def predict(self, images: Images, *, on_unreadable: OnUnreadable = warn_unreadable) -> Any:
         """Score pictures.
@@ -309,20 +349,20 @@ class Detector(ABC):
 
     def _collect(
         self, images: Images, workspace: Workspace, on_unreadable: OnUnreadable, progress: Progress
-    ) -> tuple[Tensor, Tensor]:
-        """Embed the training pictures; sets ``images_``. Returns what ``_fit`` takes."""
+    ) -> tuple[Tensor, Tensor, list[str]]:
+        """Embed the training pictures: what ``_fit`` takes, and their names."""
         extractor = self._get_extractor()
         sources = image_sources(images)
         if not isinstance(sources, Sized):
             sources = list(sources)
-        self.images_ = []
+        names: list[str] = []
         counts: list[int] = []  # patches of every picture
         filled = 0
         flat = torch.empty(0, extractor.dimension)
         for views, batch in self._embed(sources, on_unreadable):
             for view, patches in zip(views, batch, strict=True):
                 if view.first:
-                    self.images_.append(view.name)
+                    names.append(view.name)
                     counts.append(0)
                 kept = patches if view.inside is None else patches[view.inside]
                 if filled + len(kept) > len(flat):
@@ -337,13 +377,13 @@ class Detector(ABC):
                 flat[filled : filled + len(kept)] = kept
                 filled += len(kept)
                 counts[-1] += len(kept)
-            progress("embed", len(self.images_), len(sources))
-        if len(self.images_) < 2:
+            progress("embed", len(names), len(sources))
+        if len(names) < 2:
             raise DatasetError(
-                f"{len(self.images_)} readable training pictures ({len(self.skipped_)} skipped); "
+                f"{len(names)} readable training pictures ({len(self.skipped_)} skipped); "
                 "at least 2 are needed"
             )
-        return self._by_position(flat[:filled], counts)
+        return *self._by_position(flat[:filled], counts), names
 
     def _by_position(self, flat: Tensor, counts: list[int]) -> tuple[Tensor, Tensor]:
         """``(n, D)`` patches picture by picture -> ``(M, P, D)``, and the owner of each of the M.
@@ -407,7 +447,7 @@ class Detector(ABC):
                     scored = []
 
     def _score_views(self, views: list[View], patches: Tensor) -> list[tuple[Tensor, float]]:
-        """``(b, P, D)`` -> every view's patch scores, those inside the region, and its own score."""
+        """``(b, P, D)`` -> every view's patch scores, inside the region, and its own score."""
         if self.region is None:
             scores = self._score(patches)  # (b, P)
             return list(zip(scores, self._image_scores(patches, scores).tolist(), strict=True))
