@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,16 @@ import torch
 from softpatch.benchmark.grid import Grid, read_grid
 from softpatch.benchmark.run import Settings
 from softpatch.datasets import make_product_line
+from tests.threads import thread_count
 
 SMALL: Mapping[str, Any] = {"resize": 64, "crop": 64}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Pictures so small gain nothing from more, and other work would make them wait."""
+    with thread_count(1):
+        yield
 
 
 @pytest.fixture(scope="session")

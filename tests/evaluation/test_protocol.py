@@ -229,7 +229,8 @@ def test_one_fit_serves_both_policies(line: Path) -> None:
         left.add(prediction)
     alone, _ = evaluate("padim", PaDiM(**SMALL), both[1])
     assert len(left.labels) == alone.n_test == whole.n_test - 3
-    assert left.metrics() == {name: getattr(alone, name) for name in METRICS}
+    expected = {name: getattr(alone, name) for name in METRICS}
+    assert left.metrics() == pytest.approx(expected, abs=1e-6)  # other batches round otherwise
 
 
 def test_difficulty_rates_every_defect_and_nothing_else(line: Path) -> None:
@@ -238,7 +239,7 @@ def test_difficulty_rates_every_defect_and_nothing_else(line: Path) -> None:
     assert list(rated) == [sample.path for sample in category.defects]
     detector = PaDiM(**SMALL).fit([sample.path for sample in category.train])
     for path, value in rated.items():
-        assert value == -detector.predict(path).score
+        assert value == pytest.approx(-detector.predict(path).score)
 
 
 def test_peak_memory_is_the_processes_own_in_megabytes() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 INK = "#010203"  # stands for the page's own text colour, which is put in afterwards
 COLOURS = ("#3b82f6", "#ef4444", "#10b981", "#f59e0b", "#a855f7", "#14b8a6", "#ec4899", "#84cc16")
 MARKERS = "osD^vPX*"
+LEAST_DECADE = 3  # a logarithmic axis over less than this ratio would have hardly a number on it
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters
     "font.size": 9,
@@ -121,6 +122,8 @@ def draw_bars(title: str, labels: Sequence[str], panels: Sequence[tuple[str, lis
 
 
 def _draw(axis: Axes, panel: Panel, looks: dict[str, tuple[str, str]]) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     for line in panel.lines:
         colour, marker = looks[line.label]
         style = "--" if line.yardstick else "-"
@@ -134,10 +137,16 @@ def _draw(axis: Axes, panel: Panel, looks: dict[str, tuple[str, str]]) -> None:
             axis.fill_between(line.x, low, high, color=colour, alpha=0.2, linewidth=0)
     axis.set_title(panel.title)
     axis.set_xlabel(panel.x_label)
-    if panel.x_log:
-        axis.set_xscale("log")
-    if panel.y_log:
-        axis.set_yscale("log")
+    for wanted, which, set_scale in (
+        (panel.x_log, axis.xaxis, axis.set_xscale),
+        (panel.y_log, axis.yaxis, axis.set_yscale),
+    ):
+        least, most = which.get_data_interval()
+        if wanted and most >= LEAST_DECADE * least > 0:
+            set_scale("log")
+            which.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+            which.set_major_formatter("{x:g}")
+            which.set_minor_formatter(NullFormatter())
     axis.grid(True)
 
 

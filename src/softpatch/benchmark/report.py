@@ -16,8 +16,13 @@ from softpatch.errors import MissingExtraError
 from softpatch.files import write_atomically
 
 
-def write_report(folder: Path, output: Path) -> list[Path]:
+def write_report(folder: Path, output: Path, command: str) -> list[Path]:
     """Write ``report.html`` and ``report.md`` about the results in ``folder``.
+
+    Args:
+        folder: that a benchmark has written.
+        output: folder of the page.
+        command: what repeats this, to be shown below the benchmark's own command.
 
     Returns:
         what was written.
@@ -38,7 +43,7 @@ def write_report(folder: Path, output: Path) -> list[Path]:
         parts = scaling_sections(rows)
     else:
         parts = sections(Results(rows, setting))
-    commands = f"{setting['command']}\nsoftpatch report {folder}"
+    commands = f"{setting['command']}\n{command}"
     facts = _facts(rows)
     template = files("softpatch.benchmark").joinpath("page.html.jinja").read_text("utf-8")
     environment = jinja2.Environment(

@@ -24,6 +24,7 @@ from softpatch.benchmark.table import (
 
 CURVE_METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
 FEWEST_FOR_CURVE = 3  # noise ratios
+MOST_SHOWN = 4  # tables of categories; more are folded
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Results:
 def sections(results: Results) -> list[Section]:
     """Every part that has something to say, in order."""
     parts: list[Callable[[Results], Section | None]] = [
-        missing, averages, curves, ablation, kinds, oracle_gap, audit, costs, categories, data,
+        missing, averages, categories, curves, ablation, kinds, oracle_gap, audit, costs, data,
     ]  # fmt: skip
     return [section for part in parts if (section := part(results)) is not None]
 
@@ -57,8 +58,8 @@ def missing(results: Results) -> Section | None:
     for status, word in ((FAILED, "failed"), (IMPOSSIBLE, "cannot be run")):
         lost = [row for row in results.rows if row["status"] == status]
         for reason, rows in grouped(lost, lambda row: row["reason"]).items():
-            cells = ", ".join(dict.fromkeys(_cell(results, row) for row in rows[:3]))
-            more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+            cells = "; ".join(_cell(results, row) for row in rows[:3])
+            more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
             lines.append((f"{len(rows)} {word}", reason, cells + more))
     for reason, rows in grouped(
         [row for row in results.measured if row["reason"]], lambda row: row["reason"]
@@ -343,7 +344,8 @@ def categories(results: Results) -> Section | None:
         tables.append(Table(f"{name}: {kind}, {policy}", heads, tuple(lines)))
     if not tables:
         return None
-    return Section("Category by category", tables=tuple(tables), folded=True)
+    folded = len(tables) > MOST_SHOWN
+    return Section("Category by category", tables=tuple(tables), folded=folded)
 
 
 def data(results: Results) -> Section | None:

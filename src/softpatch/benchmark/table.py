@@ -60,7 +60,8 @@ class Value:
         """``0.981 ± 0.002``, without the deviation if there is one seed only."""
         if self.mean is None:
             return MISSING
-        shown = f"{self.mean:{sign}.{digits}f}"
+        rounded = round(self.mean, digits) + 0.0  # no -0.000
+        shown = f"{rounded:{sign}.{digits}f}"
         return shown if self.deviation is None else f"{shown} ± {self.deviation:.{digits}f}"
 
 

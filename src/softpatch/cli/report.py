@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +31,7 @@ def report(
 
     target = output or results
     target.mkdir(parents=True, exist_ok=True)
-    written = write_report(results, target)
+    written = write_report(results, target, shlex.join(["softpatch", *sys.argv[1:]]))
     stdout().print(
         f"wrote {', '.join(map(str, written))}", markup=False, highlight=False, soft_wrap=True
     )

@@ -19,8 +19,8 @@ def rate_difficulty(
 ) -> dict[Path, float]:
     """Fit on the clean training set and score the defective test pictures.
 
-    Any detector serves; ``PaDiM`` is the cheapest here (a tenth of a SoftPatch fit) and, being
-    none of the memory banks under test, does not favour one of them.
+    Any detector serves; ``PaDiM`` is the cheapest and, without a memory bank, favours none of the
+    methods that have one.
 
     Args:
         category: whose defective pictures are rated.

@@ -21,8 +21,8 @@ class PixelTally:
     order, so leading bits are bins whose width is a fixed share of the score, whatever its scale.
     The metrics are exactly those of the scores so rounded down. With scores rounded, a pair of a
     defective and a defect-free pixel in one bin counts half: pixel AUROC is off by no more than
-    half the share of such pairs. On MVTec AD bottle (4.2 million pixels) all three metrics agree
-    with the exact ones to 1e-6.
+    half the share of such pairs. On MVTec AD bottle with PaDiM (4.2 million pixels) pixel AUROC and
+    AUPRO agree with the exact ones to 1e-7 and average precision to 5e-6, in a sixth of the time.
 
     Takes 100 MB at most; only bins that occur cost memory.
     """
