@@ -44,6 +44,14 @@ class Preprocessing:
         if self.tile is not None and min(self.tile) < SMALLEST_TILE:
             raise UsageError(f"a tile must be at least {SMALLEST_TILE} pixels, got {self.tile}")
 
+    @property
+    def enough(self) -> int | None:
+        """Pixels a side of a picture need not exceed; None with tiles, which show every pixel.
+
+        Twice what it is resized to: the resizing then still averages over pixels.
+        """
+        return 2 * max(self.resize) if self.tile is None else None
+
     def layout(self, height: int, width: int) -> Layout:
         """Where the network looks at a picture of that size."""
         tile = self.tile or (None, None)
