@@ -22,6 +22,7 @@ def main() -> None:
     started = time.perf_counter()
     for module, options in {
         "benchmarks.run": [*few, "-o", str(folder / "latest.json")],
+        "benchmarks.floor": [*few, "-o", str(folder / "floor.json")],
         "benchmarks.steps": [*few, "-o", str(folder / "steps.json")],
         "benchmarks.growth": [*sizes, "-o", str(folder / "growth.json")],
         "benchmarks.report": ["--results", str(folder)],

@@ -34,7 +34,9 @@ def read_batches(paths: list[Path], preprocessing: Preprocessing, size: int) -> 
     Peers get our reader, so that no ratio is about decoding pictures.
     """
     batch: list[Tensor] = []
-    for _, _, picture in prefetch(image_sources(paths), preprocessing, fail_unreadable):
+    for _, _, picture in prefetch(
+        image_sources(paths), preprocessing, fail_unreadable, preprocessing.enough
+    ):
         batch.append(picture)  # (1, 3, *crop): no tiles
         if len(batch) == size:
             yield torch.cat(batch)

@@ -49,6 +49,11 @@ GROWTH = """Preset `edge`. The pictures are the category's, repeated with small 
 brightness and fresh noise, made when asked for. Each size has a process of its own.
 """
 
+FLOOR = """What no route can be faster or smaller than, as long as it reads these pictures and runs
+this network through torch: reading and the network alone, and what the libraries and the network
+take before any picture is read.
+"""
+
 AGREEMENT = ("largest_relative_difference", "first_picks_the_same", "share_the_same")
 
 
@@ -56,7 +61,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")
     folder = parser.parse_args().results
-    sections = {"latest": routes_section, "steps": steps_section, "growth": growth_section}
+    sections = {
+        "latest": routes_section,
+        "floor": floor_section,
+        "steps": steps_section,
+        "growth": growth_section,
+    }
     parts = [TITLE]
     for name, section in sections.items():
         file = folder / f"{name}.json"
@@ -103,6 +113,41 @@ def routes_section(result: dict[str, Any]) -> list[str]:
         *(f"`{row['route']}` did not run: {row['skipped']}.\n" for row in rows if "skipped" in row),
         *(f"`{row['route']}` (few pictures): {row['note']}.\n" for row in rows if "note" in row),
         ROUTES,
+    ]
+
+
+def floor_section(result: dict[str, Any]) -> list[str]:
+    fit, predict = result["fit"], result["predict"]
+    rows = [
+        {"what": "fit", "all": fit["seconds"], "floor": fit["reading_and_network_seconds"]},
+        {
+            "what": "predict a picture",
+            "all": predict["seconds"],
+            "floor": predict["decode_seconds"] + predict["network_seconds"],
+        },
+    ]
+    columns = {
+        "": text("what"),
+        "softpatch s": number("all"),
+        "reading and network s": number("floor"),
+        "share": lambda row: f"{row['floor'] / row['all']:.0%}",
+    }
+    parts = {
+        "decode s": number("decode_seconds"),
+        "network s": number("network_seconds"),
+        "search s": number("search_seconds"),
+    }
+    memory = result["memory"]["libraries_and_network_mb"]
+    return [
+        "## The floor\n",
+        measured_on(result),
+        f"{result['images']} training pictures of `{result['category']}`, "
+        f"`{result['backbone']}` with random weights. The process has {figure(memory)} MB before "
+        f"the first picture is read. Other work: {figure(result['other_work_cores'])} cores.\n",
+        table(columns, rows),
+        "The parts of a prediction:\n",
+        table(parts, [predict]),
+        FLOOR,
     ]
 
 

@@ -46,9 +46,7 @@ def bottle_patches(bottle: Path) -> Tensor:
     extractor = PatchExtractor(configure("edge"), torch.device("cpu"))
     good = sorted((bottle / "train" / "good").iterdir())[:20]
     broken = sorted((bottle / "test" / "broken_large").iterdir())[:4]
-    batches = [
-        extractor(extractor.preprocessing(read_image(path))) for path in good + broken
-    ]
+    batches = [extractor(extractor.preprocessing(read_image(path))) for path in good + broken]
     return torch.cat(batches)
 
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 from torch.utils.data import Dataset
 
 from softpatch import images
@@ -27,6 +27,8 @@ from softpatch.images import (
     READ_AHEAD,
     ImageSource,
     UnreadableImageWarning,
+    decode_image,
+    decode_reduced,
     fail_unreadable,
     image_sources,
     is_single_image,
@@ -743,3 +745,48 @@ def test_prefetch_passes_other_errors_on() -> None:
 def test_skipping_warns_with_the_name() -> None:
     with pytest.warns(UnreadableImageWarning, match=r"^skipped a\.png: cut$"):
         warn_unreadable(ImageError("a.png", "cut"))
+
+
+# --- decoding at a fraction ----------------------------------------------------------------------
+
+
+def photograph(folder: Path, width: int, height: int, **options: Any) -> Path:
+    ramp = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, 3))
+    path = folder / "photograph.jpg"
+    Image.fromarray(ramp.astype(np.uint8)).save(path, quality=95, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("enough", "side"), [(None, 800), (500, 800), (400, 400), (300, 400), (200, 200), (20, 100)]
+)
+def test_large_jpegs_are_decoded_no_smaller_than_enough(
+    tmp_path: Path, enough: int | None, side: int
+) -> None:
+    path = photograph(tmp_path, 1600, 800)
+    picture, size = decode_reduced(path, "photograph", enough)
+    assert size == (800, 1600)
+    assert picture.shape == (3, side, 2 * side)
+    whole = torch.nn.functional.interpolate(
+        decode_image(path)[None].float(), size=(side, 2 * side), mode="area"
+    )[0]
+    assert float((picture.float() - whole).abs().max()) <= 4  # grey levels of 255
+
+
+def test_a_turned_photographs_size_is_that_of_the_upright_one(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path = photograph(tmp_path, 1600, 800, exif=exif)
+    picture, size = decode_reduced(path, "photograph", 200)
+    assert size == (1600, 800)
+    assert picture.shape == (3, 400, 200)
+
+
+@pytest.mark.parametrize("kind", ["png", "array"])
+def test_nothing_else_is_reduced(tmp_path: Path, kind: str) -> None:
+    array = np.zeros((800, 1600, 3), np.uint8)
+    Image.fromarray(array).save(tmp_path / "whole.png")
+    content = array if kind == "array" else tmp_path / "whole.png"
+    picture, size = decode_reduced(content, "picture", 100)
+    assert picture.shape == (3, 800, 1600)
+    assert size == (800, 1600)

@@ -41,7 +41,10 @@ def test_crop_is_centred(
     resize: tuple[int, int], crop: tuple[int, int], offset: tuple[int, int]
 ) -> None:
     preprocessing = plain(resize, crop)
-    assert (preprocessing.layout(*resize).rows.offset, preprocessing.layout(*resize).columns.offset) == offset
+    assert (
+        preprocessing.layout(*resize).rows.offset,
+        preprocessing.layout(*resize).columns.offset,
+    ) == offset
     picture = ramp(*resize)
     top, left = offset
     torch.testing.assert_close(

@@ -40,20 +40,21 @@ def test_pages_handed_back_keep_what_was_written() -> None:
     workspace = Workspace(CRAMPED)
     array = workspace.empty(1_000, 1_000)
     array.copy_(torch.arange(1_000_000.0).view(1_000, 1_000))
-    memory._hand_back(workspace._maps)
+    workspace._mapped.hand_back()
     assert torch.equal(array, torch.arange(1_000_000.0).view(1_000, 1_000))
 
 
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(memory, "_trim", lambda *_: None)  # holds the map while it works on it
+    # Whoever trims holds the map meanwhile.
+    monkeypatch.setattr(memory._Mapped, "watch", lambda _: None)
     workspace = Workspace(CRAMPED)
     array = workspace.empty(50, 50)
     array.fill_(1)
     assert list(tmp_path.iterdir()) == []  # the file has no name
     del array
     gc.collect()
-    assert len(workspace._maps) == 0
+    assert len(workspace._mapped.maps) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system does not reserve space")

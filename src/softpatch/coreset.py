@@ -25,8 +25,9 @@ from torch import Tensor
 
 from softpatch.errors import UsageError
 from softpatch.groups import group_by_nearness
-from softpatch.memory import Workspace, chunks
+from softpatch.memory import Workspace, chunks, trim
 from softpatch.progress import Progress, silent
+from softpatch.selection import where_set
 from softpatch.sketch import ROUNDING, Sketch, pair_distances
 from softpatch.threads import side_by_side
 
@@ -154,24 +155,25 @@ class _LazyGreedy:
             members = slice(int(groups.starts[group]), int(groups.starts[group + 1]))
             picks = may_matter[group].nonzero().flatten()
             self._update_group(members, chosen[picks], new[picks])
+            trim()
 
         affected = may_matter.any(dim=1).nonzero().flatten().tolist()
         side_by_side(update, affected, new.device)
 
     def _update_group(self, members: slice, picks: Tensor, sketches: Tensor) -> None:
         # |x - z|^2 - |x|^2 of the sketches, at most that of the patches themselves
-        bound = (self.sketch[members] @ sketches.T).mul_(-2)  # (members, picks)
-        bound += sketches.square().sum(dim=1)
-        norm, distance = self.sketch_norm[members], self.distance[members]
-        limit = (distance.square().float() - norm + self.slack).unsqueeze(1)
-        may_be_nearer = bound < limit
-        near = may_be_nearer.any(dim=1).nonzero().flatten()
-        if int(may_be_nearer.sum()) > len(near) * (2 + len(picks) / PRODUCTS_A_PAIR):
+        norms = sketches.square().sum(dim=1)
+        bound = torch.addmm(norms, self.sketch[members], sketches.T, alpha=-2)  # (members, picks)
+        distance = self.distance[members]
+        limit = (distance.square().float() - self.sketch_norm[members] + self.slack).unsqueeze(1)
+        row, column = where_set(bound < limit)
+        near = row.unique_consecutive()
+        if len(row) > len(near) * (2 + len(picks) / PRODUCTS_A_PAIR):
             # Sketches say little here (a texture): the full products leave one pick a member.
             full = self._bounds_in_full(self.members[members][near], picks)
             limit = torch.minimum(limit[near], full.amin(dim=1, keepdim=True) + self.slack)
-            may_be_nearer[near] = full <= limit
-        row, column = may_be_nearer.nonzero(as_tuple=True)
+            row, column = where_set((full <= limit) & (bound[near] < limit))
+            row = near[row]
         exact = pair_distances(
             self.patches, self.members[members][row], self.patches, self.members[picks[column]]
         )

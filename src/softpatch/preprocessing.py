@@ -44,6 +44,14 @@ class Preprocessing:
         if self.tile is not None and min(self.tile) < SMALLEST_TILE:
             raise UsageError(f"a tile must be at least {SMALLEST_TILE} pixels, got {self.tile}")
 
+    @property
+    def enough(self) -> int | None:
+        """Pixels a side of a picture need not exceed; None with tiles, which show every pixel.
+
+        Twice what it is resized to: the resizing then still averages over pixels.
+        """
+        return 2 * max(self.resize) if self.tile is None else None
+
     def layout(self, height: int, width: int) -> Layout:
         """Where the network looks at a picture of that size."""
         tile = self.tile or (None, None)
@@ -61,11 +69,14 @@ class Preprocessing:
         return seen.sub_(mean).div_(std)
 
     def frame(self, image: Tensor) -> Tensor:
-        """``(C, H, W)`` -> ``(C, h, w)`` in [0, 1]: what all views together show, at their scale."""
+        """``(C, H, W)`` -> ``(C, h, w)`` in [0, 1]: what all views show, at their scale."""
         layout = self.layout(*image.shape[1:])
         rows, columns = layout.rows, layout.columns
         resized = F.interpolate(
-            image.unsqueeze(0), size=(rows.resized, columns.resized), mode="bilinear", antialias=True
+            image.unsqueeze(0),
+            size=(rows.resized, columns.resized),
+            mode="bilinear",
+            antialias=True,
         )[0]
         top, left = rows.offset, columns.offset
         return to_unit(resized[:, top : top + rows.seen, left : left + columns.seen])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -33,9 +35,23 @@ def side_by_side(
             work(item)
 
     threads = torch.get_num_threads()
+    pool = _pool(threads)
+    running = [pool.submit(alone, item) for item in items]
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for _ in pool.map(alone, items):
-                pass
+        for one in running:
+            one.result()
     finally:
+        for one in running:
+            one.cancel()
+        wait(running)  # after an error, too: nothing may still be worked on
         torch.set_num_threads(threads)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Kept, for what its threads keep: memory they have touched costs nothing to use again."""
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of the threads

@@ -715,3 +715,89 @@ def read(screen: int) -> bytes:
         return os.read(screen, 4096)
     except OSError:  # Linux's way to say that the other end is closed
         return b""
+
+
+# --- large pictures, regions, estimates ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six scans of 96 x 160 pixels, the last of which has a red corner at the bottom right."""
+    folder = tmp_path_factory.mktemp("scans")
+    for index in range(6):
+        scan = 100 + np.random.default_rng(index).integers(0, 20, size=(96, 160, 3))
+        if index == 5:
+            scan[-20:, -20:] = [250, 0, 0]
+        Image.fromarray(scan.astype(np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+def test_tiles_and_region_are_kept_with_the_model(run: Run, scans: Path, tmp_path: Path) -> None:
+    region = np.zeros((96, 160), np.uint8)
+    region[:, :80] = 255
+    Image.fromarray(region).save(tmp_path / "mask.png")
+    model, out = tmp_path / "scan.softpatch", tmp_path / "out"
+    tiled = (*SMALL, "--tile", "64")
+    assert run("fit", scans, "-o", model, *tiled).code == 0
+    assert run("predict", model, scans, "-o", out, "--device", "cpu").code == 0
+    with (out / "predictions.csv").open() as file:
+        assert next(csv.DictReader(file))["path"].endswith("5.png")
+    assert run("fit", scans, "-o", model, *tiled, "--roi", tmp_path / "mask.png").code == 0
+    assert run("predict", model, scans, "-o", out, "--device", "cpu").code == 0
+    with (out / "predictions.csv").open() as file:
+        scores = {Path(row["path"]).name: float(row["score"]) for row in csv.DictReader(file)}
+    assert scores["5.png"] < 2 * max(scores[f"{index}.png"] for index in range(5))
+    told = json.loads(run("info", model, "--json").out)
+    assert told["features"]["tile"] == [64, 64]
+    assert told["tensors"]["roi"] == [96, 160]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        pytest.param("--tile", "big", "--tile takes 256 or HEIGHTxWIDTH", id="tile"),
+        pytest.param("--tile", "8", "at least 32 pixels", id="small-tile"),
+        pytest.param("--roi", "black.png", "black all over", id="black"),
+    ],
+)
+def test_tile_and_region_mistakes_are_bad_use(
+    run: Run, scans: Path, tmp_path: Path, option: str, value: str, message: str
+) -> None:
+    if value.endswith(".png"):
+        Image.new("L", (10, 10)).save(tmp_path / value)
+        value = str(tmp_path / value)
+    result = run("fit", scans, "-o", tmp_path / "m.softpatch", *SMALL, option, value)
+    assert result.code == 2
+    assert message in result.error
+
+
+def test_a_region_that_cannot_be_read_is_named(run: Run, scans: Path, tmp_path: Path) -> None:
+    result = run("fit", scans, "-o", tmp_path / "m.softpatch", *SMALL, "--roi", "none.png")
+    assert result.code == 1
+    assert "no such file" in result.error
+
+
+def test_estimate_tells_what_a_fit_takes(run: Run, scans: Path) -> None:
+    told = json.loads(run("estimate", scans, *SMALL, "--json").out)
+    assert told["images"] == 6
+    assert told["patches"] == 6 * 64
+    assert set(told["seconds"]) == {"embed", "discriminate", "coreset"}
+    table = run("estimate", scans, *SMALL).out
+    assert "memory at most" in table
+    assert "model file" in table
+
+
+def test_estimate_of_no_folder_is_an_error(run: Run, tmp_path: Path) -> None:
+    result = run("estimate", tmp_path / "none", *SMALL)
+    assert result.code == 1
+    assert "no such folder" in result.error
+
+
+def test_fit_says_what_it_will_take_before_it_begins(run: Run, tmp_path: Path) -> None:
+    for index in range(40):
+        Image.new("RGB", (64, 64), (index, 100, 100)).save(tmp_path / f"{index}.png")
+    result = run("fit", tmp_path, "-o", tmp_path / "m.softpatch", *SMALL)
+    assert result.code == 0
+    first = result.err.splitlines()[0]
+    assert first.startswith("40 pictures: about ")
+    assert "GB of memory" in first

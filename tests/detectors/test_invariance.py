@@ -174,6 +174,7 @@ def test_cuda_equals_cpu(make: Make) -> None:
         with torch.inference_mode():
             detector._fit(
                 random_patches().flatten(1, 2).to(device),
+                torch.arange(len(random_patches()), device=device),
                 Workspace(device=torch.device(device)),
                 silent,
             )

@@ -19,7 +19,7 @@ from tests.reference.scoring import padim
 
 def fitted(patches: Tensor, **options: Any) -> PaDiM:
     detector = PaDiM(**options)
-    detector._fit(patches.flatten(1, 2), Workspace(), silent)
+    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
     return detector
 
 

@@ -23,7 +23,7 @@ both_distances = pytest.mark.parametrize("distance", ["squared", "euclidean"])
 
 def fitted(patches: Tensor, **options: Any) -> PatchCore:
     detector = PatchCore(**options)
-    detector._fit(patches.flatten(1, 2), Workspace(), silent)
+    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
     return detector
 
 

@@ -29,7 +29,7 @@ every_discriminator = pytest.mark.parametrize("discriminator", ["lof", "nearest"
 
 def fitted(patches: Tensor, **options: Any) -> SoftPatch:
     detector = SoftPatch(**options)
-    detector._fit(patches.flatten(1, 2), Workspace(), silent)
+    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
     return detector
 
 
@@ -139,7 +139,7 @@ def test_without_either_it_is_patchcore(discriminator: str, distance: Any) -> No
         patches, discriminator=discriminator, denoise=False, soft_weight=False, distance=distance
     )
     patchcore = PatchCore(distance=distance)
-    patchcore._fit(patches.flatten(1, 2), Workspace(), silent)
+    patchcore._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
     assert torch.equal(detector.bank.vectors, patchcore.bank.vectors)
     assert torch.equal(detector.bank.weights, patchcore.bank.weights)
     assert torch.equal(detector._score(test.flatten(1, 2)), patchcore._score(test.flatten(1, 2)))
@@ -170,7 +170,7 @@ def test_dirt_does_not_become_normal() -> None:
     defect = random_patches(images=1, seed=0)
     defect[0, 2, 2] = patches[3, 2, 2] + 0.1
     patchcore = PatchCore()
-    patchcore._fit(patches.flatten(1, 2), Workspace(), silent)
+    patchcore._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
     assert patchcore._score(defect.flatten(1, 2))[0, 12] < 1
     assert fitted(patches)._score(defect.flatten(1, 2))[0, 12] > 100
 

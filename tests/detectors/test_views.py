@@ -122,7 +122,7 @@ def test_tiles_are_kept_with_the_model(tmp_path: Path, parts: list[Picture]) -> 
 
 
 def test_padim_takes_no_tiles() -> None:
-    with pytest.raises(UsageError, match="padim .* takes no tiles"):
+    with pytest.raises(UsageError, match="takes no tiles"):
         PaDiM(tile=64)
 
 

@@ -19,7 +19,7 @@ HALF = (0.5, 0.5, 0.5)
 
 
 def predicted(heat: Heat, size: tuple[int, int], framing: Preprocessing) -> Prediction:
-    return Prediction("picture", 1.0, heat, size, framing.box(*size))
+    return Prediction("picture", 1.0, heat, size, framing.layout(*size).box)
 
 
 def random_heat(size: tuple[int, int], seed: int) -> Heat:

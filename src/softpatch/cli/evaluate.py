@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from softpatch.progress import Progress
 
 
+@options.builds_detector
 def evaluate(
     data: Annotated[Path, typer.Option(help="Folder that holds a data set's categories.")],
     category: Annotated[str, typer.Option(help="Which category, such as bottle.")],
@@ -49,32 +50,10 @@ def evaluate(
         str, typer.Option(help="Pixel metrics at the network's input size, or native: the masks'.")
     ] = "input",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line, no bars.")] = False,
-    method: options.Method = "softpatch",
-    k: options.K = None,
-    tau: options.Tau = None,
-    denoise: options.Denoise = None,
-    soft_weight: options.SoftWeight = None,
-    references: options.References = None,
-    coreset_ratio: options.CoresetRatio = None,
-    bank_size: options.BankSize = None,
-    distance: options.Distance = None,
-    projection: options.Projection = None,
-    dimensions: options.Dimensions = None,
-    preset: options.Preset = "edge",
-    backbone: options.Backbone = None,
-    layers: options.Layers = None,
-    weights: options.Weights = None,
-    embedding: options.Embedding = None,
-    resize: options.Resize = None,
-    crop: options.Crop = None,
-    tile: options.Tile = None,
-    roi: options.Roi = None,
-    precision: options.Precision = None,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
-    memory_limit: options.MemoryLimit = None,
     strict: options.Strict = False,
+    *,
+    method: str,
+    given: dict[str, Any],
 ) -> None:
     """Measure a METHOD on a category whose training set is contaminated on purpose.
 
@@ -89,20 +68,12 @@ def evaluate(
 
     softpatch evaluate --data btad/ --layout btad --category 01
     """
-    arguments = dict(locals())
-    for name in (
-        "data", "category", "layout", "noise", "overlap", "augment", "kind", "manifest",
-        "from_manifest", "pixel_at", "as_json", "method", "strict",
-    ):  # fmt: skip
-        del arguments[name]
-
     from softpatch.datasets import contaminate, open_dataset, read_manifest
     from softpatch.detectors import PaDiM, make_detector
     from softpatch.evaluation.difficulty import rate_difficulty
     from softpatch.evaluation.protocol import evaluate as run
     from softpatch.progress import silent
 
-    given = options.detector_options(arguments)
     detector = make_detector(method, **given)
     dataset = open_dataset(data, layout)
     products = dataset.read(category)
@@ -122,7 +93,7 @@ def evaluate(
                     products, PaDiM(**shared), on_unreadable=skipped.handler, progress=progress
                 )
         contamination = contaminate(
-            products, noise, overlap=overlap, seed=seed, augment=augment, kind=kind,
+            products, noise, overlap=overlap, seed=detector.seed, augment=augment, kind=kind,
             others=_others(dataset, category) if kind == "other-category" else (),
             difficulty=difficulty,
         )  # fmt: skip

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from softpatch.cli import options
-from softpatch.cli.terminal import Skipped, duration, progress_bars, stdout
+from softpatch.cli.terminal import Skipped, duration, progress_bars, stderr, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from softpatch.detectors import SoftPatch
+    from softpatch.detectors import Detector, SoftPatch
 
 SHOWN = 10
+WORTH_ESTIMATING = 40  # pictures; fewer take no longer than foreseeing it
 
 
+@options.builds_detector
 def fit(
     folder: Annotated[Path, typer.Argument(help="Training pictures, searched recursively.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write.")],
@@ -25,32 +28,10 @@ def fit(
         Path | None,
         typer.Option(help="Also write all training pictures, most suspicious first, as CSV."),
     ] = None,
-    method: options.Method = "softpatch",
-    k: options.K = None,
-    tau: options.Tau = None,
-    denoise: options.Denoise = None,
-    soft_weight: options.SoftWeight = None,
-    references: options.References = None,
-    coreset_ratio: options.CoresetRatio = None,
-    bank_size: options.BankSize = None,
-    distance: options.Distance = None,
-    projection: options.Projection = None,
-    dimensions: options.Dimensions = None,
-    preset: options.Preset = "edge",
-    backbone: options.Backbone = None,
-    layers: options.Layers = None,
-    weights: options.Weights = None,
-    embedding: options.Embedding = None,
-    resize: options.Resize = None,
-    crop: options.Crop = None,
-    tile: options.Tile = None,
-    roi: options.Roi = None,
-    precision: options.Precision = None,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
-    memory_limit: options.MemoryLimit = None,
     strict: options.Strict = False,
+    *,
+    method: str,
+    given: dict[str, Any],
 ) -> None:
     """Learn what is normal from FOLDER, some of whose pictures may be bad.
 
@@ -59,9 +40,6 @@ def fit(
 
     softpatch fit photos/ -o part.softpatch --suspects suspects.csv --preset paper
     """
-    arguments = dict(locals())
-    for name in ("folder", "output", "suspects", "method", "strict"):
-        del arguments[name]
     if not output.parent.is_dir():
         raise UsageError(f"{output.parent}: no such folder to write the model to")
     if output.is_dir():
@@ -74,12 +52,13 @@ def fit(
 
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    detector = make_detector(method, **options.detector_options(arguments))
+    detector = make_detector(method, **given)
     if suspects is not None and not isinstance(detector, SoftPatch):
         raise UsageError(f"{method} does not rank its training pictures; use softpatch")
     skipped = Skipped(strict)
     started = time.perf_counter()
     try:
+        _say_estimate(detector, folder)
         with progress_bars() as progress:
             detector.fit(folder, on_unreadable=skipped.handler, progress=progress)
     finally:
@@ -95,6 +74,17 @@ def fit(
         _show_suspects(detector)
         if suspects is not None:
             _write_suspects(detector, suspects)
+
+
+def _say_estimate(detector: Detector, folder: Path) -> None:
+    from softpatch.cli.estimate import in_one_line
+    from softpatch.errors import DatasetError
+    from softpatch.images import list_images
+
+    if len(list_images(folder)) < WORTH_ESTIMATING:
+        return
+    with suppress(DatasetError):  # too few of the probed ones can be read; the fit says which
+        stderr().print(in_one_line(detector.estimate(folder)), highlight=False, soft_wrap=True)
 
 
 def _show_suspects(detector: SoftPatch) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,8 +144,62 @@ Strict = Annotated[
 ]
 
 
+# What every subcommand that builds a detector takes, in the order of its help.
+_DETECTOR: dict[str, tuple[Any, Any]] = {
+    "method": (Method, "softpatch"),
+    "k": (K, None),
+    "tau": (Tau, None),
+    "denoise": (Denoise, None),
+    "soft_weight": (SoftWeight, None),
+    "references": (References, None),
+    "coreset_ratio": (CoresetRatio, None),
+    "bank_size": (BankSize, None),
+    "distance": (Distance, None),
+    "projection": (Projection, None),
+    "dimensions": (Dimensions, None),
+    "preset": (Preset, "edge"),
+    "backbone": (Backbone, None),
+    "layers": (Layers, None),
+    "weights": (Weights, None),
+    "embedding": (Embedding, None),
+    "resize": (Resize, None),
+    "crop": (Crop, None),
+    "tile": (Tile, None),
+    "roi": (Roi, None),
+    "precision": (Precision, None),
+    "seed": (Seed, 0),
+    "device": (Device, "auto"),
+    "batch_size": (BatchSize, None),
+    "memory_limit": (MemoryLimit, None),
+}
+
+
+def builds_detector(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a subcommand all options of a detector.
+
+    It receives them as two keyword arguments: ``method``, and ``given``, the constructor options
+    that were given, parsed.
+    """
+    own = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in _DETECTOR}
+        method = given.pop("method")
+        command(**arguments, method=method, given=detector_options(given))
+
+    kept = [own.parameters[name] for name in own.parameters if name not in ("method", "given")]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in _DETECTOR.items()
+    ]
+    run.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in (*kept, *added)}
+    return run
+
+
 def detector_options(arguments: dict[str, Any]) -> dict[str, Any]:
-    """A subcommand's arguments as constructor options: parsed, and without the ones not given."""
+    """Arguments as constructor options: parsed, and without the ones not given."""
     options = {name: value for name, value in arguments.items() if value is not None}
     if "layers" in options:
         options["layers"] = tuple(options["layers"].split(","))

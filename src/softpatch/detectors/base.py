@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sized
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
@@ -15,11 +15,13 @@ from torch import Tensor
 from softpatch import model_file
 from softpatch.anomaly_map import image_score, tiled_anomaly_map
 from softpatch.errors import DatasetError, ImageError, ModelFileError, NotFittedError, UsageError
+from softpatch.estimate import PROBED, Estimate, Foreseen, memory_and_scratch
 from softpatch.features.extractor import PatchExtractor, configure
 from softpatch.images import (
     Images,
     OnUnreadable,
     fail_unreadable,
+    ignore_unreadable,
     image_sources,
     is_single_image,
     prefetch,
@@ -30,7 +32,8 @@ from softpatch.prediction import Prediction
 from softpatch.preprocessing import Preprocessing
 from softpatch.progress import Progress, silent
 from softpatch.region import Region
-from softpatch.tiling import Layout
+from softpatch.training_patches import TrainingPatches
+from softpatch.views import View, views_of
 
 
 class CommonOptions(TypedDict, total=False):
@@ -145,6 +148,10 @@ class Detector(ABC):
     def _restore(self, state: dict[str, Tensor]) -> None:
         """Take back what ``_state`` gave; KeyError or ValueError if it does not fit."""
 
+    @abstractmethod
+    def _foresee(self, sample: Tensor, images: int) -> Foreseen:
+        """What ``_fit`` will take on that many pictures like those of the ``(m, P, D)`` sample."""
+
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
         """``(B, P, D)`` patches and their ``(B, P)`` scores -> ``(B,)`` image scores.
 
@@ -189,10 +196,43 @@ class Detector(ABC):
         self._get_extractor()  # in memory before the workspace looks at what is left
         workspace = Workspace(self.memory_limit, self.device)
         with torch.inference_mode():
-            patches, owners = self._collect(images, workspace, note, progress)
+            patches, owners, self.images_ = self._collect(images, workspace, note, progress)
             self._fit(patches, owners, workspace, progress)
         self._fitted = True
         return self
+
+    def estimate(self, images: Images) -> Estimate:
+        """Foresee what ``fit`` will take, from eight of the pictures; takes a few seconds.
+
+        Args:
+            images: as in ``fit``; all of one size, or tiles cannot be counted. Unreadable ones
+                are passed over.
+
+        Raises:
+            DatasetError: none of the eight can be read.
+        """
+        every = list(image_sources(images))
+        probed = [every[at] for at in sorted({i * len(every) // PROBED for i in range(PROBED)})]
+        with torch.inference_mode():
+            workspace = Workspace(self.memory_limit, self.device)
+            self._collect(probed[:1] * 2, workspace, ignore_unreadable, silent)  # warms up
+            started = time.perf_counter()
+            sample, _, names = self._collect(probed, workspace, ignore_unreadable, silent)
+            embed = (time.perf_counter() - started) / len(names)
+            foreseen = self._foresee(sample, len(every))
+        patches = sample.shape[0] * sample.shape[1] * len(every) // len(names)
+        bytes_of_patches = 4 * patches * sample.shape[2]
+        memory, scratch = memory_and_scratch(
+            [bytes_of_patches, *foreseen.arrays], self.memory_limit
+        )
+        return Estimate(
+            images=len(every),
+            patches=patches,
+            seconds={"embed": embed * len(every), **foreseen.seconds},
+            memory=memory,
+            scratch=scratch,
+            model=foreseen.model,
+        )
 
     def predict(self, images: Images, *, on_unreadable: OnUnreadable = warn_unreadable) -> Any:
         """Score pictures.
@@ -309,58 +349,25 @@ class Detector(ABC):
 
     def _collect(
         self, images: Images, workspace: Workspace, on_unreadable: OnUnreadable, progress: Progress
-    ) -> tuple[Tensor, Tensor]:
-        """Embed the training pictures; sets ``images_``. Returns what ``_fit`` takes."""
+    ) -> tuple[Tensor, Tensor, list[str]]:
+        """Embed the training pictures: what ``_fit`` takes, and their names."""
         extractor = self._get_extractor()
         sources = image_sources(images)
         if not isinstance(sources, Sized):
             sources = list(sources)
-        self.images_ = []
-        counts: list[int] = []  # patches of every picture
-        filled = 0
-        flat = torch.empty(0, extractor.dimension)
+        collected = TrainingPatches(
+            workspace, len(sources), extractor.positions, extractor.dimension
+        )
         for views, batch in self._embed(sources, on_unreadable):
             for view, patches in zip(views, batch, strict=True):
-                if view.first:
-                    self.images_.append(view.name)
-                    counts.append(0)
-                kept = patches if view.inside is None else patches[view.inside]
-                if filled + len(kept) > len(flat):
-                    # All pictures are expected to be as large as the first: nothing moves then.
-                    per_picture = extractor.positions * len(view.layout.views)
-                    if view.region is not None:
-                        per_picture = int(view.region.sum())
-                    size = max(len(sources) * per_picture, 2 * len(flat))
-                    grown = workspace.empty(size, extractor.dimension)
-                    grown[:filled] = flat[:filled]
-                    flat = grown
-                flat[filled : filled + len(kept)] = kept
-                filled += len(kept)
-                counts[-1] += len(kept)
-            progress("embed", len(self.images_), len(sources))
-        if len(self.images_) < 2:
+                collected.add(view, patches)
+            progress("embed", len(collected.names), len(sources))
+        if len(collected.names) < 2:
             raise DatasetError(
-                f"{len(self.images_)} readable training pictures ({len(self.skipped_)} skipped); "
-                "at least 2 are needed"
+                f"{len(collected.names)} readable training pictures ({len(self.skipped_)} "
+                "skipped); at least 2 are needed"
             )
-        return self._by_position(flat[:filled], counts)
-
-    def _by_position(self, flat: Tensor, counts: list[int]) -> tuple[Tensor, Tensor]:
-        """``(n, D)`` patches picture by picture -> ``(M, P, D)``, and the owner of each of the M.
-
-        A position is one of the picture, or, where the pictures have different numbers of tiles,
-        one of a tile: every tile is then compared with all others.
-        """
-        owners = torch.arange(len(counts))
-        positions = counts[0]
-        if len(set(counts)) > 1:
-            if self.region is not None:
-                raise DatasetError(
-                    "a region of interest needs tiled pictures of one size; these differ"
-                )
-            positions = self._get_extractor().positions
-            owners = owners.repeat_interleave(torch.tensor(counts) // positions)
-        return flat.view(-1, positions, flat.shape[1]), owners.to(flat.device)
+        return *collected.by_position(), collected.names
 
     def _embed(
         self, images: Any, on_unreadable: OnUnreadable
@@ -370,8 +377,12 @@ class Detector(ABC):
         preprocessing = extractor.preprocessing
         views: list[View] = []
         batch: list[Tensor] = []
-        for source, size, picture in prefetch(images, preprocessing, on_unreadable):
-            for view in self._views(source.name, preprocessing.layout(*size)):
+        for source, size, picture in prefetch(
+            images, preprocessing, on_unreadable, preprocessing.enough
+        ):
+            for view in views_of(
+                source.name, preprocessing.layout(*size), self.region, extractor.grid
+            ):
                 views.append(view)
                 batch.append(picture[view.number])
                 if len(batch) == self.batch_size:
@@ -379,21 +390,6 @@ class Detector(ABC):
                     views, batch = [], []
         if batch:
             yield views, extractor(torch.stack(batch)).flatten(1, 2)
-
-    def _views(self, name: str, layout: Layout) -> list[View]:
-        """The views of a picture that show some of the region of interest."""
-        if self.region is None:
-            inside = None
-            numbers = list(range(len(layout.views)))
-        else:
-            inside = self.region.inside(layout, self._get_extractor().grid)
-            numbers = inside.any(dim=1).nonzero().flatten().tolist()
-            if not numbers:
-                raise UsageError(f"{name}: the region of interest covers no patch; paint it larger")
-        return [
-            View(name, layout, number, inside, number == numbers[0], number == numbers[-1])
-            for number in numbers
-        ]
 
     def _predict(self, images: Images, on_unreadable: OnUnreadable) -> Iterator[Prediction]:
         scored: list[tuple[View, Tensor, float]] = []  # of the picture that is not complete yet
@@ -407,7 +403,7 @@ class Detector(ABC):
                     scored = []
 
     def _score_views(self, views: list[View], patches: Tensor) -> list[tuple[Tensor, float]]:
-        """``(b, P, D)`` -> every view's patch scores, those inside the region, and its own score."""
+        """``(b, P, D)`` -> every view's patch scores, inside the region, and its own score."""
         if self.region is None:
             scores = self._score(patches)  # (b, P)
             return list(zip(scores, self._image_scores(patches, scores).tolist(), strict=True))
@@ -442,32 +438,6 @@ class Detector(ABC):
             (layout.rows.side, layout.columns.side),
             layout.box,
         )
-
-
-@dataclass(frozen=True)
-class View:
-    """One view of a picture on its way through the network.
-
-    Attributes:
-        name: of the picture.
-        layout: of all its views.
-        number: which one this is.
-        region: ``(views, P)`` bool, the patches of all views inside the region of interest; None
-            without one.
-        first, last: of those of the picture that are looked at.
-    """
-
-    name: str
-    layout: Layout
-    number: int
-    region: Tensor | None
-    first: bool
-    last: bool
-
-    @property
-    def inside(self) -> Tensor | None:
-        """``(P,)`` bool: this view's patches inside the region of interest."""
-        return None if self.region is None else self.region[self.number]
 
 
 def _device(name: str) -> torch.device:

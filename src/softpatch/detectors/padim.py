@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -10,8 +11,11 @@ from torch import Tensor
 from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
 from softpatch.discriminators.gaussian import RIDGE
 from softpatch.errors import UsageError
+from softpatch.estimate import Foreseen, seconds
 from softpatch.memory import Workspace, chunks
-from softpatch.progress import Progress
+from softpatch.progress import Progress, silent
+
+TRIED = 4  # positions that tell what a fit will take
 
 
 class PaDiM(Detector):
@@ -30,7 +34,9 @@ class PaDiM(Detector):
             options["embedding"] = "concat"
         super().__init__(**options)
         if self.features.tile is not None:
-            raise UsageError("padim knows each position by itself and takes no tiles; use softpatch")
+            raise UsageError(
+                "padim knows each position by itself and takes no tiles; use softpatch"
+            )
         if dimensions is None:
             dimensions = 550 if self.features.backbone == "wide_resnet50_2" else 100
         if dimensions < 1:
@@ -66,6 +72,19 @@ class PaDiM(Detector):
         sample = torch.linspace(0, images - 1, min(images, 32)).long().to(patches.device)
         scores = self._score(patches[sample]).flatten()
         self.normal_limit_ = float(scores.sort().values[int(NORMAL_SHARE * (len(scores) - 1))])
+
+    def _foresee(self, sample: Tensor, images: int) -> Foreseen:
+        positions, channels = sample.shape[1:]
+        few = torch.rand(images, min(positions, TRIED), channels, device=sample.device)
+        trial = copy(self)
+        owners = torch.arange(images, device=sample.device)
+        took = seconds(lambda: trial._fit(few, owners, Workspace(), silent))
+        d = min(self.dimensions, channels)
+        return Foreseen(
+            seconds={"gaussians": took / few.shape[1] * positions},
+            arrays=[4 * positions * d * d],
+            model=4 * positions * d * (d + 1),
+        )
 
     def _score(self, patches: Tensor) -> Tensor:
         by_position = patches[..., self.chosen_].transpose(0, 1)  # (B, P, D) -> (P, B, d)

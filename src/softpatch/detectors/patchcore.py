@@ -14,9 +14,11 @@ from torch import Tensor
 from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
 from softpatch.errors import UsageError
+from softpatch.estimate import Foreseen, coreset_seconds
 from softpatch.memory import Workspace
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress
+from softpatch.sketch import COORDINATES
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
 NORMAL_SAMPLE = 4096  # patches it is estimated from
@@ -49,6 +51,16 @@ class MemoryBankDetector(Detector):
     def coreset_size(self, patches: int) -> int:
         """How many of ``patches`` training patches enter the bank, at most."""
         return min(self.bank_size, max(1, int(self.coreset_ratio * patches)))
+
+    def _foresee(self, sample: Tensor, images: int) -> Foreseen:
+        patches = sample.shape[0] * sample.shape[1] * images // len(sample)
+        picks = self.coreset_size(patches)
+        sketches = 4 * patches * min(COORDINATES + 1, sample.shape[2])
+        return Foreseen(
+            seconds={"coreset": coreset_seconds(patches, picks)},
+            arrays=[sketches, sketches],
+            model=4 * picks * (sample.shape[2] + 1),
+        )
 
     def _score(self, patches: Tensor) -> Tensor:
         scores = self.bank.score(patches.flatten(0, 1), self.distance)

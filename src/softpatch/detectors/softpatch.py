@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
@@ -14,12 +15,15 @@ from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
 from softpatch.discriminators import make_discriminator
 from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import NotFittedError, UsageError
+from softpatch.estimate import Foreseen, seconds
 from softpatch.memory import Workspace, chunks
 from softpatch.memory_bank import Distance, MemoryBank
-from softpatch.progress import Progress
+from softpatch.progress import Progress, silent
 from softpatch.projection import Projection, projection_matrix
 
-SUSPICION_SHARE = 0.01  # a picture is as suspicious as the mean of its worst 1 % of patches
+TRIED = 4  # positions that tell what the discriminator will take
+SUSPICION_SHARE = 0.01  # of its patches, the worst, make a picture suspicious
+MOST_PATCHES = 16
 
 
 class SoftPatch(MemoryBankDetector):
@@ -86,7 +90,7 @@ class SoftPatch(MemoryBankDetector):
     ) -> None:
         projected = self._project(patches, workspace)
         outlier = self._outlier_scores(projected, progress)  # (N, P)
-        self.suspicion_ = self._suspicion(outlier, owners)
+        self.suspicion_ = suspicion(outlier, owners)
         outlier = outlier.flatten()  # (n,)
 
         picks = greedy_coreset(
@@ -101,6 +105,16 @@ class SoftPatch(MemoryBankDetector):
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], weights)
         self.normal_limit_ = self._held_out_limit(patches, owners, picks)
 
+    def _foresee(self, sample: Tensor, images: int) -> Foreseen:
+        bank = super()._foresee(sample, images)
+        positions, dimension = sample.shape[1:]
+        if self.projection is not None:
+            dimension = self.projection_dimension
+        # Random numbers will do: the cost does not depend on what they are.
+        few = torch.rand(images, min(positions, TRIED), dimension, device=sample.device)
+        per_position = seconds(lambda: self._outlier_scores(few, silent)) / few.shape[1]
+        return replace(bank, seconds={"discriminate": per_position * positions, **bank.seconds})
+
     def _outlier_scores(self, patches: Tensor, progress: Progress) -> Tensor:
         """``(N, P, D)`` -> ``(N, P)`` scores W, each position compared across the images."""
         discriminate = make_discriminator(self.discriminator, self.k, self.references, self.seed)
@@ -112,17 +126,6 @@ class SoftPatch(MemoryBankDetector):
         if not self.denoise:
             return float("inf")
         return float(np.quantile(outlier.cpu().numpy(), 1 - self.tau))
-
-    def _suspicion(self, outlier: Tensor, owners: Tensor) -> Tensor:
-        """``(M, P)`` -> ``(N,)`` means of every picture's worst scores.
-
-        As many of them as are 1 % of a view's patches, of a tiled picture, too: the same small
-        defect is as suspicious in a large picture.
-        """
-        count = max(1, int(SUSPICION_SHARE * self._get_extractor().positions))
-        worst = outlier.topk(min(count, outlier.shape[1]), dim=1).values.mean(dim=1)
-        suspicion = worst.new_zeros(int(owners[-1]) + 1)
-        return suspicion.scatter_reduce_(0, owners, worst, "amax")
 
     def _project(self, patches: Tensor, workspace: Workspace) -> Tensor:
         if self.projection is None:
@@ -163,3 +166,20 @@ class SoftPatch(MemoryBankDetector):
         if suspicion.shape != (len(self.images_),) or suspicion.dtype != torch.float32:
             raise ValueError("suspicion does not match the list of images")
         self.suspicion_ = state["suspicion"]
+
+
+def suspicion(outlier: Tensor, owners: Tensor) -> Tensor:
+    """How odd each picture is where it is oddest.
+
+    Args:
+        outlier: ``(M, P)`` outlier scores, of pictures or of their tiles.
+        owners: ``(M,)`` the picture each is from, ascending.
+
+    Returns:
+        ``(N,)`` means of each picture's worst 1 % of scores, or worst ``MOST_PATCHES``: in a large
+        tiled picture a small defect is as suspicious as in a small one.
+    """
+    count = min(MOST_PATCHES, max(1, int(SUSPICION_SHARE * outlier.shape[1])))
+    worst = outlier.topk(count, dim=1).values.mean(dim=1)
+    suspicion = worst.new_zeros(int(owners[-1]) + 1)
+    return suspicion.scatter_reduce_(0, owners, worst, "amax")

@@ -1,0 +1,96 @@
+"""What no route can be faster or smaller than: reading the pictures, the network, the libraries.
+
+Beside them softpatch's own parts of a fit and a prediction, so that what is left to gain shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.machine import OtherWork, command, hardware, resident_mb
+from benchmarks.pictures import DATA, read_batches, training_and_test
+from benchmarks.processes import RESULTS, write_json
+from benchmarks.step_clock import StepClock
+from softpatch import SoftPatch
+from softpatch.images import decode_image
+
+BATCH = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA / "mvtec_bottle")
+    parser.add_argument("--images", type=int, default=229, help="training pictures at most")
+    parser.add_argument("--backbone", default="wide_resnet50_2")
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS / "floor.json")
+    arguments = parser.parse_args()
+    result = {
+        "command": command("benchmarks.floor"),
+        "hardware": hardware(),
+        "category": arguments.data.name,
+        "backbone": arguments.backbone,
+        **measure(arguments.data, arguments.images, arguments.backbone),
+    }
+    write_json(arguments.output, result)
+    print(json.dumps(result, indent=2))
+
+
+@torch.inference_mode()
+def measure(folder: Path, images: int, backbone: str) -> dict[str, Any]:
+    train, test = training_and_test(folder, images)
+    others = OtherWork()
+    model = SoftPatch(backbone=backbone, weights="random")
+    preprocessing = model.preprocessing
+    libraries = resident_mb()
+    extractor = model._get_extractor()
+
+    started = time.perf_counter()
+    for batch in read_batches(train, preprocessing, BATCH):
+        extractor.maps(batch)
+    network_for_all = time.perf_counter() - started
+    clock = StepClock()
+    started = time.perf_counter()
+    model.fit(train, progress=clock)
+    fit = time.perf_counter() - started
+
+    pictures = [decode_image(path) for path in test]
+    inputs = [preprocessing(picture) for picture in pictures]
+    patches = [extractor(one).flatten(1, 2) for one in inputs]
+    return {
+        "images": len(train),
+        "fit": {
+            "seconds": fit,
+            "reading_and_network_seconds": network_for_all,
+            "steps": clock.seconds(),
+        },
+        "predict": {
+            "seconds": median(model.predict, test),
+            "decode_seconds": median(decode_image, test),
+            "network_seconds": median(extractor.maps, inputs),
+            "search_seconds": median(model._score, patches),
+        },
+        "memory": {"libraries_and_network_mb": libraries},
+        "other_work_cores": others.cores(),
+    }
+
+
+def median(work: Callable[[Any], object], items: list[Any]) -> float:
+    work(items[0])
+    took = []
+    for item in items:
+        started = time.perf_counter()
+        work(item)
+        took.append(time.perf_counter() - started)
+    return statistics.median(took)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What a fit will take, told before it begins: time, memory, temporary space, size of the model.
+
+A few pictures are embedded and a few positions looked at, here and now, and scaled up. Only the
+coreset cannot be tried on a few: its cost grows with the square of the patches, and what it need
+not look at with their number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from softpatch.memory import RESERVE, Workspace, resident_bytes
+from softpatch.sketch import COORDINATES
+
+PROBED = 8  # pictures
+# Time of a pair of patch and pick, as a share of the product of their sketches: groups spare most
+# pairs, looking at the rest costs more. Bottle 1.1, magnetic tile 1.3 (`softpatch estimate` beside
+# `softpatch fit`); features that vary in all directions alike cost twice as much.
+PAIR_SHARE = 1.1
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What a method's own steps will take.
+
+    Attributes:
+        seconds: by step, as progress names them.
+        arrays: bytes of the large arrays beside the patches, which may be spilled.
+        model: bytes of the fitted state.
+    """
+
+    seconds: dict[str, float]
+    arrays: list[int]
+    model: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a fit will take.
+
+    Attributes:
+        images: training pictures.
+        patches: of all of them.
+        seconds: by step.
+        memory: bytes resident at most.
+        scratch: bytes of temporary files.
+        model: bytes of the model file.
+    """
+
+    images: int
+    patches: int
+    seconds: dict[str, float]
+    memory: int
+    scratch: int
+    model: int
+
+    @property
+    def total_seconds(self) -> float:
+        """Of all steps."""
+        return sum(self.seconds.values())
+
+
+def coreset_seconds(members: int, picks: int) -> float:
+    """Of picking so many of so many patches, at the speed this machine multiplies matrices."""
+    side = 2048
+    left, right = torch.ones(side, COORDINATES + 1), torch.ones(COORDINATES + 1, side)
+    pair = seconds(lambda: left @ right) / side**2
+    return PAIR_SHARE * pair * members * picks
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Of the second call: the first one also warms up."""
+    work()
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def memory_and_scratch(arrays: list[int], limit: int | None) -> tuple[int, int]:
+    """Bytes resident at most and bytes spilled of arrays made one after another."""
+    allowed = Workspace(limit).limit
+    resident = resident_bytes() + RESERVE
+    scratch = 0
+    for size in arrays:
+        if resident + size <= allowed:
+            resident += size
+        else:
+            scratch += size
+    return (max(resident, allowed) if scratch else resident), scratch
