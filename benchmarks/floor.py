@@ -18,8 +18,8 @@ import torch
 from benchmarks.machine import OtherWork, command, hardware, resident_mb
 from benchmarks.pictures import DATA, read_batches, training_and_test
 from benchmarks.processes import RESULTS, write_json
-from benchmarks.step_clock import StepClock
 from softpatch import SoftPatch
+from softpatch.benchmark.step_clock import StepClock
 from softpatch.images import decode_image
 
 BATCH = 4
