@@ -167,7 +167,7 @@ class _LazyGreedy:
         distance = self.distance[members]
         limit = (distance.square().float() - self.sketch_norm[members] + self.slack).unsqueeze(1)
         row, column = where_set(bound < limit)
-        near = row.unique_consecutive()
+        near: Tensor = row.unique_consecutive()  # type: ignore[no-untyped-call]
         if len(row) > len(near) * (2 + len(picks) / PRODUCTS_A_PAIR):
             # Sketches say little here (a texture): the full products leave one pick a member.
             full = self._bounds_in_full(self.members[members][near], picks)

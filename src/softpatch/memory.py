@@ -149,8 +149,7 @@ _all_mapped: weakref.WeakSet[_Mapped] = weakref.WeakSet()
 def trim() -> None:
     """Hand the pages of spilled arrays back if the process has become too large.
 
-    The thread that does so waits for its turn; where other processes hold the cores, 700 MB more
-    were read meanwhile.
+    The thread that does so waits for its turn, long where other processes hold the cores.
     """
     for mapped in list(_all_mapped):
         mapped.trim()
