@@ -46,10 +46,13 @@ def grid(lines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start_and_stop(grid: Path, output: Path, how: signal.Signals) -> tuple[int, str]:
     """Run the grid and stop it once a few cells are there; exit code and standard error."""
+    # A child inherits that its parent ignores the signal, as background jobs do.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     run = subprocess.Popen(
         [COMMAND, "benchmark", grid, "-o", output],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD,
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     while len(kept(output)) < 2:
         assert run.poll() is None
         time.sleep(0.01)

@@ -96,7 +96,7 @@ class Detector(ABC):
         features = {name: options.get(name) for name in FEATURE_OPTIONS}
         self.features = configure(options.get("preset", "edge"), **features)
         roi = options.get("roi")
-        self.region = None if roi is None else Region(roi)
+        self.roi = None if roi is None else Region(roi)
         self.seed = options.get("seed", 0)
         self.device = _device(options.get("device", "auto"))
         # On 2 cores efficientnet_lite0 takes 12 ms an image in fours, 18 one by one.
@@ -279,8 +279,8 @@ class Detector(ABC):
             "normal_limit": self.normal_limit_,
         }
         state = self._state()
-        if self.region is not None:
-            state["roi"] = self.region.mask
+        if self.roi is not None:
+            state["roi"] = self.roi.mask
         model_file.write(Path(path), header, state)
 
     @classmethod
@@ -381,7 +381,7 @@ class Detector(ABC):
             images, preprocessing, on_unreadable, preprocessing.enough
         ):
             for view in views_of(
-                source.name, preprocessing.layout(*size), self.region, extractor.grid
+                source.name, preprocessing.layout(*size), self.roi, extractor.grid
             ):
                 views.append(view)
                 batch.append(picture[view.number])
@@ -404,7 +404,7 @@ class Detector(ABC):
 
     def _score_views(self, views: list[View], patches: Tensor) -> list[tuple[Tensor, float]]:
         """``(b, P, D)`` -> every view's patch scores, inside the region, and its own score."""
-        if self.region is None:
+        if self.roi is None:
             scores = self._score(patches)  # (b, P)
             return list(zip(scores, self._image_scores(patches, scores).tolist(), strict=True))
         parts = []
@@ -424,10 +424,10 @@ class Detector(ABC):
         for part, scores, _ in scored:
             canvas[part.number, ... if part.inside is None else part.inside] = scores
         heat = tiled_anomaly_map(canvas.view(-1, *grid), layout)
-        if self.region is not None and view.region is not None:
+        if self.roi is not None and view.region is not None:
             # Means over the patches inside alone, up to the region's edge and not beyond it.
             weight = tiled_anomaly_map(view.region.to(canvas).view(-1, *grid), layout)
-            within = self.region.frame(layout).to(heat.device) & (weight > 0)
+            within = self.roi.frame(layout).to(heat.device) & (weight > 0)
             heat = torch.where(within, heat / weight, 0)
         # The view of the worst patch speaks for the picture.
         worst = max(scored, key=lambda part: float(part[1].max()))

@@ -113,7 +113,7 @@ class PaDiM(Detector):
     def _positions(self) -> int:
         """P, patches of a picture within the region of interest."""
         extractor = self._get_extractor()
-        if self.region is None:
+        if self.roi is None:
             return extractor.positions
-        layout = extractor.preprocessing.layout(*self.region.mask.shape)
-        return int(self.region.inside(layout, extractor.grid).sum())
+        layout = extractor.preprocessing.layout(*self.roi.mask.shape)
+        return int(self.roi.inside(layout, extractor.grid).sum())
