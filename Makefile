@@ -20,8 +20,8 @@ demo: install  ## Run the main job offline: PatchCore against SoftPatch (about 2
 	@echo "== softpatch demo: about 2 minutes on 2 cores for the synthetic line"
 	$(BIN)/softpatch demo $(if $(DATA),--data $(DATA) --output softpatch-demo/$(notdir $(DATA)))
 
-test: install  ## Pass the tests (about 3 minutes on 2 cores; real images if they are there)
-	@echo "== tests: about 3 minutes on 2 cores"
+test: install  ## Pass the tests (about 6 minutes on 2 cores; real images if they are there)
+	@echo "== tests: about 6 minutes on 2 cores"
 	@start=$$(date +%s); $(BIN)/python -m pytest \
 	  && echo "== tests passed in $$(( $$(date +%s) - start )) s"
 
@@ -30,9 +30,9 @@ check: install  ## Lint, formatting and types (about 30 seconds)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: install  ## Time and memory beside peers, to benchmarks/results (about an hour; IMAGES=20 for a try)
+bench: install  ## Time and memory beside peers, to benchmarks/results (about 90 minutes; IMAGES=20 for a try)
 	$(BIN)/pip install --quiet -e '.[bench]'
-	@echo "== benchmarks: about an hour on 2 cores with nothing else running"
+	@echo "== benchmarks: about 90 minutes on 2 cores with nothing else running"
 	$(BIN)/python -m benchmarks $(if $(IMAGES),--images $(IMAGES))
 
 format: install  ## Apply the formatter and the linter's safe fixes

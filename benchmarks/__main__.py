@@ -25,6 +25,7 @@ def main() -> None:
         "benchmarks.floor": [*few, "-o", str(folder / "floor.json")],
         "benchmarks.steps": [*few, "-o", str(folder / "steps.json")],
         "benchmarks.growth": [*sizes, "-o", str(folder / "growth.json")],
+        "benchmarks.tiles": ["-o", str(folder / "tiles.json")],
         "benchmarks.report": ["--results", str(folder)],
     }.items():
         begun = time.perf_counter()
