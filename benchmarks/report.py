@@ -54,7 +54,7 @@ this network through torch: reading and the network alone, and what the librarie
 take before any picture is read.
 """
 
-TILES = """Preset `edge` in tiles of 512 pixels; the pictures are made up when they are read. Scores of
+TILES = """Preset `edge`, tiles of 512 pixels; the pictures are made up when they are read. Scores of
 a good picture and of one with a scratch 400 pixels long.
 """
 
