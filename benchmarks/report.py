@@ -54,8 +54,8 @@ this network through torch: reading and the network alone, and what the librarie
 take before any picture is read.
 """
 
-TILES = """Preset `edge`, tiles of 512 pixels; the pictures are made up when they are read. Scores of
-a good picture and of one with a scratch 400 pixels long.
+TILES = """Preset `edge`, tiles of 512 pixels; the pictures are made up when they are read. Scores
+of a good picture and of one with a scratch 400 pixels long.
 """
 
 AGREEMENT = ("largest_relative_difference", "first_picks_the_same", "share_the_same")
