@@ -18,9 +18,8 @@ from softpatch.sketch import COORDINATES
 
 PROBED = 8  # pictures
 # Time of a pair of patch and pick, as a share of the product of their sketches: groups spare most
-# pairs, looking at the rest costs more. Bottle 1.1, magnetic tile 1.3 (`softpatch estimate` beside
-# `softpatch fit`); features that vary in all directions alike cost twice as much.
-PAIR_SHARE = 1.1
+# pairs, looking at the rest costs more. Features that vary in all directions alike cost twice this.
+PAIR_SHARE = 1.0
 
 
 @dataclass(frozen=True)
