@@ -421,6 +421,16 @@ def test_mutated_header_predicts_or_is_refused_and_nothing_else(
     refused_or_in_order(path, small_pictures / "0.png")
 
 
+@pytest.mark.parametrize(("tensor", "value"), [("bank", 1e19), ("bank", -3e38), ("weights", 1e30)])
+def test_numbers_that_would_overflow_are_refused(
+    tensor: str, value: float, small_model: Path, tmp_path: Path
+) -> None:
+    header, state = model_file.read(small_model)
+    state[tensor].view(-1)[5] = value
+    with pytest.raises(ModelFileError, match="numbers no patch has"):
+        load(forge(tmp_path / "huge.softpatch", header, state))
+
+
 @settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

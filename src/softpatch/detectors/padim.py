@@ -15,6 +15,7 @@ from softpatch.estimate import Foreseen, seconds
 from softpatch.memory import Workspace, chunks
 from softpatch.progress import Progress, silent
 
+LARGEST_NUMBER = 1e9  # in a model file; more would overflow a score
 TRIED = 4  # positions that tell what a fit will take
 
 
@@ -106,6 +107,8 @@ class PaDiM(Detector):
         positions, d = self._positions(), len(chosen)
         if mean.shape != (positions, d) or whitening.shape != (positions, d, d):
             raise ValueError("means and covariances do not fit the patch grid")
+        if max(mean.abs().max(), whitening.abs().max()) > LARGEST_NUMBER:
+            raise ValueError("means or covariances hold numbers no patch has")
         if d == 0 or chosen.min() < 0 or chosen.max() >= self._get_extractor().dimension:
             raise ValueError("chosen channels do not exist")
         self.chosen_, self.mean_, self.whitening_ = chosen, mean, whitening

@@ -21,6 +21,10 @@ from softpatch.progress import Progress
 from softpatch.sketch import COORDINATES
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
+LARGEST_NUMBER, LARGEST_WEIGHT = (
+    1e9,
+    1e15,
+)  # in a model file; patches have hundreds, W of copies 1e12
 NORMAL_SAMPLE = 4096  # patches it is estimated from
 REWEIGHTING_NEIGHBOURS = 9  # b in the PatchCore paper, eq. 7
 
@@ -86,6 +90,8 @@ class MemoryBankDetector(Detector):
             raise ValueError("bank and weights do not belong together")
         if {vectors.dtype, weights.dtype} != {torch.float32} or weights.min() < 0:
             raise ValueError("bank or weights are not what a bank holds")
+        if vectors.abs().max() > LARGEST_NUMBER or weights.max() > LARGEST_WEIGHT:
+            raise ValueError("bank or weights hold numbers no patch has")
         if vectors.shape[1] != self._get_extractor().dimension:
             raise ValueError("the bank's vectors are not this backbone's patches")
         self.bank = MemoryBank(vectors, weights)
