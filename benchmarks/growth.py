@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, reset_peak, resident_mb
+from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, resident_mb
 from benchmarks.pictures import DATA, training_and_test
 from benchmarks.processes import RESULTS, in_own_process, say, write_json
 from softpatch.benchmark.grown import GrownPictures
+from softpatch.benchmark.machine import reset_peak
 from softpatch.benchmark.step_clock import StepClock
 
 SIZES = (250, 1000, 5000)

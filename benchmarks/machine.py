@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import os
 import platform
@@ -13,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from softpatch.benchmark.machine import reset_peak
 
 T = TypeVar("T")
 
@@ -98,12 +99,6 @@ def metered(work: Callable[[], T]) -> tuple[T, Meter]:
     peak = peak_memory_mb()
     grown = max(0.0, peak - before) if peak is not None and before is not None else None
     return result, Meter(seconds, grown)
-
-
-def reset_peak() -> None:
-    """Forget the process's peak memory so far, on Linux."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _mkl_threads(parallel_info: str) -> int | None:

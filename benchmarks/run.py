@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, reset_peak, resident_mb
+from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, resident_mb
 from benchmarks.pictures import DATA, PREDICTED, training_and_test
 from benchmarks.processes import RESULTS, in_own_process, say, write_json
 from benchmarks.routes import ROUTES, NotAvailableError, make_route
+from softpatch.benchmark.machine import reset_peak
 
 # name of the ratio: what is compared, the peer's route, ours
 RATIOS = {

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.machine import command, hardware, peak_memory_mb, reset_peak, resident_mb
+from benchmarks.machine import command, hardware, peak_memory_mb, resident_mb
 from benchmarks.processes import RESULTS, in_own_process, say, write_json
+from softpatch.benchmark.machine import reset_peak
 
 SIZES = ((4096, 4096), (2000, 8000))  # (height, width)
 TRAINING = 6

@@ -49,6 +49,7 @@ def fit(
 
     from softpatch.detectors import SoftPatch, make_detector
     from softpatch.errors import DatasetError
+    from softpatch.images import list_images
 
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
@@ -58,9 +59,10 @@ def fit(
     skipped = Skipped(strict)
     started = time.perf_counter()
     try:
-        _say_estimate(detector, folder)
+        pictures = list_images(folder)
+        _say_estimate(detector, pictures)
         with progress_bars() as progress:
-            detector.fit(folder, on_unreadable=skipped.handler, progress=progress)
+            detector.fit(pictures, on_unreadable=skipped.handler, progress=progress)
     finally:
         skipped.report()
     detector.save(output)
@@ -76,15 +78,14 @@ def fit(
             _write_suspects(detector, suspects)
 
 
-def _say_estimate(detector: Detector, folder: Path) -> None:
+def _say_estimate(detector: Detector, pictures: list[Path]) -> None:
     from softpatch.cli.estimate import in_one_line
     from softpatch.errors import DatasetError
-    from softpatch.images import list_images
 
-    if len(list_images(folder)) < WORTH_ESTIMATING:
+    if len(pictures) < WORTH_ESTIMATING:
         return
     with suppress(DatasetError):  # too few of the probed ones can be read; the fit says which
-        stderr().print(in_one_line(detector.estimate(folder)), highlight=False, soft_wrap=True)
+        stderr().print(in_one_line(detector.estimate(pictures)), highlight=False, soft_wrap=True)
 
 
 def _show_suspects(detector: SoftPatch) -> None:

@@ -181,5 +181,5 @@ def suspicion(outlier: Tensor, owners: Tensor) -> Tensor:
     """
     count = min(MOST_PATCHES, max(1, int(SUSPICION_SHARE * outlier.shape[1])))
     worst = outlier.topk(count, dim=1).values.mean(dim=1)
-    suspicion = worst.new_zeros(int(owners[-1]) + 1)
-    return suspicion.scatter_reduce_(0, owners, worst, "amax")
+    of_pictures = worst.new_zeros(int(owners[-1]) + 1)
+    return of_pictures.scatter_reduce_(0, owners, worst, "amax")
