@@ -1,5 +1,5 @@
 """Which training pictures are bad: ranking, odd files, duplicates, a page, a quarantine."""
 
-from softpatch.auditing.audit import Audit, AuditedPicture, audit
+from softpatch.auditing.findings import Audit, AuditedPicture, audit
 
 __all__ = ["Audit", "AuditedPicture", "audit"]

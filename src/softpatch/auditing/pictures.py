@@ -121,7 +121,7 @@ def oddities(pictures: Sequence[Picture]) -> list[list[Reason]]:
 def _measure(image: Tensor) -> tuple[float, float, float, bytes, Tensor]:
     """``(3, H, W)`` uint8 or float -> the fields of ``Picture`` from ``brightness`` on."""
     digest = hashlib.sha256(f"{image.dtype} {tuple(image.shape)}".encode())
-    digest.update(np.ascontiguousarray(image.numpy()))
+    digest.update(np.ascontiguousarray(image.numpy()).data)
     red, green, blue = (to_unit(channel) for channel in image)
     grey = (red + green + blue) / 3  # (H, W); a mean over the channels takes five times as long
     small = F.adaptive_avg_pool2d(grey[None], GREYS)[0]

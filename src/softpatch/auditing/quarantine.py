@@ -185,7 +185,7 @@ def _leftover(target: Path) -> Path:
 
 
 def _read_journal(quarantine: Path, folder: Path | None) -> set[str]:
-    """The names of what was to be moved; empty without a journal. ``folder`` is whose journal it has to be."""
+    """What was to be moved; empty without a journal. ``folder`` is whose it has to be."""
     path = quarantine / JOURNAL
     try:
         content = json.loads(path.read_text("utf-8"))

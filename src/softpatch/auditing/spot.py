@@ -9,7 +9,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def oddest_spot(heat: npt.NDArray[np.float32], box: Box, size: tuple[int, int]) -> Box:
-    """The box around the peak and all that is connected with it above half of its height.
+    """The box around the peak and all that is connected with it above a third of its height.
 
     Args:
         heat: ``(h, w)`` scores.
@@ -19,7 +19,7 @@ def oddest_spot(heat: npt.NDArray[np.float32], box: Box, size: tuple[int, int]) 
     Returns:
         whole pixels.
     """
-    level = (float(np.median(heat)) + float(heat.max())) / 2
+    level = (2 * float(np.median(heat)) + float(heat.max())) / 3
     spot = _connected(heat >= level, np.unravel_index(int(heat.argmax()), heat.shape))
     rows, columns = np.nonzero(spot.any(axis=1))[0], np.nonzero(spot.any(axis=0))[0]
     left, top, right, bottom = box

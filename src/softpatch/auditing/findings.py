@@ -173,7 +173,7 @@ def _conclude(
     for rank, at in enumerate(order, start=1):
         reasons = [*odd[at], *copies.get(at, ())]
         if suspicious[at]:
-            text = "a part of it is unlike the same part of the other pictures"
+            text = "a part of it is unlike what the other pictures show there"
             reasons.insert(0, Reason("outlier", text))
         images.append(
             AuditedPicture(
