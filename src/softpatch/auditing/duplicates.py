@@ -62,7 +62,7 @@ def near_duplicates(pictures: Sequence[Picture]) -> list[list[int]]:
 def _standardised(greys: Tensor) -> Tensor:
     """``(N, h, w)`` -> each with mean 0 and norm 1."""
     greys = greys - greys.mean(dim=(1, 2), keepdim=True)
-    return greys / torch.linalg.vector_norm(greys, dim=(1, 2), keepdim=True)
+    return F.normalize(greys.flatten(1)).view_as(greys)
 
 
 def _candidates(greys: Tensor) -> list[list[int]]:

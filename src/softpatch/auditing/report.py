@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from softpatch.auditing.findings import LIKELY, Audit
 from softpatch.auditing.decisions import digest
+from softpatch.auditing.findings import LIKELY, Audit
 from softpatch.auditing.page import THUMBNAILS, Card, as_shares, heat_layer, render, thumbnail
 from softpatch.auditing.reason import Reason
 from softpatch.files import csv_bytes, write_atomically
