@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from softpatch.auditing import Audit, audit
+    from softpatch.auditing.findings import Audit, audit
     from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
     from softpatch.errors import (
         BackboneError,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # Loaded on first use: importing torch takes seconds, `softpatch --help` should not.
 _HOMES = {
-    "Audit": "auditing",
+    "Audit": "auditing.findings",
     "BackboneError": "errors",
     "DatasetError": "errors",
     "Detector": "detectors",
@@ -50,7 +50,7 @@ _HOMES = {
     "SoftPatchError": "errors",
     "UnreadableImageWarning": "images",
     "UsageError": "errors",
-    "audit": "auditing",
+    "audit": "auditing.findings",
     "fail_unreadable": "images",
     "load": "loading",
     "warn_unreadable": "images",

@@ -124,7 +124,9 @@ def _measure(image: Tensor) -> tuple[float, float, float, bytes, Tensor]:
     digest.update(np.ascontiguousarray(image.numpy()).data)
     red, green, blue = (to_unit(channel) for channel in image)
     grey = (red + green + blue) / 3  # (H, W); a mean over the channels takes five times as long
-    small = F.adaptive_avg_pool2d(grey[None], GREYS)[0]
+    small = F.interpolate(grey[None, None], size=(GREYS, GREYS), mode="bilinear", antialias=True)[
+        0, 0
+    ]
     return (
         float(grey.mean()), float(small.std()), _sharpness(grey), digest.digest(), small,
     )  # fmt: skip

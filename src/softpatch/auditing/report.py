@@ -100,10 +100,21 @@ def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
         for image in audit.images
     ]
     unreadable = [
-        Card(path=_relative(error.name, folder), reasons=[Reason("unreadable", error.reason)])
+        Card(
+            path=_relative(error.name, folder),
+            reasons=[Reason("unreadable", error.reason)],
+            sha256=_digest(Path(error.name)),
+        )
         for error in audit.unreadable
     ]
     return cards + unreadable
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return digest(path)
+    except OSError:  # which may be why the picture could not be read
+        return None
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -14,7 +14,7 @@ from softpatch.cli.terminal import Skipped, progress_bars, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from softpatch.auditing import Audit
+    from softpatch.auditing.findings import Audit
 
 SHOWN = 10
 
@@ -45,7 +45,7 @@ def audit(
 
     softpatch audit photos/ --json --exclude decisions.json
     """
-    from softpatch.auditing import audit as audit_pictures
+    from softpatch.auditing.findings import audit as audit_pictures
     from softpatch.auditing.page import need_jinja
     from softpatch.auditing.report import write_report
     from softpatch.detectors import SoftPatch, make_detector
