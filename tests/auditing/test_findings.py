@@ -126,10 +126,10 @@ def test_report_is_written_whole(found: Audit, folder: Path, tmp_path: Path) -> 
 def test_only_the_most_suspicious_get_thumbnails(
     found: Audit, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("softpatch.auditing.report.THUMBNAILS", 5)
+    monkeypatch.setattr("softpatch.auditing.page.THUMBNAILS", 5)
     page = write_report(found, folder, tmp_path)[2].read_text("utf-8")
     assert page.count("data:image/jpeg") == 5
-    assert "Only the 5 most suspicious pictures have thumbnails" in page
+    assert "Only the first 5 pictures have thumbnails" in page
 
 
 def test_pictures_in_memory_can_be_audited(found: Audit) -> None:

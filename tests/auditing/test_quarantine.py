@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,8 +131,8 @@ def interrupted(
     with monkeypatch.context() as patched:
         for home, name in (
             (os, "link"), (Path, "unlink"), (Path, "rename"), (Path, "mkdir"), (Path, "rmdir"),
-            (quarantine, "write_atomically"), (quarantine.shutil, "copyfileobj"),
-            (quarantine.shutil, "copystat"),
+            (quarantine, "write_atomically"), (shutil, "copyfileobj"),
+            (shutil, "copystat"),
         ):  # fmt: skip
             patched.setattr(home, name, deadly(getattr(home, name)))
         try:

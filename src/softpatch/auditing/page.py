@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from softpatch.auditing.reason import Reason
 from softpatch.auditing.spot import Box
 from softpatch.errors import MissingExtraError
 from softpatch.heatmap import FULL_COLOUR, OPACITY, colourise, png_bytes
-from softpatch.images import to_unit
+from softpatch.images import ImageSource, ignore_unreadable, prefetch, to_unit
+from softpatch.progress import Progress
 
 THUMBNAILS = 500  # at most: they are nearly all of the page, some 15 kB each
 LONGEST_SIDE = 320  # pixels of a thumbnail
@@ -83,6 +85,8 @@ def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card
     import jinja2
 
     content = [card.as_dict() for card in cards]
+    if len(cards) > THUMBNAILS:
+        summary = [*summary, f"Only the first {THUMBNAILS} pictures have thumbnails here."]
     # Decisions are remembered for these very files, wherever the page lies.
     known = json.dumps([folder, [(card.path, card.sha256) for card in cards]])
     data = {
@@ -96,6 +100,23 @@ def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card
     )
     page = environment.from_string(template).render(title=title, summary=summary, data=data)
     return f"{page.rstrip()}\n".encode()
+
+
+def thumbnails(paths: Sequence[str], progress: Progress) -> dict[str, str]:
+    """Path -> ``thumbnail``, of the first ``THUMBNAILS`` of them that can be read.
+
+    Args:
+        paths: those that matter most first.
+        progress: told of the step ``draw``.
+    """
+    sources = [ImageSource(path, Path(path)) for path in paths[:THUMBNAILS]]
+    drawn = {}
+    for source, _, drawing in prefetch(
+        sources, thumbnail, ignore_unreadable, enough=2 * LONGEST_SIDE
+    ):
+        drawn[source.name] = drawing
+        progress("draw", len(drawn), len(sources))
+    return drawn
 
 
 def thumbnail(picture: Tensor) -> str:

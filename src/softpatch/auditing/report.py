@@ -7,10 +7,9 @@ from pathlib import Path
 
 from softpatch.auditing.decisions import digest
 from softpatch.auditing.findings import LIKELY, Audit
-from softpatch.auditing.page import THUMBNAILS, Card, as_shares, heat_layer, render, thumbnail
+from softpatch.auditing.page import Card, as_shares, heat_layer, render, thumbnails
 from softpatch.auditing.reason import Reason
 from softpatch.files import csv_bytes, write_atomically
-from softpatch.images import ImageSource, ignore_unreadable, prefetch
 from softpatch.progress import Progress, silent
 
 
@@ -34,7 +33,7 @@ def write_report(
     output.mkdir(parents=True, exist_ok=True)
     page = render(
         f"Audit of {folder.name or folder}",
-        [*summary(audit), *_about_thumbnails(audit)],
+        summary(audit),
         str(folder.resolve()),
         _cards(audit, folder, progress),
     )
@@ -71,19 +70,8 @@ def summary(audit: Audit) -> list[str]:
     return lines
 
 
-def _about_thumbnails(audit: Audit) -> list[str]:
-    if len(audit.images) <= THUMBNAILS:
-        return []
-    return [f"Only the {THUMBNAILS} most suspicious pictures have thumbnails here."]
-
-
 def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
-    drawn = [image.path for image in audit.images[:THUMBNAILS]]
-    thumbs = {}
-    sources = [ImageSource(path, Path(path)) for path in drawn]
-    for source, _, thumb in prefetch(sources, thumbnail, ignore_unreadable, enough=640):
-        thumbs[source.name] = thumb
-        progress("draw", len(thumbs), len(drawn))
+    thumbs = thumbnails([image.path for image in audit.images], progress)
     cards = [
         Card(
             path=_relative(image.path, folder),
