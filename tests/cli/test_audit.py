@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from PIL import Image
 
 from softpatch import load
 from softpatch.auditing.decisions import digest
+from tests.auditing.browser import Browser
 from tests.auditing.pictures import part, parts
+from tests.auditing.test_page import PRESS
 from tests.cli.test_cli import SMALL, Result, Run, process, run
 
 __all__ = ["run"]  # the fixture
@@ -111,6 +114,24 @@ def test_clean_and_undo_restore_the_folder(run: Run, folder: Path, tmp_path: Pat
     assert undone.code == 0, undone.err
     assert files(photos) == before
     assert not store.exists()
+
+
+def test_from_the_page_to_a_clean_folder_and_back(
+    run: Run, audited: tuple[Path, Result], folder: Path, tmp_path: Path
+) -> None:
+    """The worst picture is decided about in a browser."""
+    photos = tmp_path / "photos"
+    shutil.copytree(folder, photos)
+    before = files(photos)
+    page = (audited[0] / "audit.html").read_bytes()
+    exported = Browser(tmp_path / "browser").run(page, PRESS + 'press("2"); return exported();')
+    decisions = tmp_path / "decisions.json"
+    decisions.write_text(exported, encoding="utf-8")
+    assert json.loads(exported)["folder"] == str(folder.resolve())
+    assert run("clean", photos, decisions).code == 0
+    assert set(before) - set(files(photos)) == {str(photos / "sub" / "bad.png")}
+    assert run("clean", photos, "--undo").code == 0
+    assert files(photos) == before
 
 
 def test_clean_puts_pictures_where_it_is_told(tmp_path: Path) -> None:

@@ -87,8 +87,9 @@ def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card
     content = [card.as_dict() for card in cards]
     if len(cards) > THUMBNAILS:
         summary = [*summary, f"Only the first {THUMBNAILS} pictures have thumbnails here."]
-    # Decisions are remembered for these very files, wherever the page lies.
-    known = json.dumps([folder, [(card.path, card.sha256) for card in cards]])
+    # Decisions are remembered for these very files, wherever the page lies
+    # and whatever their order.
+    known = json.dumps([folder, sorted((card.path, card.sha256 or "") for card in cards)])
     data = {
         "folder": folder,
         "key": hashlib.sha256(known.encode()).hexdigest()[:16],
