@@ -19,8 +19,8 @@ CANDIDATES = 6  # most similar pictures, in coarse grey, that a picture is compa
 COARSE = 4  # pixels of ``Picture.greys`` to one of those
 NEIGHBOUR = 5  # the nearest neighbours up to this one may be copies
 # Of the distance to that neighbour. Bottle: JPEG at quality 60, half the size, 3 % brighter and a
-# shift by a pixel both ways come to 0.01 to 0.14, all together to 0.19, a shift by three to 0.31;
-# the most similar pictures of different bottles to 0.43.
+# shift by a pixel both ways come to 0.01 to 0.14; one compressed, brighter and shifted by
+# two to 0.19, one shifted by three both ways to 0.31; different bottles to 0.43 at the least.
 NEAR = 0.25
 SHIFT = 4  # pixels of ``Picture.greys`` that a copy may be shifted by
 
