@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from softpatch import __version__
-from softpatch.cli import benchmark, datasets, demo, estimate, evaluate, fit, info, predict, report
+from softpatch.cli import (
+    audit,
+    benchmark,
+    clean,
+    datasets,
+    demo,
+    estimate,
+    evaluate,
+    fit,
+    info,
+    predict,
+    report,
+)
 from softpatch.cli.terminal import stderr
 from softpatch.errors import SoftPatchError, UsageError
 
@@ -24,6 +36,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("fit")(fit.fit)
+app.command("audit")(audit.audit)
+app.command("clean")(clean.clean)
 app.command("estimate")(estimate.estimate)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
