@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from softpatch import __version__
-from softpatch.cli import benchmark, datasets, demo, estimate, evaluate, fit, info, predict, report
+from softpatch.cli import (
+    benchmark,
+    datasets,
+    demo,
+    estimate,
+    evaluate,
+    fit,
+    info,
+    predict,
+    report,
+    threshold,
+)
 from softpatch.cli.terminal import stderr
 from softpatch.errors import SoftPatchError, UsageError
 
@@ -30,6 +41,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("datasets")(datasets.datasets)
 app.command("benchmark")(benchmark.benchmark)
 app.command("report")(report.report)
+app.command("threshold")(threshold.threshold)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
 
