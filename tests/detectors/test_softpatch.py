@@ -14,17 +14,18 @@ from torch import Tensor
 
 from softpatch import PatchCore, SoftPatch
 from softpatch.detectors import make_detector
+from softpatch.discriminators import DISCRIMINATORS
 from softpatch.errors import UsageError
 from softpatch.memory import Workspace
 from softpatch.progress import silent
 from softpatch.projection import projection_matrix
 from tests.detectors.pictures import random_patches
 from tests.reference.coreset import greedy_k_center
-from tests.reference.discriminators import at_each_position, gaussian, lof, nearest
+from tests.reference.discriminators import at_each_position, fused, gaussian, lof, nearest
 from tests.reference.scoring import bank_scores
 
 Floats = npt.NDArray[np.float64]
-every_discriminator = pytest.mark.parametrize("discriminator", ["lof", "nearest", "gaussian"])
+every_discriminator = pytest.mark.parametrize("discriminator", DISCRIMINATORS)
 
 
 def fitted(patches: Tensor, **options: Any) -> SoftPatch:
@@ -39,6 +40,7 @@ def outlier_scores(patches: Tensor, discriminator: str, k: int = 6) -> Floats:
         "lof": partial(lof, k=k),
         "nearest": nearest,
         "gaussian": gaussian,
+        "fused": partial(fused, k=k),
     }
     by_position = patches.flatten(1, 2).transpose(0, 1).numpy().astype(np.float64)
     return at_each_position(by_position, scores[discriminator]).T

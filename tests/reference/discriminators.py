@@ -50,3 +50,11 @@ def lof(vectors: Floats, k: int) -> Floats:
     return np.array(
         [np.mean([densities[j] for j in neighbours[i]]) / densities[i] for i in range(n)]
     )
+
+
+def fused(vectors: Floats, k: int) -> Floats:
+    """LOF times 1 + the distance to the third nearest, or to the k-th if k is less."""
+    distance = between(vectors)
+    np.fill_diagonal(distance, np.inf)
+    third = np.sort(distance, axis=1)[:, min(3, k, len(vectors) - 1) - 1]
+    return lof(vectors, k) * (1 + third)

@@ -18,6 +18,14 @@ from softpatch.progress import Progress
 from softpatch.region import Region
 from softpatch.tiling import Layout
 
+WHY = {
+    "lof": "how much sparser a patch's surroundings are than its neighbours' (asked for)",
+    "nearest": "distance to the most similar patch of another picture (asked for)",
+    "gaussian": "distance from the usual at the place, by its own covariance (asked for)",
+    "fused": "far from the other pictures at the place, and in a sparser place than they are: "
+    "finds recurring defects, which density overlooks, and faint ones, which distance overlooks",
+}
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -72,7 +80,7 @@ def gather(
         sizes=[(layout.rows.side, layout.columns.side) for layout in found.layouts],
         boxes=[layout.box for layout in found.layouts],
         rule=detector.discriminator,
-        why="the discriminator that was asked for",
+        why=WHY[detector.discriminator],
     )
 
 

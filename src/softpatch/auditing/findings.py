@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softpatch.auditing.contamination import estimate_contamination
 from softpatch.auditing.duplicates import exact_duplicates, near_duplicates
 from softpatch.auditing.evidence import Evidence, gather
 from softpatch.auditing.pictures import Picture, look_at, oddities
 from softpatch.auditing.reason import Reason
 from softpatch.auditing.spot import Box, oddest_spot
+from softpatch.contamination import estimate_contamination
 from softpatch.detectors.softpatch import SoftPatch
 from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.images import Images, OnUnreadable, ignore_unreadable, image_sources, warn_unreadable
@@ -130,7 +130,8 @@ def audit(
 
     Args:
         images: as ``Detector.fit`` takes them. All are read twice.
-        detector: that compares them; it is not fitted. ``SoftPatch(**options)`` if None.
+        detector: that compares them; it is not fitted. ``SoftPatch(**options)`` if None, with the
+            discriminator ``fused`` unless another one is given.
         on_unreadable: called for every picture that cannot be read, which is then listed and not
             ranked.
         progress: see ``Detector.fit``.
@@ -142,7 +143,7 @@ def audit(
     """
     if detector is not None and options:
         raise UsageError(f"give {sorted(options)[0]!r} to the detector, or give no detector")
-    detector = detector or SoftPatch(**options)
+    detector = detector or SoftPatch(**{"discriminator": "fused", **options})
     sources = image_sources(images)
     if not hasattr(sources, "__len__"):
         sources = list(sources)

@@ -21,6 +21,7 @@ from softpatch.cli import (
     info,
     predict,
     report,
+    threshold,
 )
 from softpatch.cli.terminal import stderr
 from softpatch.errors import SoftPatchError, UsageError
@@ -44,6 +45,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("datasets")(datasets.datasets)
 app.command("benchmark")(benchmark.benchmark)
 app.command("report")(report.report)
+app.command("threshold")(threshold.threshold)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
 

@@ -54,7 +54,8 @@ def audit(
 
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    detector = make_detector(method, **given)
+    # Plain softpatch asks for no discriminator.
+    detector = make_detector("softpatch-fused" if method == "softpatch" else method, **given)
     if not isinstance(detector, SoftPatch):
         raise UsageError(f"{method} does not rank its training pictures; use softpatch")
     if output is not None:

@@ -36,6 +36,7 @@ def estimate(
 
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
+    given = options.with_threshold(method, given, max_false_alarms=None)  # as fit does
     foreseen = make_detector(method, **given).estimate(folder)
     if as_json:
         typer.echo(json.dumps({**asdict(foreseen), "total_seconds": foreseen.total_seconds}))

@@ -30,6 +30,7 @@ def fit(
         typer.Option(help="Also write all training pictures, most suspicious first, as CSV."),
     ] = None,
     exclude: options.Exclude = None,
+    max_false_alarms: options.MaxFalseAlarms = None,
     strict: options.Strict = False,
     *,
     method: str,
@@ -41,6 +42,8 @@ def fit(
     softpatch fit photos/ -o part.softpatch
 
     softpatch fit photos/ -o part.softpatch --suspects suspects.csv --preset paper
+
+    softpatch fit photos/ -o part.softpatch --max-false-alarms 0.05
     """
     if not output.parent.is_dir():
         raise UsageError(f"{output.parent}: no such folder to write the model to")
@@ -49,13 +52,15 @@ def fit(
     if suspects is not None and not suspects.parent.is_dir():
         raise UsageError(f"{suspects.parent}: no such folder to write the suspects to")
 
+    from softpatch.cli.threshold import in_words
     from softpatch.detectors import SoftPatch, make_detector
+    from softpatch.detectors.patchcore import MemoryBankDetector
     from softpatch.errors import DatasetError
     from softpatch.images import list_images
 
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    detector = make_detector(method, **given)
+    detector = make_detector(method, **options.with_threshold(method, given, max_false_alarms))
     if suspects is not None and not isinstance(detector, SoftPatch):
         raise UsageError(f"{method} does not rank its training pictures; use softpatch")
     skipped = Skipped(strict)
@@ -74,6 +79,9 @@ def fit(
         f"({output.stat().st_size / 1e6:.0f} MB)",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+    if isinstance(detector, MemoryBankDetector) and detector.max_false_alarms is not None:
+        promise = in_words(detector.choose_threshold(detector.max_false_alarms))
+        stdout().print(promise, markup=False, highlight=False, soft_wrap=True)
     if isinstance(detector, SoftPatch):
         _show_suspects(detector)
         if suspects is not None:

@@ -36,6 +36,7 @@ def info(
         content = header.get(section)
         for key, value in content.items() if isinstance(content, dict) else ():
             table.add_row(f"{section} {key}", escape(str(value)))
+    table.add_row("threshold", escape(str(header.get("threshold") or "none")))
     table.add_row("training pictures", str(len(header.get("images", []))))
     for key, tensor in state.items():
         table.add_row(f"tensor {key}", f"{tuple(tensor.shape)} {str(tensor.dtype)[6:]}")

@@ -20,7 +20,7 @@ Method = Annotated[
     str,
     typer.Option(
         rich_help_panel=_METHOD,
-        help="softpatch, softpatch-lof, softpatch-nearest, softpatch-gaussian, patchcore or padim.",
+        help="softpatch, softpatch-lof, -nearest, -gaussian, -fused, patchcore or padim.",
     ),
 ]
 K = Annotated[
@@ -148,6 +148,15 @@ Exclude = Annotated[
 ]
 
 
+MaxFalseAlarms = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of good pictures that the threshold may call anomalous; 0: no threshold.  "
+        "[0.01]"
+    ),
+]
+FALSE_ALARMS = 0.01
+
 # What every subcommand that builds a detector takes, in the order of its help.
 _DETECTOR: dict[str, tuple[Any, Any]] = {
     "method": (Method, "softpatch"),
@@ -200,6 +209,18 @@ def builds_detector(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in (*kept, *added)}
     return run
+
+
+def with_threshold(
+    method: str, given: dict[str, Any], max_false_alarms: float | None
+) -> dict[str, Any]:
+    """Constructor options with the one of the threshold, which not every method can choose."""
+    from softpatch.detectors import METHODS
+
+    if max_false_alarms is None:
+        able = method in METHODS and "max_false_alarms" in METHODS[method][0].option_names()
+        max_false_alarms = FALSE_ALARMS if able else 0
+    return {**given, "max_false_alarms": max_false_alarms} if max_false_alarms else given
 
 
 def detector_options(arguments: dict[str, Any]) -> dict[str, Any]:

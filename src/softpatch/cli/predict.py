@@ -90,6 +90,7 @@ def predict(
     result = {
         "model": str(model),
         "normal_limit": detector.normal_limit_,
+        "threshold": detector.threshold_,
         "predictions": rows,
         "skipped": [{"path": error.name, "reason": error.reason} for error in skipped.errors],
     }
@@ -110,9 +111,13 @@ def predict(
 
 def _row(prediction: Prediction) -> dict[str, object]:
     height, width = prediction.size
+    verdict: dict[str, object] = {}
+    if prediction.threshold is not None:
+        verdict = {"anomalous": prediction.anomalous, "level": prediction.level}
     return {
         "path": prediction.name,
         "score": prediction.score,
+        **verdict,
         "width": width,
         "height": height,
     }
@@ -122,7 +127,17 @@ def _show(rows: list[dict[str, object]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("score", "picture", title="Most anomalous pictures")
+    judged = "anomalous" in rows[0]
+    heads = ["score", "verdict", "picture"] if judged else ["score", "picture"]
+    table = Table(*heads, title="Most anomalous pictures")
     for row in rows[:SHOWN]:
-        table.add_row(f"{row['score']:.6g}", escape(str(row["path"])))
+        verdict = [_verdict(row["anomalous"])] if judged else []
+        table.add_row(f"{row['score']:.6g}", *verdict, escape(str(row["path"])))
     stdout().print(table)
+    if judged:
+        alarms = sum(bool(row["anomalous"]) for row in rows)
+        stdout().print(f"{alarms} of {len(rows)} pictures are anomalous", highlight=False)
+
+
+def _verdict(anomalous: object) -> str:
+    return "anomalous" if anomalous else "good"

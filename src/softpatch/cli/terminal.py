@@ -19,6 +19,7 @@ STEPS = {
     "embed": "reading pictures",
     "discriminate": "finding outlier patches",
     "coreset": "filling the memory bank",
+    "calibrate": "scoring training pictures",
     "gaussians": "fitting Gaussians",
     "predict": "scoring pictures",
     "rate": "rating defects",

@@ -21,6 +21,7 @@ METHODS: Mapping[str, tuple[type[Detector], Mapping[str, Any]]] = MappingProxyTy
         "softpatch-lof": (SoftPatch, {"discriminator": "lof"}),
         "softpatch-nearest": (SoftPatch, {"discriminator": "nearest"}),
         "softpatch-gaussian": (SoftPatch, {"discriminator": "gaussian"}),
+        "softpatch-fused": (SoftPatch, {"discriminator": "fused"}),
         "patchcore": (PatchCore, {}),
         "padim": (PaDiM, {}),
     }

@@ -86,6 +86,8 @@ class Detector(ABC):
         skipped_: an ``ImageError`` for each training picture that could not be read.
         normal_limit_: the patch score that 99 % of the training patches stay below; the fixed
             point of heat-map colours.
+        threshold_: pictures with a larger score are called anomalous; None calls none so. May be
+            set at any time.
     """
 
     method: ClassVar[str]  # the name in model files
@@ -113,6 +115,7 @@ class Detector(ABC):
         self.images_: list[str] = []
         self.skipped_: list[ImageError] = []
         self.normal_limit_ = 0.0
+        self.threshold_: float | None = None
         self._extractor: PatchExtractor | None = None
         self._layouts: list[Layout] = []  # of the pictures that were collected last
         self._fitted = False
@@ -279,6 +282,7 @@ class Detector(ABC):
             },
             "images": self.images_,
             "normal_limit": self.normal_limit_,
+            "threshold": self.threshold_,
         }
         state = self._state()
         if self.roi is not None:
@@ -302,6 +306,10 @@ class Detector(ABC):
             detector.normal_limit_ = header["normal_limit"]
             if not 0 <= detector.normal_limit_ < float("inf"):
                 raise ValueError("the normal limit is no score")
+            threshold = header.get("threshold")
+            detector.threshold_ = None if threshold is None else float(threshold)
+            if not 0 <= (detector.threshold_ or 0.0) < float("inf"):
+                raise ValueError("the threshold is no score")
             detector._restore({key: value.to(detector.device) for key, value in state.items()})
             expected = str(header["backbone"]["sha256"])
             stored = {
@@ -440,6 +448,7 @@ class Detector(ABC):
             heat.cpu().numpy(),
             (layout.rows.side, layout.columns.side),
             layout.box,
+            self.threshold_,
         )
 
 

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
-from softpatch.errors import UsageError
-from softpatch.estimate import Foreseen, coreset_seconds
+from softpatch.errors import NotFittedError, UsageError
+from softpatch.estimate import Foreseen, coreset_seconds, seconds
 from softpatch.memory import Workspace
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress
 from softpatch.sketch import COORDINATES
+from softpatch.threshold import Threshold, threshold_without_labels
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
 LARGEST_NUMBER, LARGEST_WEIGHT = (
@@ -26,11 +27,17 @@ LARGEST_NUMBER, LARGEST_WEIGHT = (
     1e15,
 )  # in a model file; patches have hundreds, W of copies 1e12
 NORMAL_SAMPLE = 4096  # patches it is estimated from
+MOST_HELD_OUT = 500  # training pictures that are scored for the threshold
 REWEIGHTING_NEIGHBOURS = 9  # b in the PatchCore paper, eq. 7
 
 
 class MemoryBankDetector(Detector):
-    """What SoftPatch and PatchCore share: a bank, scored by the distance to its nearest vector."""
+    """What SoftPatch and PatchCore share: a bank, scored by the distance to its nearest vector.
+
+    Attributes after ``fit`` with ``max_false_alarms``:
+        held_out_: ``(n,)`` float32 scores of training pictures, at most ``MOST_HELD_OUT``, each by
+            the bank without the picture's own vectors.
+    """
 
     def __init__(
         self,
@@ -38,9 +45,12 @@ class MemoryBankDetector(Detector):
         coreset_ratio: float,
         bank_size: int,
         distance: Distance,
+        max_false_alarms: float | None,
         **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(**options)
+        if max_false_alarms is not None and not 0 < max_false_alarms < 1:
+            raise UsageError(f"max_false_alarms must lie in (0, 1), got {max_false_alarms}")
         if not 0 < coreset_ratio <= 1:
             raise UsageError(f"coreset_ratio must lie in (0, 1], got {coreset_ratio}")
         if bank_size < 1:
@@ -50,7 +60,25 @@ class MemoryBankDetector(Detector):
         self.coreset_ratio = coreset_ratio
         self.bank_size = bank_size
         self.distance = distance
+        self.max_false_alarms = max_false_alarms
         self.bank: MemoryBank
+        self.held_out_: Tensor | None = None
+
+    def choose_threshold(self, max_false_alarms: float) -> Threshold:
+        """Set ``threshold_`` anew from ``held_out_``, without labels; nothing is fitted again.
+
+        Raises:
+            NotFittedError: not fitted, or without ``max_false_alarms``.
+            UsageError: ``max_false_alarms`` outside (0, 1).
+        """
+        if self.held_out_ is None:
+            raise NotFittedError(
+                "the training pictures have not been scored for a threshold; "
+                "fit with max_false_alarms, or set threshold_"
+            )
+        chosen = threshold_without_labels(self.held_out_.cpu().numpy(), max_false_alarms)
+        self.threshold_ = chosen.value
+        return chosen
 
     def coreset_size(self, patches: int) -> int:
         """How many of ``patches`` training patches enter the bank, at most."""
@@ -60,8 +88,13 @@ class MemoryBankDetector(Detector):
         patches = sample.shape[0] * sample.shape[1] * images // len(sample)
         picks = self.coreset_size(patches)
         sketches = 4 * patches * min(COORDINATES + 1, sample.shape[2])
+        steps = {"coreset": coreset_seconds(patches, picks)}
+        if self.max_false_alarms is not None:
+            few = MemoryBank(sample.flatten(0, 1), sample.new_ones(sample.shape[:2].numel()))
+            one = seconds(lambda: few.nearest(sample[0])) * picks / len(few)
+            steps["calibrate"] = one * min(images, MOST_HELD_OUT)
         return Foreseen(
-            seconds={"coreset": coreset_seconds(patches, picks)},
+            seconds=steps,
             arrays=[sketches, sketches],
             model=4 * picks * (sample.shape[2] + 1),
         )
@@ -69,6 +102,33 @@ class MemoryBankDetector(Detector):
     def _score(self, patches: Tensor) -> Tensor:
         scores = self.bank.score(patches.flatten(0, 1), self.distance)
         return scores.view(patches.shape[:2])  # (B * P) -> (B, P)
+
+    def _set_held_out(
+        self, patches: Tensor, owners: Tensor, picks: Tensor, progress: Progress
+    ) -> None:
+        """Set ``normal_limit_`` and, if asked for, ``held_out_`` and the threshold."""
+        self.normal_limit_ = self._held_out_limit(patches, owners, picks)
+        self.threshold_ = self.held_out_ = None
+        if self.max_false_alarms is not None:
+            self.held_out_ = self._held_out_scores(patches, owners, picks, progress)
+            self.choose_threshold(self.max_false_alarms)
+
+    def _held_out_scores(
+        self, patches: Tensor, owners: Tensor, picks: Tensor, progress: Progress
+    ) -> Tensor:
+        """Score training pictures, each by the bank without its own vectors; ``(n,)``."""
+        of_bank = owners[picks // patches.shape[1]]
+        images = int(owners[-1]) + 1
+        drawn = torch.linspace(0, images - 1, min(MOST_HELD_OUT, images)).long().tolist()
+        scores = []
+        for done, image in enumerate(drawn, start=1):
+            own = patches[owners == image].flatten(0, 1)  # of its tiles
+            of_patch = torch.full((len(own),), image, device=own.device)
+            score = self.bank.score(own, self.distance, (of_patch, of_bank)).max()
+            if score.isfinite():  # else the whole bank is from this picture
+                scores.append(score)
+            progress("calibrate", done, len(drawn))
+        return torch.stack(scores)
 
     def _held_out_limit(self, patches: Tensor, owners: Tensor, picks: Tensor) -> float:
         """Score a sample of training patches by the bank without their own picture's vectors."""
@@ -82,7 +142,8 @@ class MemoryBankDetector(Detector):
         return float(torch.quantile(scores, NORMAL_SHARE))
 
     def _state(self) -> dict[str, Tensor]:
-        return {"bank": self.bank.vectors, "weights": self.bank.weights}
+        state = {"bank": self.bank.vectors, "weights": self.bank.weights}
+        return state if self.held_out_ is None else {**state, "held_out": self.held_out_}
 
     def _restore(self, state: dict[str, Tensor]) -> None:
         vectors, weights = state["bank"], state["weights"]
@@ -95,6 +156,13 @@ class MemoryBankDetector(Detector):
         if vectors.shape[1] != self._get_extractor().dimension:
             raise ValueError("the bank's vectors are not this backbone's patches")
         self.bank = MemoryBank(vectors, weights)
+        self.held_out_ = held_out = state.get("held_out")
+        if held_out is not None and (
+            held_out.ndim != 1 or held_out.dtype != torch.float32 or not len(held_out)
+        ):
+            raise ValueError("held_out is no list of scores")
+        if held_out is not None and not bool((held_out.isfinite() & (held_out >= 0)).all()):
+            raise ValueError("held_out holds numbers that are no scores")
 
 
 class PatchCore(MemoryBankDetector):
@@ -105,6 +173,9 @@ class PatchCore(MemoryBankDetector):
         bank_size: vectors in the bank at most, whatever their share.
         distance: patch score is the ``squared`` distance (as the released SoftPatch code) or the
             ``euclidean`` one.
+        max_false_alarms: choose a threshold that so large a share of good pictures exceeds at
+            most; scores the training pictures, which takes as long as to predict them. None
+            chooses none.
         reweight: PatchCore's own image-score re-weighting over 9 neighbours (its eq. 7).
         options: see ``CommonOptions``.
     """
@@ -117,12 +188,16 @@ class PatchCore(MemoryBankDetector):
         coreset_ratio: float = 0.1,
         bank_size: int = BANK_SIZE,
         distance: Distance = "squared",
+        max_false_alarms: float | None = None,
         reweight: bool = False,
         **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(
-            coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance, **options
-        )
+            coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance,
+            max_false_alarms=max_false_alarms, **options,
+        )  # fmt: skip
+        if reweight and max_false_alarms is not None:
+            raise UsageError("a threshold without labels is not chosen for re-weighted scores")
         self.reweight = reweight
 
     def _fit(
@@ -137,7 +212,7 @@ class PatchCore(MemoryBankDetector):
             progress=progress,
         )
         self.bank = MemoryBank(flat[picks], torch.ones(len(picks), device=flat.device))
-        self.normal_limit_ = self._held_out_limit(patches, owners, picks)
+        self._set_held_out(patches, owners, picks, progress)
 
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
         if not self.reweight:
@@ -149,6 +224,7 @@ class PatchCore(MemoryBankDetector):
             "coreset_ratio": self.coreset_ratio,
             "bank_size": self.bank_size,
             "distance": self.distance,
+            "max_false_alarms": self.max_false_alarms,
             "reweight": self.reweight,
         }
 

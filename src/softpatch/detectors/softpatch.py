@@ -52,16 +52,20 @@ class SoftPatch(MemoryBankDetector):
     """SoftPatch: denoise the patches, pick a coreset, soften it with the outlier scores.
 
     Args:
-        discriminator: ``lof`` (paper's best), ``nearest`` or ``gaussian``.
-        k: neighbours of ``lof``.
+        discriminator: ``lof`` (paper's best), ``nearest``, ``gaussian`` or ``fused`` (``lof`` times
+            distance, see there).
+        k: neighbours of ``lof`` and ``fused``.
         tau: share of patches, those with the largest outlier scores, kept out of the bank.
         denoise: False keeps every patch (ablation).
         soft_weight: False scores by plain distances (ablation).
-        references: images that ``lof`` and ``nearest`` compare each image with, at most.
+        references: images that all but ``gaussian`` compare each image with, at most.
         coreset_ratio: size of the memory bank as a share of all training patches.
         bank_size: vectors in the bank at most, whatever their share.
         distance: patch score is W times the ``squared`` distance (as the released code) or the
             ``euclidean`` one (as the paper writes).
+        max_false_alarms: choose a threshold that so large a share of good pictures exceeds at
+            most; scores the training pictures, which takes as long as to predict them. None
+            chooses none.
         projection: None works on the patches themselves; ``orthonormal`` or ``gaussian`` computes
             outlier scores and picks on a seeded random projection.
         projection_dimension: length of the projected vectors.
@@ -87,13 +91,15 @@ class SoftPatch(MemoryBankDetector):
         coreset_ratio: float = 0.1,
         bank_size: int = BANK_SIZE,
         distance: Distance = "squared",
+        max_false_alarms: float | None = None,
         projection: Projection | None = None,
         projection_dimension: int = 128,
         **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(
-            coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance, **options
-        )
+            coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance,
+            max_false_alarms=max_false_alarms, **options,
+        )  # fmt: skip
         if not 0 <= tau < 1:
             raise UsageError(f"tau must lie in [0, 1), got {tau}")
         make_discriminator(discriminator, k, references)  # a wrong name should not wait for fit
@@ -125,7 +131,7 @@ class SoftPatch(MemoryBankDetector):
         )
         weights = outlier[picks] if self.soft_weight else torch.ones_like(outlier[picks])
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], weights)
-        self.normal_limit_ = self._held_out_limit(patches, owners, picks)
+        self._set_held_out(patches, owners, picks, progress)
 
     def _foresee(self, sample: Tensor, images: int) -> Foreseen:
         bank = super()._foresee(sample, images)
@@ -193,7 +199,7 @@ class SoftPatch(MemoryBankDetector):
     def _parameters(self) -> dict[str, Any]:
         names = (
             "discriminator", "k", "tau", "denoise", "soft_weight", "references", "coreset_ratio",
-            "bank_size", "distance", "projection", "projection_dimension",
+            "bank_size", "distance", "max_false_alarms", "projection", "projection_dimension",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from softpatch.discriminators.fused import Fused
 from softpatch.discriminators.gaussian import Gaussian
 from softpatch.discriminators.lof import LocalOutlierFactor
 from softpatch.discriminators.nearest import Nearest
@@ -20,13 +21,14 @@ from softpatch.progress import Progress, silent
 __all__ = [
     "DISCRIMINATORS",
     "Discriminator",
+    "Fused",
     "Gaussian",
     "LocalOutlierFactor",
     "Nearest",
     "make_discriminator",
 ]
 
-DISCRIMINATORS = ("lof", "nearest", "gaussian")
+DISCRIMINATORS = ("lof", "nearest", "gaussian", "fused")
 
 
 class Discriminator(Protocol):
@@ -40,9 +42,9 @@ class Discriminator(Protocol):
 def make_discriminator(
     name: str, k: int, references: int = REFERENCES, seed: int = 0
 ) -> Discriminator:
-    """``lof`` (with k neighbours), ``nearest`` or ``gaussian``.
+    """``lof`` (with k neighbours), ``nearest``, ``gaussian`` or ``fused`` (also with k).
 
-    ``references`` and ``seed`` say which images the first two compare with.
+    ``references`` and ``seed`` say which images all but ``gaussian`` compare with.
 
     Raises:
         UsageError: an unknown name, k below 1 or fewer than 2 references.
@@ -55,4 +57,6 @@ def make_discriminator(
         return Nearest(references, seed)
     if name == "gaussian":
         return Gaussian()
+    if name == "fused":
+        return Fused(k, references, seed)
     raise UsageError(f"discriminator {name!r} is none of {', '.join(DISCRIMINATORS)}")

@@ -46,10 +46,16 @@ class LocalOutlierFactor:
         return score_positions(patches, self._factors, progress)
 
     def _factors(self, vectors: Tensor) -> Tensor:
-        p, n, _ = vectors.shape
-        chosen = draw_references(n, self.references, self.seed).to(vectors.device)  # (r,)
+        return self._local_outlier_factors(*self._neighbours(vectors))
+
+    def _neighbours(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(p, N, k)`` distances and indices of neighbours, and the ``(r,)`` references."""
+        chosen = draw_references(vectors.shape[1], self.references, self.seed).to(vectors.device)
         k = min(self.k, len(chosen) - 1)
-        near, neighbour = nearest_references(vectors, chosen, k)  # (p, N, k)
+        return *nearest_references(vectors, chosen, k), chosen
+
+    def _local_outlier_factors(self, near: Tensor, neighbour: Tensor, chosen: Tensor) -> Tensor:
+        p, n, k = near.shape
         flat = neighbour.reshape(p, n * k)
         k_distance = near[:, chosen, -1]  # (p, r)
         reach = torch.maximum(near, k_distance.gather(1, flat).view(p, n, k))

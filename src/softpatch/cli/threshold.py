@@ -1,0 +1,109 @@
+"""``softpatch threshold``: where a fitted model draws the line, without fitting it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from softpatch.cli import options
+from softpatch.cli.terminal import Skipped, progress_bars, stdout
+from softpatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from softpatch.detectors import Detector
+    from softpatch.threshold import Threshold
+
+
+def threshold(
+    model: Annotated[Path, typer.Argument(help="A file written by softpatch fit.")],
+    max_false_alarms: Annotated[
+        float | None,
+        typer.Option(help="Share of good pictures that may be called anomalous, such as 0.05."),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="Folder with a few pictures that you know, in good/ and bad/."),
+    ] = None,
+    value: Annotated[float | None, typer.Option(help="The score itself.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Model file to write.  [MODEL]")
+    ] = None,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    strict: options.Strict = False,
+) -> None:
+    """Change the threshold of MODEL, by one of three ways.
+
+    Without labels, by the scores that the training pictures had in fit, each without its own
+    patches; with a few labels; or by hand.
+
+    Examples:
+    softpatch threshold part.softpatch --max-false-alarms 0.05
+
+    softpatch threshold part.softpatch --validation known/
+    """
+    ways = (max_false_alarms, validation, value)
+    if sum(way is not None for way in ways) != 1:
+        raise UsageError("give one of --max-false-alarms, --validation and --value")
+    if value is not None and not 0 <= value < float("inf"):
+        raise UsageError(f"--value takes a score of at least 0, got {value}")
+
+    from softpatch.detectors.patchcore import MemoryBankDetector
+    from softpatch.loading import load
+
+    detector = load(model, device=device, weights=weights)
+    if validation is not None:
+        detector.threshold_ = _by_labels(detector, validation, Skipped(strict))
+        said = f"threshold {detector.threshold_:.6g}"
+    elif max_false_alarms is not None:
+        if not isinstance(detector, MemoryBankDetector):
+            raise UsageError(f"{model}: {detector.method} takes --validation or --value only")
+        said = in_words(detector.choose_threshold(max_false_alarms))
+    else:
+        detector.threshold_ = value
+        said = f"threshold {value:.6g}"
+    detector.save(output or model)
+    stdout().print(
+        f"{said}\nwrote {output or model}", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def in_words(chosen: Threshold) -> str:
+    """What a threshold without labels promises."""
+    return (
+        f"threshold {chosen.value:.6g}: about {chosen.expected:.1%} of good pictures exceed it, "
+        f"and {chosen.confidence:.0%} sure at most {chosen.max_false_alarms:.1%} "
+        f"({chosen.pictures} training pictures)"
+    )
+
+
+def _by_labels(detector: Detector, folder: Path, skipped: Skipped) -> float:
+    import numpy as np
+
+    from softpatch.errors import DatasetError
+    from softpatch.images import list_images
+    from softpatch.threshold import threshold_with_labels
+
+    pictures = {}
+    for label in ("good", "bad"):
+        if not (folder / label).is_dir():
+            raise DatasetError(f"{folder}: expected the folders good and bad in it")
+        pictures[label] = list_images(folder / label)
+    scores: dict[str, list[float]] = {"good": [], "bad": []}
+    total = sum(map(len, pictures.values()))
+    with progress_bars() as progress:
+        for label, paths in pictures.items():
+            for prediction in detector.predict(paths, on_unreadable=skipped.handler):
+                scores[label].append(prediction.score)
+                progress("predict", sum(map(len, scores.values())), total)
+    skipped.report()
+    good, bad = (np.array(scores[label]) for label in ("good", "bad"))
+    chosen = threshold_with_labels(good, bad)
+    stdout().print(
+        f"{(good <= chosen).sum()} of {len(good)} good and {(bad > chosen).sum()} of {len(bad)} "
+        "bad pictures are told right",
+        highlight=False,
+    )
+    return chosen
