@@ -156,6 +156,7 @@ def test_fit_writes_a_model_and_all_suspects(
     model, suspects, result = fitted
     assert result.code == 0
     assert "fitted softpatch on 11 pictures" in result.out
+    assert "of good pictures exceed it" in result.out
     assert str(model) in result.out
     detector = load(model)
     assert len(detector.images_) == 11
@@ -216,14 +217,17 @@ def test_predict_writes_table_json_and_heat_maps(
     with (output / "predictions.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     written = json.loads((output / "predictions.json").read_text(encoding="utf-8"))
-    assert list(rows[0]) == ["path", "score", "width", "height", "heatmap"]
-    assert [{**row, "score": float(row["score"])} for row in rows] == [
-        {**row, "width": str(row["width"]), "height": str(row["height"])}
-        for row in written["predictions"]
+    assert list(rows[0]) == [
+        "path", "score", "anomalous", "level", "width", "height", "heatmap",
+    ]  # fmt: skip
+    assert rows == [
+        {name: str(value) for name, value in row.items()} for row in written["predictions"]
     ]
     scores = [row["score"] for row in written["predictions"]]
     assert scores == sorted(scores, reverse=True)
     assert written["normal_limit"] > 0
+    for row in written["predictions"]:
+        assert row["anomalous"] == (row["score"] > written["threshold"]) == (row["level"] > 0.5)
     for row in written["predictions"]:
         name = Path(row["path"]).relative_to(photos).as_posix()
         assert row["heatmap"] == f"heatmaps/{name}.png"  # a.png and a.jpg stay apart
