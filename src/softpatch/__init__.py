@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from softpatch.errors import (
         BackboneError,
         DatasetError,
+        ExportError,
         ImageError,
         MissingExtraError,
         ModelFileError,
@@ -36,6 +37,7 @@ _HOMES = {
     "BackboneError": "errors",
     "DatasetError": "errors",
     "Detector": "detectors",
+    "ExportError": "errors",
     "ImageError": "errors",
     "MissingExtraError": "errors",
     "ModelFileError": "errors",
@@ -57,6 +59,7 @@ __all__ = [
     "BackboneError",
     "DatasetError",
     "Detector",
+    "ExportError",
     "ImageError",
     "MissingExtraError",
     "ModelFileError",

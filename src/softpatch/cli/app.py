@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from softpatch import __version__
-from softpatch.cli import benchmark, datasets, demo, estimate, evaluate, fit, info, predict, report
+from softpatch.cli import (
+    benchmark,
+    datasets,
+    demo,
+    estimate,
+    evaluate,
+    export,
+    fit,
+    info,
+    predict,
+    report,
+)
 from softpatch.cli.terminal import stderr
 from softpatch.errors import SoftPatchError, UsageError
 
@@ -26,6 +37,7 @@ app = typer.Typer(
 app.command("fit")(fit.fit)
 app.command("estimate")(estimate.estimate)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("datasets")(datasets.datasets)
 app.command("benchmark")(benchmark.benchmark)

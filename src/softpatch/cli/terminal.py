@@ -22,6 +22,8 @@ STEPS = {
     "gaussians": "fitting Gaussians",
     "predict": "scoring pictures",
     "rate": "rating defects",
+    "export": "writing the graph",
+    "compare": "comparing with the model",
 }
 
 

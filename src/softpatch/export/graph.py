@@ -8,6 +8,8 @@ graph is made.
 from __future__ import annotations
 
 from abc import abstractmethod
+from copy import deepcopy
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +20,11 @@ from softpatch.detectors import Detector, PaDiM
 from softpatch.detectors.patchcore import REWEIGHTING_NEIGHBOURS, MemoryBankDetector, PatchCore
 from softpatch.errors import UsageError
 from softpatch.export.resize import resize
-from softpatch.export.search import NearestSearch
+from softpatch.export.search import NearestSearch, norms
 from softpatch.region import Region
 from softpatch.tiling import Layout
+
+Precision = Literal["fp32", "fp16"]
 
 
 class PatchScores(nn.Module):
@@ -77,8 +81,8 @@ class GaussianScores(PatchScores):
     def __init__(self, detector: PaDiM) -> None:
         super().__init__()
         self.register_buffer("chosen", detector.chosen_)
-        self.register_buffer("mean", detector.mean_)
-        self.register_buffer("whitening", detector.whitening_.transpose(1, 2).contiguous())
+        self.register_buffer("mean", detector.mean_.clone())
+        self.register_buffer("whitening", detector.whitening_.mT.clone())
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """See ``PatchScores``."""
@@ -100,8 +104,15 @@ class DetectorGraph(nn.Module):
     down: Tensor
     across: Tensor
 
-    def __init__(self, detector: Detector, threshold: float | None) -> None:
+    def __init__(
+        self, detector: Detector, threshold: float | None, precision: Precision = "fp32"
+    ) -> None:
         """Take over a fitted detector's tensors.
+
+        Args:
+            detector: it stays as it is.
+            threshold: of the labels; None for none.
+            precision: ``fp16`` rounds the weights to halves, to be stored as such.
 
         Raises:
             UsageError: a detector that looks at tiles, or computes in bfloat16.
@@ -116,7 +127,10 @@ class DetectorGraph(nn.Module):
             )
         extractor = detector._get_extractor()
         preprocessing = extractor.preprocessing
-        self.backbone, self.embedding = extractor.backbone, extractor.embedding
+        self.precision, self.threshold = precision, threshold
+        self.outputs = ["score", "map"] if threshold is None else ["score", "label", "map"]
+        self.backbone = deepcopy(extractor.backbone)
+        self.embedding = deepcopy(extractor.embedding)
         # Without tiles the network sees the same share of every picture, whatever its size.
         whole = preprocessing.resize if detector.roi is None else detector.roi.mask.shape
         layout = preprocessing.layout(*whole)
@@ -135,7 +149,9 @@ class DetectorGraph(nn.Module):
         self.register_buffer("down", blurred_upsampling(layout.rows, self.grid[0]).float())
         self.register_buffer("across", blurred_upsampling(layout.columns, self.grid[1]).T.float())
         self.region = None if detector.roi is None else SeenRegion(detector.roi, layout, self.grid)
-        self.threshold = threshold
+        if precision == "fp16":
+            for part in (self.backbone, self.embedding, self.patch_scores):
+                round_to_halves(part)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
@@ -182,3 +198,13 @@ class SeenRegion(nn.Module):
     def within(self, heat: Tensor) -> Tensor:
         """``(B, H, W)`` maps as means over the patches inside alone, zero outside the region."""
         return heat / self.weight
+
+
+def round_to_halves(part: nn.Module) -> None:
+    """Round matrices and kernels in place; vectors, such as norms, are few and stay."""
+    for tensor in (*part.parameters(), *part.buffers()):
+        if tensor.is_floating_point() and tensor.ndim > 1:
+            tensor.copy_(tensor.half())
+    for module in part.modules():
+        if isinstance(module, NearestSearch):
+            module.norms.copy_(norms(module.vectors))

@@ -41,7 +41,7 @@ def resize_matrix(side: int, resized: int, first: int, count: int) -> Tensor:
     """
     pixel = torch.arange(first, first + count).unsqueeze(1)
     distance = ((2 * torch.arange(side) + 1) * resized - (2 * pixel + 1) * side).abs()
-    triangle = (2 * torch.sym_max(side, resized) - distance).clamp(min=0)
+    triangle = (-distance + 2 * torch.sym_max(side, resized)).clamp(min=0)
     weight = triangle.double() / triangle.sum(dim=1, keepdim=True).double()
     powers = 2.0 ** torch.arange(MOST_PLACES + 1, dtype=torch.float64)
     scale = powers.where(weight.max() * powers + 0.5 < LARGEST_WEIGHT, 1.0).max()

@@ -28,7 +28,7 @@ class NearestSearch(nn.Module):
         centred = vectors - centre
         self.register_buffer("centre", centre)
         self.register_buffer("vectors", centred)
-        self.register_buffer("norms", centred.double().square().sum(dim=1).float())
+        self.register_buffer("norms", norms(centred))
 
     def forward(self, patches: Tensor, count: int = 1) -> tuple[Tensor, Tensor]:
         """``(q, D)`` -> ``(q, count)`` distances and int64 indices, nearest first."""
@@ -56,3 +56,8 @@ class NearestSearch(nn.Module):
             min(kept, len(vectors)), dim=1, largest=False
         )
         return found.values, found.indices + part.start
+
+
+def norms(vectors: Tensor) -> Tensor:
+    """``(m, D)`` -> ``(m,)`` squared lengths."""
+    return vectors.double().square().sum(dim=1).float()
