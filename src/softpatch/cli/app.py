@@ -20,6 +20,7 @@ from softpatch.cli import (
     info,
     predict,
     report,
+    watch,
 )
 from softpatch.cli.terminal import stderr
 from softpatch.errors import SoftPatchError, UsageError
@@ -38,6 +39,7 @@ app.command("fit")(fit.fit)
 app.command("estimate")(estimate.estimate)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
+app.command("watch")(watch.watch)
 app.command("evaluate")(evaluate.evaluate)
 app.command("datasets")(datasets.datasets)
 app.command("benchmark")(benchmark.benchmark)

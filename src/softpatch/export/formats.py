@@ -138,7 +138,11 @@ def _onnx_model(graph: DetectorGraph) -> Any:
 
 
 def _store_halves(model: Any) -> None:
-    """Store large weights that are halves already as such, and widen them in the graph."""
+    """Store large weights as halves, and widen them in the graph.
+
+    Those that the graph has rounded already, and the kernels, into which the exporter has
+    multiplied the normalisation that follows them.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     widened = []
@@ -147,7 +151,7 @@ def _store_halves(model: Any) -> None:
         if values.dtype != np.float32 or values.size < HALVED:
             continue
         halves = values.astype(np.float16)
-        if not np.array_equal(halves.astype(np.float32), values):
+        if values.ndim != 4 and not np.array_equal(halves.astype(np.float32), values):
             continue
         name = weight.name
         weight.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))

@@ -39,10 +39,11 @@ def resize_matrix(side: int, resized: int, first: int, count: int) -> Tensor:
     A triangle as wide as two pixels of the coarser side, in whole numbers until it is divided by
     its sum: pixel j lies ``(2j + 1) resized - (2i + 1) side`` from pixel i.
     """
-    pixel = torch.arange(first, first + count).unsqueeze(1)
+    pixel = torch.arange(resized).unsqueeze(1)
     distance = ((2 * torch.arange(side) + 1) * resized - (2 * pixel + 1) * side).abs()
     triangle = (-distance + 2 * torch.sym_max(side, resized)).clamp(min=0)
     weight = triangle.double() / triangle.sum(dim=1, keepdim=True).double()
     powers = 2.0 ** torch.arange(MOST_PLACES + 1, dtype=torch.float64)
     scale = powers.where(weight.max() * powers + 0.5 < LARGEST_WEIGHT, 1.0).max()
-    return (torch.floor(weight * scale + 0.5) / scale).float()
+    kept = weight[first : first + count]
+    return (torch.floor(kept * scale + 0.5) / scale).float()
