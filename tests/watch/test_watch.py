@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,8 @@ def test_fifty_kills_lose_and_double_nothing(
         content = (done / record["path"]).read_bytes()
         assert record["score"] == pytest.approx(scores[content], rel=1e-5)
         Image.open(out / record["heatmap"]).verify()
-    assert len(list((out / "heatmaps").rglob("[0-9]*.png"))) == KILLS
+    drawn = [path for path in (out / "heatmaps").rglob("*") if path.is_file()]
+    assert len(drawn) == KILLS  # and no halves of them
 
 
 def test_pictures_stay_and_are_not_done_again(
@@ -128,3 +130,26 @@ def test_torn_line_is_done_again_and_a_foreign_one_refused(tmp_path: Path) -> No
     journal.path.write_text("no journal\n")
     with pytest.raises(DatasetError, match="holds a line that is no result"):
         Journal(tmp_path)
+
+
+def test_command_ends_with_0_when_it_is_told_to(
+    small_model: Path, small_pictures: Path, places: tuple[Path, Path, Path]
+) -> None:
+    inbox, out, done = places
+    shutil.copy(small_pictures / "0.png", inbox)
+    command = Path(sys.executable).parent / "softpatch"
+    options = ["--interval", "0.01", "--device", "cpu", "--move", str(done)]
+    with subprocess.Popen(
+        [command, "watch", small_model, inbox, "--out", out, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().endswith("  0.png\n")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+        assert process.stderr.read() == f"watching {inbox}; Ctrl-C ends it\n"
+    assert (done / "0.png").is_file()
+    [record] = lines(out)
+    assert (out / record["heatmap"]).is_file()

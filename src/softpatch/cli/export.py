@@ -84,7 +84,8 @@ def export(
     )
     if report is not None:
         _show(report)
-    stdout().print(f"wrote {output}, {size / 1e6:.1f} MB", markup=False, highlight=False)
+    said = f"wrote {output}, {size / 1e6:.1f} MB"
+    stdout().print(said, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(report: ParityReport) -> None:

@@ -56,7 +56,8 @@ def watch(
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: ended.append(number))
-    stderr().print(f"watching {folder}; Ctrl-C ends it", markup=False, highlight=False)
+    said = f"watching {folder}; Ctrl-C ends it"
+    stderr().print(said, markup=False, highlight=False, soft_wrap=True)
     for record in watch_folder(
         detector,
         folder,

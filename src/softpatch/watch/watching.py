@@ -18,6 +18,8 @@ from softpatch.heatmap import overlay, png_bytes
 from softpatch.watch.arrivals import Arrival, Arrivals
 from softpatch.watch.journal import Journal
 
+HEATMAPS = "heatmaps"
+
 
 def watch(
     detector: Detector,
@@ -61,6 +63,7 @@ def watch(
     arrivals = Arrivals(folder, [output] if move is None else [output, move])
     journal = Journal(output)
     try:
+        _remove_halves(output / HEATMAPS)
         while not stopped():
             waiting = False
             for arrival, seconds in arrivals.look():
@@ -85,20 +88,30 @@ def watch(
 
 def _result(detector: Detector, arrival: Arrival, output: Path | None) -> dict[str, Any] | None:
     """What the journal says of a picture, its heat map written; None if it changed meanwhile."""
+    drawing = None
     try:
         prediction = detector.predict(arrival.path)
         height, width = prediction.size
         result = {"score": prediction.score, "width": width, "height": height}
         if output is not None:
             drawing = overlay(arrival.path, prediction, detector.normal_limit_)
-            # With the time, or the next picture of that name would take its place.
-            result["heatmap"] = f"heatmaps/{arrival.name}-{arrival.modified_ns}.png"
-            target = output / result["heatmap"]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(target, png_bytes(drawing))
     except ImageError as error:
         result = {"error": error.reason}
-    return result if arrival.unchanged else None
+    if not arrival.unchanged:
+        return None
+    if output is not None and drawing is not None:
+        # With the time, or the next picture of that name would take its place.
+        result["heatmap"] = f"{HEATMAPS}/{arrival.name}-{arrival.modified_ns}.png"
+        target = output / result["heatmap"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, png_bytes(drawing))
+    return result
+
+
+def _remove_halves(heatmaps: Path) -> None:
+    """Remove what a killed process had not finished writing."""
+    for path in heatmaps.rglob(".*.png.*"):
+        path.unlink()
 
 
 def _move(arrival: Arrival, target: Path) -> None:
