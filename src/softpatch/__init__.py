@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from softpatch.auditing.findings import Audit, audit
     from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
     from softpatch.errors import (
         BackboneError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 # Loaded on first use: importing torch takes seconds, `softpatch --help` should not.
 _HOMES = {
+    "Audit": "auditing.findings",
     "BackboneError": "errors",
     "DatasetError": "errors",
     "Detector": "detectors",
@@ -50,12 +52,14 @@ _HOMES = {
     "SoftPatchError": "errors",
     "UnreadableImageWarning": "images",
     "UsageError": "errors",
+    "audit": "auditing.findings",
     "fail_unreadable": "images",
     "load": "loading",
     "warn_unreadable": "images",
 }
 
 __all__ = [
+    "Audit",
     "BackboneError",
     "DatasetError",
     "Detector",
@@ -72,6 +76,7 @@ __all__ = [
     "SoftPatchError",
     "UnreadableImageWarning",
     "UsageError",
+    "audit",
     "fail_unreadable",
     "load",
     "warn_unreadable",

@@ -261,9 +261,12 @@ class _IndexedSources:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __getitem__(self, index: int) -> ImageSource:
+        return _source(self.images[index], index)
+
     def __iter__(self) -> Iterator[ImageSource]:
         for index in range(len(self.images)):
-            yield _source(self.images[index], index)
+            yield self[index]
 
 
 def _source(content: Any, index: int) -> ImageSource:

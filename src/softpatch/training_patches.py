@@ -7,6 +7,7 @@ from torch import Tensor
 
 from softpatch.errors import DatasetError
 from softpatch.memory import Workspace
+from softpatch.tiling import Layout
 from softpatch.views import View
 
 
@@ -15,11 +16,13 @@ class TrainingPatches:
 
     Attributes:
         names: of the pictures so far, in order.
+        layouts: of the views of each.
     """
 
     def __init__(self, workspace: Workspace, pictures: int, positions: int, dimension: int) -> None:
         """Prepare for so many pictures, ``positions`` patches a view, of that dimension."""
         self.names: list[str] = []
+        self.layouts: list[Layout] = []
         self._workspace = workspace
         self._pictures = pictures
         self._positions = positions
@@ -32,6 +35,7 @@ class TrainingPatches:
         """Append the ``(P, D)`` patches of a view that lie inside the region of interest."""
         if view.first:
             self.names.append(view.name)
+            self.layouts.append(view.layout)
             self._counts.append(0)
         if view.inside is not None:
             patches = patches[view.inside]

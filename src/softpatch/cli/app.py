@@ -10,7 +10,9 @@ import typer
 
 from softpatch import __version__
 from softpatch.cli import (
+    audit,
     benchmark,
+    clean,
     datasets,
     demo,
     estimate,
@@ -36,6 +38,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("fit")(fit.fit)
+app.command("audit")(audit.audit)
+app.command("clean")(clean.clean)
 app.command("estimate")(estimate.estimate)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softpatch.cli import options
+from softpatch.cli.exclude import without
 from softpatch.cli.terminal import Skipped, duration, progress_bars, stderr, stdout
 from softpatch.errors import UsageError
 
@@ -28,6 +29,7 @@ def fit(
         Path | None,
         typer.Option(help="Also write all training pictures, most suspicious first, as CSV."),
     ] = None,
+    exclude: options.Exclude = None,
     strict: options.Strict = False,
     *,
     method: str,
@@ -59,7 +61,7 @@ def fit(
     skipped = Skipped(strict)
     started = time.perf_counter()
     try:
-        pictures = list_images(folder)
+        pictures = without(exclude, list_images(folder), folder)
         _say_estimate(detector, pictures)
         with progress_bars() as progress:
             detector.fit(pictures, on_unreadable=skipped.handler, progress=progress)

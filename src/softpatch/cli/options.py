@@ -142,6 +142,10 @@ Strict = Annotated[
     bool,
     typer.Option("--strict", rich_help_panel=_RUN, help="Stop at the first unreadable picture."),
 ]
+Exclude = Annotated[
+    Path | None,
+    typer.Option(help='Leave out what a file of decisions says to "remove" (softpatch audit).'),
+]
 
 
 # What every subcommand that builds a detector takes, in the order of its help.

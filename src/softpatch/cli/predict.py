@@ -27,6 +27,9 @@ def predict(
     heatmaps: Annotated[
         bool, typer.Option("--heatmaps/--no-heatmaps", help="Write a heat map per picture.")
     ] = True,
+    report: Annotated[
+        bool, typer.Option("--report", help="Also write predictions.html, to look through.")
+    ] = False,
     weights: options.Weights = None,
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
@@ -34,17 +37,24 @@ def predict(
 ) -> None:
     """Score IMAGES: OUTPUT gets predictions.csv, predictions.json and heatmaps/.
 
-    Heat-map colours are fixed by the model, so they mean the same in every picture.
+    Heat-map colours are fixed by the model, so they mean the same in every picture. The page of
+    --report needs the extra: pip install 'softpatch[audit]'
 
-    Example:
+    Examples:
     softpatch predict part.softpatch new/ -o results/
+
+    softpatch predict part.softpatch new/ -o results/ --no-heatmaps --report
     """
+    from softpatch.auditing.page import need_jinja
+    from softpatch.auditing.predictions import in_small, write_page
     from softpatch.errors import ImageError
     from softpatch.files import csv_bytes, write_atomically
     from softpatch.heatmap import overlay, png_bytes
     from softpatch.images import image_sources
     from softpatch.loading import load
 
+    if report:
+        need_jinja()
     detector = load(model, device=device, weights=weights, batch_size=batch_size)
     output.mkdir(parents=True, exist_ok=True)
     own = output.resolve()  # a second run must not score the first one's heat maps
@@ -56,6 +66,7 @@ def predict(
     root = images if images.is_dir() else images.parent
     skipped = Skipped(strict)
     rows: list[dict[str, object]] = []
+    shown: list[Prediction] = []
     started = time.perf_counter()
     with progress_bars() as progress:
         for prediction in detector.predict(sources, on_unreadable=skipped.handler):
@@ -68,6 +79,8 @@ def predict(
                 write_atomically(output / target, png_bytes(drawing))
                 row["heatmap"] = target.as_posix()
             rows.append(row)
+            if report:
+                shown.append(in_small(prediction))
             progress("predict", len(rows) + len(skipped.errors), len(sources))
     skipped.report()
     if not rows:
@@ -82,6 +95,9 @@ def predict(
     }
     write_atomically(output / "predictions.csv", csv_bytes(rows))
     write_atomically(output / "predictions.json", (json.dumps(result, indent=2) + "\n").encode())
+    if report:
+        with progress_bars() as progress:
+            write_page(shown, detector.normal_limit_, root, output, progress)
     _show(rows)
     took = duration(time.perf_counter() - started)
     stdout().print(

@@ -22,6 +22,9 @@ STEPS = {
     "gaussians": "fitting Gaussians",
     "predict": "scoring pictures",
     "rate": "rating defects",
+    "look": "looking at files",
+    "draw": "drawing thumbnails",
+    "move": "moving pictures",
     "export": "writing the graph",
     "compare": "comparing with the model",
 }

@@ -32,6 +32,7 @@ from softpatch.prediction import Prediction
 from softpatch.preprocessing import Preprocessing
 from softpatch.progress import Progress, silent
 from softpatch.region import Region
+from softpatch.tiling import Layout
 from softpatch.training_patches import TrainingPatches
 from softpatch.views import View, views_of
 
@@ -113,6 +114,7 @@ class Detector(ABC):
         self.skipped_: list[ImageError] = []
         self.normal_limit_ = 0.0
         self._extractor: PatchExtractor | None = None
+        self._layouts: list[Layout] = []  # of the pictures that were collected last
         self._fitted = False
 
     # -- what a method adds ------------------------------------------------------------------
@@ -367,6 +369,7 @@ class Detector(ABC):
                 f"{len(collected.names)} readable training pictures ({len(self.skipped_)} "
                 "skipped); at least 2 are needed"
             )
+        self._layouts = collected.layouts
         return *collected.by_position(), collected.names
 
     def _embed(

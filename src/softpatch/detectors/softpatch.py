@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
@@ -16,14 +16,36 @@ from softpatch.discriminators import make_discriminator
 from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import NotFittedError, UsageError
 from softpatch.estimate import Foreseen, seconds
+from softpatch.images import Images, OnUnreadable, warn_unreadable
 from softpatch.memory import Workspace, chunks
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress, silent
 from softpatch.projection import Projection, projection_matrix
+from softpatch.tiling import Layout
 
 TRIED = 4  # positions that tell what the discriminator will take
 SUSPICION_SHARE = 0.01  # of its patches, the worst, make a picture suspicious
 MOST_PATCHES = 16
+
+
+@dataclass(frozen=True)
+class Discriminated:
+    """What the discriminator makes of some pictures.
+
+    Attributes:
+        names: of the readable ones, in order.
+        layouts: of the views of each.
+        grid: (h, w) patches of a view.
+        outlier: ``(M, P)`` scores W of the pictures or of their tiles, inside the region of
+            interest.
+        owners: ``(M,)`` int64, the picture each is from, ascending.
+    """
+
+    names: list[str]
+    layouts: list[Layout]
+    grid: tuple[int, int]
+    outlier: Tensor
+    owners: Tensor
 
 
 class SoftPatch(MemoryBankDetector):
@@ -138,6 +160,24 @@ class SoftPatch(MemoryBankDetector):
         for chunk in chunks(images, bytes_per_item=4 * positions * dimension):
             projected[chunk] = patches[chunk] @ matrix
         return projected
+
+    def discriminate(
+        self,
+        images: Images,
+        *,
+        on_unreadable: OnUnreadable = warn_unreadable,
+        progress: Progress = silent,
+    ) -> Discriminated:
+        """The first half of ``fit``, for those who want W and no model; changes nothing.
+
+        Args and errors are those of ``fit``.
+        """
+        grid = self._get_extractor().grid  # in memory before the workspace looks at what is left
+        workspace = Workspace(self.memory_limit, self.device)
+        with torch.inference_mode():
+            patches, owners, names = self._collect(images, workspace, on_unreadable, progress)
+            outlier = self._outlier_scores(self._project(patches, workspace), progress)
+        return Discriminated(names, self._layouts, grid, outlier, owners)
 
     def suspects(self) -> list[tuple[str, float]]:
         """Training pictures and their suspicion, most suspicious first.

@@ -1,0 +1,1 @@
+"""Which training pictures are bad: ranking, odd files, duplicates, a page, a quarantine."""

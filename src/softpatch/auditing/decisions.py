@@ -1,0 +1,120 @@
+"""What people decided about pictures, as a file.
+
+::
+
+    {"format": "softpatch-decisions", "version": 1, "folder": "/data/photos",
+     "decisions": {"left/7.png": "remove", "left/8.png": "keep"},
+     "sha256": {"left/7.png": "0f3c...", "left/8.png": "77aa..."}}
+
+Paths are relative to the folder, with slashes. The digests are of the files that were looked at; a
+file without one is taken as it is, so that such a file can be written by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+
+from softpatch.errors import DatasetError
+
+FORMAT = "softpatch-decisions"
+VERSION = 1
+DECISIONS = ("keep", "remove", "unsure")
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The content of a decisions file.
+
+    Attributes:
+        remove: relative paths of the pictures to be removed, sorted.
+        sha256: relative path -> hexadecimal digest of the file that was looked at.
+    """
+
+    remove: tuple[str, ...]
+    sha256: Mapping[str, str]
+
+    def still_holds(self, path: Path, name: str) -> bool:
+        """Whether the file is the one that was decided about."""
+        return name not in self.sha256 or digest(path) == self.sha256[name]
+
+
+def read_decisions(path: Path) -> Decisions:
+    """Read a decisions file.
+
+    Raises:
+        DatasetError: there is none, or it is damaged, of another kind or of a later version, or a
+            path in it leaves the folder.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}")
+        if content["version"] != VERSION:
+            raise ValueError(f"version {content['version']!r}; this program reads {VERSION}")
+        decisions, digests = dict(content["decisions"]), dict(content.get("sha256") or {})
+        for name, decision in decisions.items():
+            if decision not in DECISIONS:
+                raise ValueError(f"{name} is to be {decision!r}, not {', '.join(DECISIONS)}")
+        for name in (*decisions, *digests):
+            if not stays_inside(name):
+                raise ValueError(f"{name!r} is no path inside the folder")
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: no such file of decisions") from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{path}: not a file of decisions ({_in_words(error)})") from error
+    remove = sorted(name for name, decision in decisions.items() if decision == "remove")
+    return Decisions(tuple(remove), MappingProxyType({k: str(v) for k, v in digests.items()}))
+
+
+def without_removed(
+    pictures: Iterable[Path], folder: Path, decisions: Decisions
+) -> tuple[list[Path], list[str]]:
+    """The pictures that were not decided to be removed.
+
+    Args:
+        pictures: files below the folder.
+        folder: that the decisions are about.
+        decisions: what was decided.
+
+    Returns:
+        those that stay, and the names to be removed that are not among the pictures: removed
+        already, most likely.
+
+    Raises:
+        DatasetError: a file to be removed is not the one that was decided about.
+    """
+    unwanted = set(decisions.remove)
+    kept = []
+    for path in pictures:
+        name = path.relative_to(folder).as_posix()
+        if name not in unwanted:
+            kept.append(path)
+            continue
+        unwanted.remove(name)
+        if not decisions.still_holds(path, name):
+            raise DatasetError(f"{path}: has changed since it was decided about; audit again")
+    return kept, sorted(unwanted)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stays_inside(name: object) -> bool:
+    """Whether a relative path with slashes can only mean something below its folder."""
+    if not isinstance(name, str) or "\\" in name or "\0" in name:
+        return False
+    parts = PurePosixPath(name).parts
+    drive = ":" in parts[0] if parts else True
+    return not drive and ".." not in parts and parts[0] != "/" and "/".join(parts) == name
+
+
+def _in_words(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)

@@ -1,0 +1,96 @@
+"""How unlike the others each training picture is, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from softpatch.anomaly_map import tiled_anomaly_map
+from softpatch.detectors.softpatch import SoftPatch, suspicion
+from softpatch.images import ImageSource, OnUnreadable
+from softpatch.progress import Progress
+from softpatch.region import Region
+from softpatch.tiling import Layout
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks against the pictures.
+
+    Attributes:
+        names: of the readable pictures, in order.
+        suspicion: ``(N,)`` float64, above 0; larger is more suspicious.
+        maps: for each picture ``(h, w)`` float32 outlier scores on its grid of patches; pictures
+            in tiles have larger grids than others.
+        sizes: (height, width) of each picture in pixels.
+        boxes: (left, top, right, bottom) of the part its map covers, in pixels of the picture.
+        rule: what made the scores, such as ``lof``.
+        why: that rule, in words.
+    """
+
+    names: list[str]
+    suspicion: npt.NDArray[np.float64]
+    maps: list[npt.NDArray[np.float32]]
+    sizes: list[tuple[int, int]]
+    boxes: list[tuple[float, float, float, float]]
+    rule: str
+    why: str
+
+
+def gather(
+    detector: SoftPatch,
+    sources: Iterable[ImageSource],
+    progress: Progress,
+    on_unreadable: OnUnreadable,
+) -> Evidence:
+    """Compare the pictures with each other.
+
+    Args:
+        detector: whose features and discriminator to use; it is not fitted.
+        sources: the pictures.
+        progress: told of the steps ``embed`` and ``discriminate``.
+        on_unreadable: gets those that cannot be read.
+
+    Raises:
+        DatasetError: fewer than two readable pictures.
+    """
+    found = detector.discriminate(sources, on_unreadable=on_unreadable, progress=progress)
+    of_picture = [found.outlier[found.owners == at] for at in range(len(found.names))]
+    return Evidence(
+        names=found.names,
+        suspicion=suspicion(found.outlier, found.owners).double().cpu().numpy(),
+        maps=[
+            _map(detector.roi, found.grid, layout, scores)
+            for layout, scores in zip(found.layouts, of_picture, strict=True)
+        ],
+        sizes=[(layout.rows.side, layout.columns.side) for layout in found.layouts],
+        boxes=[layout.box for layout in found.layouts],
+        rule=detector.discriminator,
+        why="the discriminator that was asked for",
+    )
+
+
+def _map(
+    region: Region | None, grid: tuple[int, int], layout: Layout, scores: Tensor
+) -> npt.NDArray[np.float32]:
+    """The outlier scores of a picture's patches in their places; the least outside the region."""
+    canvas = scores.new_full((len(layout.views), grid[0] * grid[1]), float(scores.min()))
+    inside = ... if region is None else region.inside(layout, grid)
+    canvas[inside] = scores.reshape(canvas[inside].shape)
+    views = canvas.view(-1, *grid)
+    if len(views) == 1:
+        heat = views[0]
+    else:
+        blended = tiled_anomaly_map(views, layout, sigma=0)
+        size = [
+            round(axis.seen / axis.crop * patches)
+            for axis, patches in zip((layout.rows, layout.columns), grid, strict=True)
+        ]
+        heat = F.interpolate(blended[None, None], size=size, mode="area")[0, 0]
+    return np.asarray(heat.to(torch.float32).cpu().numpy())

@@ -1,0 +1,222 @@
+"""Puts pictures away so that they can always be put back.
+
+Everything that is about to be moved is written into a journal in the quarantine folder before the
+first file moves, and a file leaves its old place only when it is whole at its new one. Whenever the
+program is stopped, each file is at its old place, at its new one, or the same at both; ``restore``
+sorts that out. Nothing is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from softpatch.auditing.decisions import Decisions, digest, stays_inside
+from softpatch.errors import DatasetError
+from softpatch.files import write_atomically
+from softpatch.progress import Progress, silent
+
+JOURNAL = "softpatch-quarantine.json"
+FORMAT = "softpatch-quarantine"
+VERSION = 1
+# What os.link says where there are no links: between file systems, and on FAT.
+NO_LINKS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+def default_quarantine(folder: Path) -> Path:
+    """Beside the folder, where a fit does not see it."""
+    folder = folder.resolve()
+    return folder.with_name(f"{folder.name}-quarantine")
+
+
+def removable(folder: Path, quarantine: Path, decisions: Decisions) -> dict[str, str]:
+    """The files to be moved: name -> digest. Those that have been moved before are left out.
+
+    Raises:
+        DatasetError: a file is missing, has changed since the decision, is a link or lies behind
+            one, its place in the quarantine is taken, or the quarantine is inside the folder or
+            another folder's. Nothing should be moved then.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
+    if quarantine.resolve().is_relative_to(folder.resolve()):
+        raise DatasetError(f"{quarantine}: lies inside {folder}, where a fit would find it")
+    moved = _read_journal(quarantine, folder)
+    files = {}
+    for name in decisions.remove:
+        source, target = folder / name, quarantine / name
+        _refuse_links(folder, name)
+        _refuse_links(quarantine, name)
+        there = source.is_file()
+        if not there and name in moved and target.is_file():
+            continue
+        if not there:
+            raise DatasetError(f"{source}: no such file")
+        found = digest(source)
+        if name in decisions.sha256 and found != decisions.sha256[name]:
+            raise DatasetError(f"{source}: has changed since it was decided about; audit again")
+        if target.exists() and not (name in moved and digest(target) == found):
+            raise DatasetError(f"{target}: is there already; name another --quarantine")
+        files[name] = found
+    return files
+
+
+def remove(
+    folder: Path, quarantine: Path, files: dict[str, str], progress: Progress = silent
+) -> None:
+    """Move files into the quarantine folder.
+
+    Args:
+        folder: where they are.
+        quarantine: where they go, under the same relative paths.
+        files: what ``removable`` gave.
+        progress: told of the step ``move``.
+
+    Raises:
+        DatasetError: a file has changed in the meantime.
+        OSError: it cannot be moved; what has been moved so far can be put back.
+    """
+    quarantine.mkdir(parents=True, exist_ok=True)
+    moved = _read_journal(quarantine, folder)
+    _write_journal(quarantine, folder, moved | files.keys())
+    for done, (name, expected) in enumerate(files.items(), start=1):
+        _move(folder / name, quarantine / name, expected)
+        progress("move", done, len(files))
+
+
+def restorable(folder: Path, quarantine: Path) -> list[str]:
+    """The names ``restore`` will look after: those in the journal.
+
+    Raises:
+        DatasetError: no journal there, or a damaged one, or a file's old place is taken.
+    """
+    if not (quarantine / JOURNAL).is_file():
+        raise DatasetError(f"{quarantine}: nothing was moved here by softpatch clean")
+    names = sorted(_read_journal(quarantine, None))
+    for name in names:
+        _refuse_links(folder, name)
+        _refuse_links(quarantine, name)
+        source, target = quarantine / name, folder / name
+        if source.exists() and target.exists() and digest(source) != digest(target):
+            raise DatasetError(f"{target}: another file has taken its place; move that away first")
+    return names
+
+
+def restore(
+    folder: Path, quarantine: Path, names: Sequence[str], progress: Progress = silent
+) -> list[str]:
+    """Put everything back where it was and remove what the quarantine needed.
+
+    Args:
+        folder: where the files were.
+        quarantine: where they are.
+        names: what ``restorable`` gave.
+        progress: told of the step ``move``.
+
+    Returns:
+        the names that are at neither place: somebody has deleted them in the quarantine.
+    """
+    gone = []
+    for done, name in enumerate(names, start=1):
+        source, target = quarantine / name, folder / name
+        if source.exists():
+            _move(source, target, digest(source))
+        if target.exists():
+            _leftover(source).unlink(missing_ok=True)
+        else:
+            gone.append(name)
+        progress("move", done, len(names))
+    (quarantine / JOURNAL).unlink()
+    emptied = {quarantine / parent for name in names for parent in PurePosixPath(name).parents}
+    for below in sorted(emptied, reverse=True):  # the deepest first, the quarantine itself last
+        with suppress(OSError):  # not empty
+            below.rmdir()
+    return gone
+
+
+def _move(source: Path, target: Path, expected: str) -> None:
+    """``source`` goes when ``target`` is whole, as it may be already."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        try:
+            os.link(source, target)  # unlike a rename, fails if the name is taken
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            _copy(source, target)
+    if digest(target) != expected:
+        raise DatasetError(f"{source}: changed while it was moved")
+    _sync(target.parent)
+    source.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    partial = _leftover(target)  # hidden, so nothing takes it for a picture
+    with source.open("rb") as reading, partial.open("wb") as writing:
+        shutil.copyfileobj(reading, writing)
+        writing.flush()
+        os.fsync(writing.fileno())
+    shutil.copystat(source, partial)
+    if digest(partial) != digest(source):
+        raise DatasetError(f"{source}: the copy in {target.parent} differs; is the disk sound?")
+    if target.exists():
+        raise DatasetError(f"{target}: has just appeared; nothing is overwritten")
+    partial.rename(target)
+
+
+def _sync(folder: Path) -> None:
+    """A new name must be on the disk before the old one goes, lest a power cut takes both."""
+    if os.name == "nt":  # where folders cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _leftover(target: Path) -> Path:
+    return target.with_name(f".{target.name}.softpatch-moving")
+
+
+def _read_journal(quarantine: Path, folder: Path | None) -> set[str]:
+    """What was to be moved; empty without a journal. ``folder`` is whose it has to be."""
+    path = quarantine / JOURNAL
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["format"] != FORMAT or content["version"] != VERSION:
+            raise ValueError("another format")
+        files = set(content["files"])
+        if not all(map(stays_inside, files)):
+            raise ValueError("paths that leave the folder")
+        owner = str(content["folder"])
+    except FileNotFoundError:
+        return set()
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{path}: damaged journal ({error})") from error
+    if folder is not None and owner != str(folder.resolve()):
+        raise DatasetError(f"{quarantine}: holds pictures of {owner}; name another --quarantine")
+    return files
+
+
+def _write_journal(quarantine: Path, folder: Path, files: set[str]) -> None:
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "folder": str(folder.resolve()),
+        "files": sorted(files),
+    }
+    write_atomically(quarantine / JOURNAL, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _refuse_links(folder: Path, name: str) -> None:
+    path = folder
+    for part in name.split("/"):
+        path = path / part
+        if path.is_symlink():
+            raise DatasetError(f"{path}: is a link; only files that lie in the folder are moved")

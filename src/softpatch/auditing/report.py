@@ -1,0 +1,109 @@
+"""An audit on disk: a table, JSON, and a page to look at and decide on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from softpatch.auditing.decisions import digest
+from softpatch.auditing.findings import LIKELY, Audit
+from softpatch.auditing.page import Card, as_shares, heat_layer, render, thumbnails
+from softpatch.auditing.reason import Reason
+from softpatch.files import csv_bytes, write_atomically
+from softpatch.progress import Progress, silent
+
+
+def write_report(
+    audit: Audit, folder: Path, output: Path, progress: Progress = silent
+) -> list[Path]:
+    """Write ``audit.csv``, ``audit.json`` and ``audit.html``.
+
+    Args:
+        audit: of pictures below the folder.
+        folder: that they are in.
+        output: where to write, made if need be.
+        progress: told of the step ``draw``.
+
+    Returns:
+        what was written.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    page = render(
+        f"Audit of {folder.name or folder}",
+        summary(audit),
+        str(folder.resolve()),
+        _cards(audit, folder, progress),
+    )
+    written = []
+    for name, content in (
+        ("audit.csv", csv_bytes(audit.rows())),
+        ("audit.json", f"{json.dumps(audit.as_dict(), indent=1)}\n".encode()),
+        ("audit.html", page),
+    ):
+        write_atomically(output / name, content)
+        written.append(output / name)
+    return written
+
+
+def summary(audit: Audit) -> list[str]:
+    """What was found, in sentences."""
+    low, high = audit.interval
+    likely = sum(image.confidence >= LIKELY for image in audit.images)
+    lines = [
+        f"{len(audit.images)} pictures, of which about {audit.contamination:.1%} are bad "
+        f"(95 % interval {low:.1%} to {high:.1%}); {likely} more likely than not.",
+        f"Ranked by {audit.rule}: {audit.why}.",
+    ]
+    odd = {reason.code for image in audit.images for reason in image.reasons}
+    for words, count in (
+        ("group(s) of exact duplicates", len(audit.duplicates)),
+        ("group(s) of near duplicates", len(audit.near_duplicates)),
+        ("unreadable file(s)", len(audit.unreadable)),
+    ):
+        if count:
+            lines.append(f"{count} {words}.")
+    if "repeated-defect" in odd:
+        lines.append("Some suspicious pictures are copies of each other: see repeated-defect.")
+    return lines
+
+
+def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
+    thumbs = thumbnails([image.path for image in audit.images], progress)
+    cards = [
+        Card(
+            path=_relative(image.path, folder),
+            rank=image.rank,
+            score=image.score,
+            confidence=image.confidence,
+            reasons=image.reasons,
+            region=as_shares(image.region, image.size),
+            box=as_shares(image.box, image.size),
+            thumb=thumbs.get(image.path),
+            heat=heat_layer(image.heat, audit.calm, audit.strong) if image.path in thumbs else None,
+            sha256=digest(Path(image.path)),
+        )
+        for image in audit.images
+    ]
+    unreadable = [
+        Card(
+            path=_relative(error.name, folder),
+            reasons=[Reason("unreadable", error.reason)],
+            sha256=_digest(Path(error.name)),
+        )
+        for error in audit.unreadable
+    ]
+    return cards + unreadable
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return digest(path)
+    except OSError:  # which may be why the picture could not be read
+        return None
+
+
+def _relative(path: str, folder: Path) -> str:
+    return Path(path).relative_to(folder).as_posix()

@@ -1,0 +1,102 @@
+"""``softpatch audit``: which training pictures are bad, where, and how many."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from softpatch.cli import options
+from softpatch.cli.exclude import without
+from softpatch.cli.terminal import Skipped, progress_bars, stdout
+from softpatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from softpatch.auditing.findings import Audit
+
+SHOWN = 10
+
+
+@options.builds_detector
+def audit(
+    folder: Annotated[Path, typer.Argument(help="Training pictures, searched recursively.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for audit.csv, audit.json and audit.html."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line: everything.")] = False,
+    exclude: options.Exclude = None,
+    strict: options.Strict = False,
+    *,
+    method: str,
+    given: dict[str, Any],
+) -> None:
+    """Rank the pictures in FOLDER by how suspicious they are; find odd files and duplicates.
+
+    OUTPUT/audit.html shows them with heat maps, to be decided about by keyboard. What it exports
+    goes to softpatch clean, or to softpatch fit --exclude.
+
+    The page needs the extra: pip install 'softpatch[audit]'
+
+    Examples:
+    softpatch audit photos/ -o audit/
+
+    softpatch audit photos/ --json --exclude decisions.json
+    """
+    from softpatch.auditing.findings import audit as audit_pictures
+    from softpatch.auditing.page import need_jinja
+    from softpatch.auditing.report import write_report
+    from softpatch.detectors import SoftPatch, make_detector
+    from softpatch.errors import DatasetError
+    from softpatch.images import list_images
+
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
+    detector = make_detector(method, **given)
+    if not isinstance(detector, SoftPatch):
+        raise UsageError(f"{method} does not rank its training pictures; use softpatch")
+    if output is not None:
+        need_jinja()
+        output.mkdir(parents=True, exist_ok=True)
+    skipped = Skipped(strict)
+    written: list[Path] = []
+    with progress_bars() as progress:
+        pictures = without(exclude, list_images(folder), folder)
+        found = audit_pictures(
+            pictures, detector=detector, on_unreadable=skipped.handler, progress=progress
+        )
+        if output is not None:
+            written = write_report(found, folder, output, progress)
+    skipped.report()
+    if as_json:
+        typer.echo(json.dumps(found.as_dict()))
+        return
+    _show(found)
+    if written:
+        _say(f"wrote {', '.join(map(str, written))}")
+
+
+def _show(found: Audit) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from softpatch.auditing.report import summary
+
+    table = Table(
+        "rank", "suspicion", "confidence", "picture", "reasons",
+        title="Most suspicious training pictures",
+    )  # fmt: skip
+    for image in found.images[:SHOWN]:
+        table.add_row(
+            str(image.rank), f"{image.score:.3f}", f"{image.confidence:.0%}", escape(image.path),
+            ", ".join(reason.code for reason in image.reasons),
+        )  # fmt: skip
+    stdout().print(table)
+    for line in summary(found):
+        _say(line)
+
+
+def _say(line: str) -> None:
+    stdout().print(line, markup=False, highlight=False, soft_wrap=True)
