@@ -15,6 +15,7 @@ from torch import Tensor
 
 from softpatch import SoftPatch
 from softpatch.detectors import base
+from softpatch.export import export_model
 from softpatch.features import extractor
 from softpatch.features.backbones import Backbone
 from softpatch.features.extractor import FeatureConfig, PatchExtractor, configure
@@ -85,6 +86,15 @@ def small_model(small_detector: SoftPatch, tmp_path_factory: pytest.TempPathFact
     """``small_detector``'s model file; do not write to it."""
     path = tmp_path_factory.mktemp("model") / "small.softpatch"
     small_detector.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``small_model`` as ONNX, with a threshold of 1; do not write to it."""
+    pytest.importorskip("onnxruntime", reason="needs softpatch[export]")
+    path = tmp_path_factory.mktemp("exported") / "small.onnx"
+    export_model(small_model, path, pictures=[], threshold=1.0)
     return path
 
 

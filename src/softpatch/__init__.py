@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from softpatch.errors import (
         BackboneError,
         DatasetError,
+        ExportError,
         ImageError,
         MissingExtraError,
         ModelFileError,
@@ -38,6 +39,7 @@ _HOMES = {
     "BackboneError": "errors",
     "DatasetError": "errors",
     "Detector": "detectors",
+    "ExportError": "errors",
     "ImageError": "errors",
     "MissingExtraError": "errors",
     "ModelFileError": "errors",
@@ -61,6 +63,7 @@ __all__ = [
     "BackboneError",
     "DatasetError",
     "Detector",
+    "ExportError",
     "ImageError",
     "MissingExtraError",
     "ModelFileError",

@@ -57,13 +57,14 @@ def image_score(scores: Tensor) -> Tensor:
 def _spread(scores: Tensor, rows: Axis, columns: Axis, sigma: float) -> Tensor:
     """All steps are linear and act on rows and columns alike: they are one matrix per side."""
     h, w = scores.shape[-2] // len(rows.starts), scores.shape[-1] // len(columns.starts)
-    down = _blurred_upsampling(rows, h, sigma).to(scores)
-    across = _blurred_upsampling(columns, w, sigma).to(scores)
+    down = blurred_upsampling(rows, h, sigma).to(scores)
+    across = blurred_upsampling(columns, w, sigma).to(scores)
     return down @ scores @ across.T  # (H, h) x (..., h, w) x (w, W) -> (..., H, W)
 
 
 @lru_cache(maxsize=16)
-def _blurred_upsampling(axis: Axis, length: int, sigma: float) -> Tensor:
+def blurred_upsampling(axis: Axis, length: int, sigma: float = BLUR_SIGMA) -> Tensor:
+    """``(axis.seen, views * length)`` float64: what both steps do to a column of patches."""
     return _blurred(_upsampled(axis, length), sigma)
 
 

@@ -8,6 +8,7 @@
     ├── DatasetError                     a folder that is not laid out as expected
     ├── BackboneError                    backbone or weights that cannot be had
     ├── ModelFileError                   a model file that is cut, foreign, newer or hostile
+    ├── ExportError                      an exported file that differs from its model
     ├── NotFittedError                   predict or save before fit
     ├── ScratchError                     no room for temporary files
     └── MissingExtraError                an optional dependency that is not installed
@@ -48,6 +49,10 @@ class BackboneError(SoftPatchError):
 
 class ModelFileError(SoftPatchError):
     """A model file that is cut, foreign, newer or hostile."""
+
+
+class ExportError(SoftPatchError):
+    """An exported file differs from its model."""
 
 
 class NotFittedError(SoftPatchError):

@@ -17,11 +17,13 @@ from softpatch.cli import (
     demo,
     estimate,
     evaluate,
+    export,
     fit,
     info,
     predict,
     report,
     threshold,
+    watch,
 )
 from softpatch.cli.terminal import stderr
 from softpatch.errors import SoftPatchError, UsageError
@@ -41,6 +43,8 @@ app.command("audit")(audit.audit)
 app.command("clean")(clean.clean)
 app.command("estimate")(estimate.estimate)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
+app.command("watch")(watch.watch)
 app.command("evaluate")(evaluate.evaluate)
 app.command("datasets")(datasets.datasets)
 app.command("benchmark")(benchmark.benchmark)

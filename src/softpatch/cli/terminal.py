@@ -26,6 +26,8 @@ STEPS = {
     "look": "looking at files",
     "draw": "drawing thumbnails",
     "move": "moving pictures",
+    "export": "writing the graph",
+    "compare": "comparing with the model",
 }
 
 

@@ -57,7 +57,7 @@ class PatchEmbedding(nn.Module):
         """``(B, C_l, h_l, w_l)`` per layer -> ``(B, h, w, dimension)`` on the finest grid."""
         grid = maps[0].shape[-2:]
         if self.kind == "neighbourhood":
-            patches = maps[0].new_zeros(len(maps[0]), self.dimension, *grid)
+            patches = maps[0].new_zeros(maps[0].shape[0], self.dimension, *grid)
             for layer, pooling in zip(maps, self.pooling, strict=True):
                 # Two layers may share an output number where the last pooling straddles them.
                 patches[:, pooling.first : pooling.last] += _upsample(pooling(layer), grid)

@@ -1,0 +1,119 @@
+"""A bank of 20,000 vectors, exported: time a picture and peak memory of batches of 8.
+
+Model and files run in a process of their own each, the files without torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from softpatch import PatchCore
+
+BANK = 20_000
+TRAINED = 30  # pictures, of 784 patches
+BATCH = 8
+ROUNDS = 3
+RUNTIME = Path(__file__).parents[1] / "runtime" / "src"
+Run = Callable[[npt.NDArray[np.uint8]], object]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="a category in MVTec layout, of equal sizes")
+    parser.add_argument("--run", type=Path, nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        measure(*options.run)
+        return
+
+    from benchmarks.pictures import DATA, training_and_test
+    from softpatch.export import export_model
+    from softpatch.export.parity import grey_levels
+    from softpatch.images import decode_image
+
+    train, test = training_and_test(options.data or DATA / "mvtec_bottle", TRAINED)
+    with tempfile.TemporaryDirectory() as scratch:
+        batch = Path(scratch) / "batch.npy"
+        np.save(batch, np.stack([grey_levels(decode_image(path)) for path in test[:BATCH]]))
+        model = Path(scratch) / "part.softpatch"
+        filled(train).save(model)
+        files = [model.with_suffix(suffix) for suffix in (".onnx", ".xml")]
+        for file in files:
+            export_model(model, file, pictures=[])
+        paths = os.pathsep.join([str(RUNTIME), *sys.path])
+        for path in (model, *files):
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.exported", "--run", path, batch],
+                check=True,
+                env={**os.environ, "PYTHONPATH": paths},
+            )
+
+
+def filled(train: list[Path]) -> PatchCore:
+    """A detector with a full bank; which of the patches are in it does not matter here."""
+    import torch
+
+    from benchmarks.pictures import read_batches
+    from softpatch import PatchCore
+    from softpatch.memory_bank import MemoryBank
+
+    detector = PatchCore(coreset_ratio=1e-9).fit(train)
+    extractor = detector._get_extractor()
+    batches = read_batches(train, detector.preprocessing, BATCH)
+    vectors = torch.cat([extractor(batch).flatten(0, 2) for batch in batches])[:BANK].clone()
+    detector.bank = MemoryBank(vectors, torch.ones(len(vectors)))
+    return detector
+
+
+def measure(path: Path, pictures: Path) -> None:
+    """Print one model's or file's time and peak memory."""
+    from benchmarks.machine import peak_memory_mb
+
+    batch = np.load(pictures)
+    run = of_model(path) if path.suffix == ".softpatch" else of_file(path)
+    run(batch)
+    singly = median_ms(lambda: [run(batch[at : at + 1]) for at in range(BATCH)]) / BATCH
+    together = median_ms(lambda: run(batch)) / BATCH
+    print(
+        f"{path.name}: {singly:.0f} ms a picture, {together:.0f} in batches of {BATCH}; "
+        f"peak memory {peak_memory_mb():.0f} MB"
+    )
+
+
+def of_model(path: Path) -> Run:
+    from softpatch import load
+
+    detector = load(path)
+    return lambda images: list(detector.predict(list(images)))
+
+
+def of_file(path: Path) -> Run:
+    from softpatch_runtime.engine import open_model
+
+    return open_model(path, None)[0]
+
+
+def median_ms(work: Callable[[], object]) -> float:
+    took = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        work()
+        took.append(1000 * (time.perf_counter() - started))
+    return statistics.median(took)
+
+
+if __name__ == "__main__":
+    main()

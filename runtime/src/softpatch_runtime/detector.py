@@ -1,0 +1,98 @@
+"""An exported model that scores pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softpatch_runtime.engine import open_model
+from softpatch_runtime.errors import ImageError, UsageError
+from softpatch_runtime.images import list_images, read_image
+from softpatch_runtime.prediction import Prediction
+
+One = str | Path | npt.NDArray[np.uint8]
+
+
+def fail_unreadable(error: ImageError) -> None:
+    """Stop at the first unreadable picture (the default)."""
+    raise error
+
+
+class Detector:
+    """What ``softpatch export`` wrote, ready to run.
+
+    Attributes:
+        metadata: of the model: method, parameters, backbone, threshold and so on.
+        normal_limit: patch score that good training patches stay below; fixes heat-map colours.
+        threshold: pictures that score above it are labelled 1; None if the model has none.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+        """Load an exported file.
+
+        Args:
+            path: ``.onnx``, or ``.xml`` with its ``.bin`` beside it.
+            threads: that compute; the runtime chooses if None.
+
+        Raises:
+            ModelFileError: missing, foreign, newer, or its runtime is not installed.
+        """
+        self._run, self.metadata = open_model(Path(path), threads)
+        self.normal_limit: float = self.metadata["normal_limit"]
+        self.threshold: float | None = self.metadata["threshold"]
+
+    def predict(
+        self, images: Any, *, on_unreadable: Callable[[ImageError], None] = fail_unreadable
+    ) -> Any:
+        """Score pictures.
+
+        Args:
+            images: a path, a uint8 array ``(H, W)`` or ``(H, W, 3|4)``, a folder, or several
+                paths or arrays (an array ``(N, H, W, 3)`` among them).
+            on_unreadable: called for each picture of several that cannot be read.
+
+        Returns:
+            one ``Prediction`` for one picture; for a folder or several a lazy iterator, in order.
+
+        Raises:
+            ImageError: a single picture that cannot be read.
+            UsageError: a folder without pictures, or what is no picture.
+        """
+        if isinstance(images, str | Path):
+            if not Path(images).is_dir():
+                return self._predict_one(images, str(images))
+            images = list_images(Path(images))
+        elif isinstance(images, np.ndarray) and images.ndim < 4:
+            return self._predict_one(images, "image 0")
+        elif not isinstance(images, Iterable):
+            raise UsageError(f"a {type(images).__name__} is no picture")
+        return self._predict_all(images, on_unreadable)
+
+    def _predict_all(
+        self, images: Iterable[One], on_unreadable: Callable[[ImageError], None]
+    ) -> Iterator[Prediction]:
+        for index, one in enumerate(images):
+            name = f"image {index}" if isinstance(one, np.ndarray) else str(one)
+            try:
+                prediction = self._predict_one(one, name)
+            except ImageError as error:
+                on_unreadable(error)
+            else:
+                yield prediction
+
+    def _predict_one(self, content: One, name: str) -> Prediction:
+        levels, (height, width) = read_image(content, name, self.metadata["enough"])
+        outputs = self._run(levels[None])
+        left, top, right, bottom = self.metadata["box"]
+        return Prediction(
+            name,
+            float(outputs["score"][0]),
+            outputs["map"][0],
+            (height, width),
+            (left * width, top * height, right * width, bottom * height),
+            int(outputs["label"][0]) if "label" in outputs else None,
+        )

@@ -1,0 +1,161 @@
+"""The files an exported graph is written to, and the runtimes that read them."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from softpatch.errors import MissingExtraError
+from softpatch.export.graph import DetectorGraph
+
+# (B, H, W, 3) uint8 -> the graph's outputs by name
+Run = Callable[[npt.NDArray[np.uint8]], Mapping[str, npt.NDArray[Any]]]
+HALVED = 4096  # numbers of a tensor from which on it is worth storing in halves
+
+
+class Format(ABC):
+    """One kind of file."""
+
+    needs: tuple[str, ...]  # packages
+
+    def __init__(self) -> None:
+        """Check that its packages are there.
+
+        Raises:
+            MissingExtraError: they are not.
+        """
+        if not all(find_spec(package) for package in self.needs):
+            raise MissingExtraError("export", "export")
+
+    @abstractmethod
+    def write(self, graph: DetectorGraph, path: Path, key: str, metadata: str) -> None:
+        """Write the graph with one entry of metadata."""
+
+    @abstractmethod
+    def open(self, path: Path) -> Run:
+        """Load a written file."""
+
+
+class Onnx(Format):
+    """ONNX, run by ONNX Runtime."""
+
+    needs = ("onnx", "onnxscript", "onnxruntime")
+
+    def write(self, graph: DetectorGraph, path: Path, key: str, metadata: str) -> None:
+        """See ``Format``."""
+        import onnx
+
+        model = _onnx_model(graph)
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, metadata
+        onnx.save_model(model, path)
+
+    def open(self, path: Path) -> Run:
+        """See ``Format``."""
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+
+        def run(images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[Any]]:
+            return dict(zip(names, session.run(None, {"images": images}), strict=True))
+
+        return run
+
+
+class OpenVino(Format):
+    """OpenVINO's IR: an ``.xml`` with the graph, a ``.bin`` with the weights."""
+
+    needs = ("onnx", "onnxscript", "openvino")
+
+    def write(self, graph: DetectorGraph, path: Path, key: str, metadata: str) -> None:
+        """See ``Format``."""
+        import onnx
+        import openvino
+
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "graph.onnx"
+            onnx.save_model(_onnx_model(graph), source)
+            model = openvino.Core().read_model(source)
+            model.set_rt_info(metadata, key)
+            # Its own compression would cut constants off that are no weights.
+            openvino.save_model(model, path, compress_to_fp16=False)
+
+    def open(self, path: Path) -> Run:
+        """See ``Format``."""
+        import openvino
+
+        # It would choose bfloat16 by itself on some processors.
+        options = {"INFERENCE_PRECISION_HINT": "f32"}
+        compiled = openvino.Core().compile_model(path, "CPU", options)
+
+        def run(images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[Any]]:
+            outputs = compiled(images)
+            return {output.any_name: outputs[output] for output in compiled.outputs}
+
+        return run
+
+
+FORMATS: Mapping[str, type[Format]] = MappingProxyType({".onnx": Onnx, ".xml": OpenVino})
+
+
+def _onnx_model(graph: DetectorGraph) -> Any:
+    """The graph as an ``onnx.ModelProto``, weights included."""
+    example = torch.zeros(2, 300, 200, 3, dtype=torch.uint8)  # no two sides equal, and none 1
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's, of its own deprecations
+            program = torch.onnx.export(
+                graph,
+                (example,),
+                dynamo=True,
+                input_names=["images"],
+                output_names=graph.outputs,
+                dynamic_shapes={"images": {0: "batch", 1: "height", 2: "width"}},
+                verbose=False,
+            )
+    finally:
+        logger.setLevel(level)
+    assert program is not None  # as no file was asked for
+    model = program.model_proto
+    if graph.precision == "fp16":
+        _store_halves(model)
+    return model
+
+
+def _store_halves(model: Any) -> None:
+    """Store large weights as halves, and widen them in the graph.
+
+    Those that the graph has rounded already, and the kernels, into which the exporter has
+    multiplied the normalisation that follows them.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    widened = []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < HALVED:
+            continue
+        halves = values.astype(np.float16)
+        if values.ndim != 4 and not np.array_equal(halves.astype(np.float32), values):
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
+        widened.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
+    nodes = [*widened, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

@@ -1,0 +1,210 @@
+"""A fitted detector as one graph: 8-bit pictures in, scores and maps out.
+
+Everything ``Detector.predict`` does between reading a picture and its record, written with
+operations that ONNX and OpenVINO know. Whatever does not depend on the picture is computed when the
+graph is made.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from copy import deepcopy
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from softpatch.anomaly_map import blurred_upsampling, tiled_anomaly_map
+from softpatch.detectors import Detector, PaDiM
+from softpatch.detectors.patchcore import REWEIGHTING_NEIGHBOURS, MemoryBankDetector, PatchCore
+from softpatch.errors import UsageError
+from softpatch.export.resize import resize
+from softpatch.export.search import NearestSearch, norms
+from softpatch.region import Region
+from softpatch.tiling import Layout
+
+Precision = Literal["fp32", "fp16"]
+
+
+class PatchScores(nn.Module):
+    """How a method scores patches."""
+
+    @abstractmethod
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """``(B, P, D)`` -> ``(B, P)`` patch scores and ``(B,)`` image scores."""
+
+
+class BankScores(PatchScores):
+    """SoftPatch and PatchCore: W(m*) times the distance to the nearest bank vector m*."""
+
+    weights: Tensor
+
+    def __init__(self, detector: MemoryBankDetector) -> None:
+        super().__init__()
+        self.search = NearestSearch(detector.bank.vectors)
+        self.register_buffer("weights", detector.bank.weights)
+        self.squared = detector.distance == "squared"
+        self.reweight = isinstance(detector, PatchCore) and detector.reweight
+
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``PatchScores``."""
+        distances, index = self.search(patches.flatten(0, 1))
+        distance = distances[:, 0]
+        scores = (distance.square() if self.squared else distance) * self.weights[index[:, 0]]
+        scores = scores.view(patches.shape[:2])
+        worst, position = scores.max(dim=1)
+        if not self.reweight:
+            return scores, worst
+        return scores, self._reweighted(patches, worst, position)
+
+    def _reweighted(self, patches: Tensor, worst: Tensor, position: Tensor) -> Tensor:
+        """``reweighted_scores``, with the bank's neighbours found by the same search."""
+        where = position.view(-1, 1, 1).expand(-1, 1, patches.shape[2])
+        patch = patches.gather(1, where).squeeze(1)  # (B, D)
+        own, nearest = self.search(patch)
+        centre = self.search.vectors[nearest[:, 0]] + self.search.centre
+        _, around = self.search(centre, REWEIGHTING_NEIGHBOURS)  # (B, b)
+        difference = (patch - self.search.centre).unsqueeze(1) - self.search.vectors[around]
+        distances = difference.square().sum(dim=2).sqrt()
+        share = torch.exp(own[:, 0] - torch.logsumexp(distances, dim=1)).clamp(max=1)
+        return (1 - share) * worst
+
+
+class GaussianScores(PatchScores):
+    """PaDiM: Mahalanobis distance to the position's Gaussian."""
+
+    chosen: Tensor
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self, detector: PaDiM) -> None:
+        super().__init__()
+        self.register_buffer("chosen", detector.chosen_)
+        self.register_buffer("mean", detector.mean_.clone())
+        self.register_buffer("whitening", detector.whitening_.mT.clone())
+
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``PatchScores``."""
+        difference = patches.index_select(2, self.chosen) - self.mean
+        white = difference.transpose(0, 1) @ self.whitening  # (P, B, d) x (P, d, d)
+        scores = white.square().sum(dim=2).sqrt().T  # (P, B) -> (B, P)
+        return scores, scores.amax(dim=1)
+
+
+class DetectorGraph(nn.Module):
+    """``(B, H, W, 3)`` uint8 pictures of any one size -> scores, labels and maps.
+
+    Outputs: ``score`` ``(B,)`` float32; ``map`` ``(B, h, w)`` float32; and, with a threshold,
+    ``label`` ``(B,)`` int64 between them: 1 where the score is above the threshold, else 0.
+    """
+
+    mean: Tensor
+    std: Tensor
+    down: Tensor
+    across: Tensor
+
+    def __init__(
+        self, detector: Detector, threshold: float | None, precision: Precision = "fp32"
+    ) -> None:
+        """Take over a fitted detector's tensors.
+
+        Args:
+            detector: it stays as it is.
+            threshold: of the labels; None for none.
+            precision: ``fp16`` rounds the weights to halves, to be stored as such.
+
+        Raises:
+            UsageError: a detector that looks at tiles, or computes in bfloat16.
+        """
+        super().__init__()
+        if detector.features.tile is not None:
+            raise UsageError("a model that looks at tiles cannot be exported; fit without --tile")
+        if detector.features.precision != "fp32":
+            raise UsageError(
+                f"a model with a {detector.features.precision} backbone cannot be exported; "
+                "fit with --precision fp32"
+            )
+        extractor = detector._get_extractor()
+        preprocessing = extractor.preprocessing
+        self.precision, self.threshold = precision, threshold
+        self.outputs = ["score", "map"] if threshold is None else ["score", "label", "map"]
+        self.backbone = deepcopy(extractor.backbone)
+        self.embedding = deepcopy(extractor.embedding)
+        # Without tiles the network sees the same share of every picture, whatever its size.
+        whole = preprocessing.resize if detector.roi is None else detector.roi.mask.shape
+        layout = preprocessing.layout(*whole)
+        self.rows, self.columns = (
+            (axis.resize, axis.offset, axis.crop) for axis in (layout.rows, layout.columns)
+        )
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1))
+        if isinstance(detector, PaDiM):
+            self.patch_scores: PatchScores = GaussianScores(detector)
+        elif isinstance(detector, MemoryBankDetector):
+            self.patch_scores = BankScores(detector)
+        else:
+            raise UsageError(f"a {detector.method} model cannot be exported")
+        self.grid = extractor.grid
+        self.register_buffer("down", blurred_upsampling(layout.rows, self.grid[0]).float())
+        self.register_buffer("across", blurred_upsampling(layout.columns, self.grid[1]).T.float())
+        self.region = None if detector.roi is None else SeenRegion(detector.roi, layout, self.grid)
+        if precision == "fp16":
+            for part in (self.backbone, self.embedding, self.patch_scores):
+                round_to_halves(part)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See the class."""
+        pixels = resize(images.permute(0, 3, 1, 2).float(), self.rows, self.columns)
+        maps = self.backbone((pixels / 255 - self.mean) / self.std)
+        patches = self.embedding(maps).flatten(1, 2)  # (B, h, w, D) -> (B, P, D)
+        if self.region is not None:
+            patches = patches.index_select(1, self.region.inside)
+        scores, score = self.patch_scores(patches)
+        if self.region is not None:
+            scores = self.region.spread(scores)
+        heat = self.down @ scores.unflatten(1, self.grid) @ self.across
+        if self.region is not None:
+            heat = self.region.within(heat)
+        if self.threshold is None:
+            return score, heat
+        return score, (score > self.threshold).long(), heat
+
+
+class SeenRegion(nn.Module):
+    """The region of interest, which covers the same patches of every picture."""
+
+    inside: Tensor
+    place: Tensor
+    weight: Tensor
+
+    def __init__(self, roi: Region, layout: Layout, grid: tuple[int, int]) -> None:
+        super().__init__()
+        [mask] = roi.inside(layout, grid)  # (P,) bool
+        inside = mask.nonzero().flatten()
+        # Where a position's score lies among those inside; after them lies a zero.
+        place = torch.full((len(mask),), len(inside))
+        place[inside] = torch.arange(len(inside))
+        weight = tiled_anomaly_map(mask.float().view(1, *grid), layout)
+        weight = weight.where(roi.frame(layout) & (weight > 0), torch.inf)
+        self.register_buffer("inside", inside)
+        self.register_buffer("place", place)
+        self.register_buffer("weight", weight)
+
+    def spread(self, scores: Tensor) -> Tensor:
+        """``(B, P inside)`` -> ``(B, P)``, zero outside."""
+        return F.pad(scores, (0, 1)).index_select(1, self.place)
+
+    def within(self, heat: Tensor) -> Tensor:
+        """``(B, H, W)`` maps as means over the patches inside alone, zero outside the region."""
+        return heat / self.weight
+
+
+def round_to_halves(part: nn.Module) -> None:
+    """Round matrices and kernels in place; vectors, such as norms, are few and stay."""
+    for tensor in (*part.parameters(), *part.buffers()):
+        if tensor.is_floating_point() and tensor.ndim > 1:
+            tensor.copy_(tensor.half())
+    for module in part.modules():
+        if isinstance(module, NearestSearch):
+            module.norms.copy_(norms(module.vectors))

@@ -1,0 +1,122 @@
+"""Does an exported file say what the model says, and how fast?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from softpatch.detectors import Detector
+from softpatch.errors import ExportError
+from softpatch.export.formats import Run
+from softpatch.images import decode_reduced, to_unit
+from softpatch.progress import Progress
+
+T = TypeVar("T")
+TINY = 1e-12  # no score is divided by less
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """An exported file beside its model, on the same decoded pictures one by one.
+
+    Attributes:
+        pictures: how many.
+        score_difference: largest, as a share of the model's score.
+        map_difference: largest of all pixels, as a share of the map's largest value.
+        labels_differ: pictures the two label differently; None without a threshold.
+        model_ms, exported_ms: median milliseconds a picture.
+    """
+
+    pictures: int
+    score_difference: float
+    map_difference: float
+    labels_differ: int | None
+    model_ms: float
+    exported_ms: float
+
+    def check(self, name: Path, tolerance: float) -> None:
+        """Stop where scores or maps differ by more than ``tolerance``, or any label differs.
+
+        Raises:
+            ExportError: they do.
+        """
+        worst = max(self.score_difference, self.map_difference)
+        if not worst <= tolerance:  # NaN neither
+            raise ExportError(
+                f"{name}: not written, as scores or maps differ by {worst:.1g} from the model's, "
+                f"more than the tolerance {tolerance:g}"
+            )
+        if self.labels_differ:
+            raise ExportError(
+                f"{name}: not written, as {self.labels_differ} of {self.pictures} pictures get "
+                "another label than by the model; move the threshold away from their scores"
+            )
+
+
+def compare(
+    detector: Detector,
+    run: Run,
+    threshold: float | None,
+    pictures: Sequence[Path],
+    progress: Progress,
+) -> ParityReport:
+    """Score pictures with both.
+
+    Args:
+        detector: the model.
+        run: what was exported from it.
+        threshold: of the labels.
+        pictures: at least one.
+        progress: see ``fit``.
+
+    Raises:
+        ImageError: a picture that cannot be read.
+    """
+    done, total = 0, 2 * len(pictures)
+
+    def timed(call: Callable[[npt.NDArray[np.uint8]], T]) -> Iterator[tuple[T, float]]:
+        nonlocal done
+        for number, path in enumerate(pictures):
+            picture, _ = decode_reduced(path, str(path), detector.preprocessing.enough)
+            levels = grey_levels(picture)
+            if number == 0:
+                call(levels)  # the first call is slower
+            started = time.perf_counter()
+            result = call(levels)
+            yield result, (time.perf_counter() - started) * 1e3
+            done += 1
+            progress("compare", done, total)
+
+    # One after the other: the threads of either wait busily for a while, on the other's cores.
+    of_model = list(timed(detector.predict))
+    of_file = list(timed(lambda levels: run(levels[None])))
+    scores, maps, labels = [], [], 0
+    for (prediction, _), (outputs, _) in zip(of_model, of_file, strict=True):
+        difference = abs(float(outputs["score"][0]) - prediction.score)
+        scores.append(difference / max(prediction.score, TINY))
+        difference = np.abs(outputs["map"][0] - prediction.anomaly_map).max()
+        maps.append(difference / max(prediction.anomaly_map.max(), TINY))
+        if threshold is not None:
+            labels += int(outputs["label"][0]) != (prediction.score > threshold)
+    return ParityReport(
+        pictures=len(pictures),
+        score_difference=float(np.max(scores)),  # of NaN, NaN
+        map_difference=float(np.max(maps)),
+        labels_differ=None if threshold is None else labels,
+        model_ms=median(took for _, took in of_model),
+        exported_ms=median(took for _, took in of_file),
+    )
+
+
+def grey_levels(picture: Tensor) -> npt.NDArray[np.uint8]:
+    """``(3, H, W)`` as ``decode_image`` gives it -> ``(H, W, 3)`` in the 8 bits a file takes."""
+    levels = to_unit(picture).mul(255).round().byte()
+    return np.ascontiguousarray(levels.permute(1, 2, 0).numpy())

@@ -1,0 +1,6 @@
+"""Score what appears in a folder, each picture once, across kills at any moment."""
+
+from softpatch.watch.journal import Journal
+from softpatch.watch.watching import watch
+
+__all__ = ["Journal", "watch"]

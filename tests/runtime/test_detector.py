@@ -1,0 +1,166 @@
+"""The runtime on its own: no torch, and the records softpatch gives."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import softpatch
+from softpatch.heatmap import colourise as softpatch_colours
+from softpatch.images import decode_image, list_images
+from softpatch_runtime import Detector, ImageError, ModelFileError, Prediction
+from softpatch_runtime.heatmap import colourise, overlay
+from softpatch_runtime.images import read_image
+from tests.detectors.pictures import new_pictures
+
+RUNTIME = Path(__file__).parents[2] / "runtime" / "src"
+
+
+def test_records_are_softpatch_s(
+    exported: Path, small_detector: softpatch.SoftPatch, small_pictures: Path
+) -> None:
+    detector = Detector(exported, threads=1)
+    ours = list(detector.predict(small_pictures))
+    theirs = list(small_detector.predict(small_pictures))
+    names = {field.name for field in fields(softpatch.Prediction)}
+    assert names <= {field.name for field in fields(Prediction)}
+    assert [one.name for one in ours] == [str(path) for path in list_images(small_pictures)]
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.name, one.size, one.box) == (other.name, other.size, other.box)
+        np.testing.assert_allclose(one.score, other.score, rtol=1e-5)
+        highest = other.anomaly_map.max()
+        np.testing.assert_allclose(one.anomaly_map, other.anomaly_map, atol=1e-5 * highest)
+        assert one.anomaly_map.dtype == np.float32
+        assert one.label == (one.score > 1)
+
+
+def test_arrays_batches_and_single_pictures(exported: Path, tmp_path: Path) -> None:
+    detector = Detector(exported)
+    batch = np.stack(new_pictures(2))
+    named = [(one.name, one.score) for one in detector.predict(batch)]
+    assert [name for name, _ in named] == ["image 0", "image 1"]
+    assert detector.predict(batch[0]).score == named[0][1]
+    with pytest.raises(ImageError, match="float64 values; expected uint8"):
+        detector.predict(batch[0] / 255)
+    (tmp_path / "broken.png").write_text("no picture")
+    Image.fromarray(batch[1]).save(tmp_path / "whole.png")
+    with pytest.raises(ImageError, match=r"broken.png: not a picture"):
+        list(detector.predict(tmp_path))
+    skipped: list[ImageError] = []
+    [whole] = detector.predict(tmp_path, on_unreadable=skipped.append)
+    assert whole.score == named[1][1]
+    assert [Path(error.name).name for error in skipped] == ["broken.png"]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "I;16", "1", "CMYK"])
+def test_pictures_are_read_as_softpatch_reads_them(mode: str, tmp_path: Path) -> None:
+    picture = Image.fromarray(new_pictures(1)[0])
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    else:
+        picture = picture.convert(mode)
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    picture.save(path)
+    levels, size = read_image(path, "a", None)
+    expected = decode_image(path)
+    if expected.is_floating_point():
+        expected = expected.mul(255).round().byte()
+    assert np.array_equal(levels, expected.permute(1, 2, 0).numpy())
+    assert size == (48, 64)
+
+
+def test_turned_large_jpeg(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6  # orientation: on its side
+    Image.new("RGB", (400, 200), (10, 200, 30)).save(tmp_path / "a.jpg", exif=exif)
+    levels, size = read_image(tmp_path / "a.jpg", "a", 50)
+    assert size == (400, 200)
+    assert levels.shape == (100, 50, 3)
+
+
+def test_colours_are_softpatch_s() -> None:
+    heat = np.linspace(0, 20, 300, dtype=np.float32).reshape(10, 30)
+    for ours, theirs in zip(colourise(heat, 4.0), softpatch_colours(heat, 4.0), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_overlay_keeps_the_picture_where_nothing_is_wrong() -> None:
+    picture = new_pictures(1)[0]
+    heat = np.zeros((32, 32), np.float32)
+    heat[:16] = 100
+    one = Prediction("a", 100.0, heat, (48, 64), (8.0, 6.0, 56.0, 42.0), 1)
+    drawn = np.asarray(overlay(picture, one, 4.0)).astype(int)
+    assert drawn.shape == (48, 64, 3)
+    assert np.array_equal(drawn[34:42, 8:56], picture[34:42, 8:56])
+    assert np.abs(drawn[10:20, 10:50] - picture[10:20, 10:50]).mean() > 20
+    assert np.array_equal(drawn[:6], picture[:6] // 2)
+
+
+def test_no_torch_is_needed(exported: Path, small_pictures: Path, tmp_path: Path) -> None:
+    """Neither torch nor softpatch, and the command's exit codes."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['torch'] = sys.modules['softpatch'] = None\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{RUNTIME}"}
+
+    def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "softpatch_runtime", *map(str, arguments)],
+            capture_output=True, text=True, timeout=60, check=False, env=environment,
+        )  # fmt: skip
+
+    out = tmp_path / "out"
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for path in list_images(small_pictures)[:2]:
+        (pictures / path.name).write_bytes(path.read_bytes())
+    (pictures / "broken.png").write_text("no picture")
+    done = command(exported, pictures, "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"skipped {pictures / 'broken.png'}: not a picture")
+    header, *rows = (out / "predictions.csv").read_text().splitlines()
+    assert header == "path,score,label,width,height,heatmap"
+    assert len(rows) == 2
+    assert (out / "predictions.json").is_file()
+    assert {path.name for path in (out / "heatmaps").iterdir()} == {"0.png.png", "1.png.png"}
+    for code, arguments in (
+        (1, (exported, pictures, "-o", out, "--strict")),
+        (1, (pictures / "0.png", pictures, "-o", out)),
+        (1, (tmp_path / "no.onnx", pictures, "-o", out)),
+        (2, (exported, pictures, "-o", out, "--threads", "0")),
+        (2, (exported, pictures)),
+    ):
+        done = command(*arguments)
+        assert done.returncode == code, done.stderr
+        assert "error: " in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
+def test_import_brings_in_no_runtime_yet() -> None:
+    code = "import sys, softpatch_runtime; print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    ).stdout.split()
+    assert not {"torch", "onnxruntime", "openvino", "softpatch"} & set(loaded)
+
+
+def test_foreign_files_are_refused(exported: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(exported.read_bytes()[:10_000])
+    with pytest.raises(ModelFileError, match="cut, or not an ONNX file"):
+        Detector(cut)
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(exported)
+    for value, words in (("{", "not written by softpatch export"), ('{"format": 2}', "format 2")):
+        model.metadata_props[0].value = value
+        onnx.save_model(model, cut)
+        with pytest.raises(ModelFileError, match=words):
+            Detector(cut)

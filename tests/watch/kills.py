@@ -1,0 +1,56 @@
+"""Watches a folder in processes that are killed one after the other, while pictures arrive.
+
+``python -m tests.watch.kills MODEL PICTURES IN OUT DONE``. The processes are forks of this one, so
+that none takes the seconds that importing torch does.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from softpatch import load
+from softpatch.watch import watch
+
+KILLS = 50
+LONGEST = 0.15  # seconds until a kill; a picture takes a few hundredths
+
+
+def main(model: str, *folders: str) -> None:
+    pictures, inbox, out, done = map(Path, folders)
+    torch.set_num_threads(1)  # threads do not survive a fork
+    detector = load(model, device="cpu")
+    moments = random.Random(0)
+    contents = [path.read_bytes() for path in sorted(pictures.iterdir())]
+    options = {"interval": 0.01, "patience": 1e9}
+    for number in range(KILLS):
+        content = contents[number % len(contents)]
+        arriving = (inbox / f"{number % 3}" / f"{number}.png").open("wb")
+        arriving.write(content[: len(content) // 2])
+        arriving.flush()
+        child = os.fork()
+        if child == 0:
+            for _ in watch(detector, inbox, out, move=done, **options):  # type: ignore[arg-type]
+                pass
+            os._exit(1)  # it never ends by itself
+        time.sleep(moments.random() * LONGEST / 2)
+        arriving.write(content[len(content) // 2 :])
+        arriving.close()
+        time.sleep(moments.random() * LONGEST / 2)
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            sys.exit(f"process {number} ended by itself")
+    print((out / "results.jsonl").read_bytes().count(b"\n"), "before the last process")
+    for _ in watch(detector, inbox, out, move=done, once=True, **options):  # type: ignore[arg-type]
+        pass
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

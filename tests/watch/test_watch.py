@@ -1,0 +1,155 @@
+"""Watching a folder: each picture once, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from softpatch import DatasetError, SoftPatch, UsageError
+from softpatch.watch import Journal, watch
+from softpatch.watch.arrivals import Arrival
+from tests.watch.kills import KILLS
+
+QUICK: dict[str, Any] = {"interval": 0.01, "patience": 0.05, "once": True}
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Folders where pictures appear, where results go, and where pictures are moved."""
+    folders = (tmp_path / "in", tmp_path / "out", tmp_path / "done")
+    for folder in folders:
+        folder.mkdir()
+    return folders
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks processes")
+def test_fifty_kills_lose_and_double_nothing(
+    small_model: Path,
+    small_detector: SoftPatch,
+    small_pictures: Path,
+    places: tuple[Path, Path, Path],
+) -> None:
+    inbox, out, done = places
+    for number in range(3):
+        (inbox / str(number)).mkdir()
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.watch.kills", small_model, small_pictures, *places],
+        capture_output=True, text=True, timeout=300, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout.split()[0]) > 0  # the killed ones did some of the work
+    records = lines(out)
+    expected = {f"{number % 3}/{number}.png" for number in range(KILLS)}
+    assert sorted(record["path"] for record in records) == sorted(expected)
+    assert {path.relative_to(done).as_posix() for path in done.rglob("*.png")} == expected
+    assert not list(inbox.rglob("*.png"))
+    scores = {path.read_bytes(): small_detector.predict(path).score
+              for path in small_pictures.iterdir()}  # fmt: skip
+    for record in records:
+        content = (done / record["path"]).read_bytes()
+        assert record["score"] == pytest.approx(scores[content], rel=1e-5)
+        Image.open(out / record["heatmap"]).verify()
+    drawn = [path for path in (out / "heatmaps").rglob("*") if path.is_file()]
+    assert len(drawn) == KILLS  # and no halves of them
+
+
+def test_pictures_stay_and_are_not_done_again(
+    small_detector: SoftPatch, small_pictures: Path, places: tuple[Path, Path, Path]
+) -> None:
+    inbox, out, _ = places
+    shutil.copy(small_pictures / "0.png", inbox / "a.png")
+    shutil.copy(small_pictures / "1.png", inbox / ".hidden.png")
+    (inbox / "half.png").write_bytes((small_pictures / "2.png").read_bytes()[:1000])
+    new = list(watch(small_detector, inbox, out, heatmaps=False, **QUICK))
+    assert [record["path"] for record in new] == ["a.png", "half.png"]
+    assert new[0]["score"] == small_detector.predict(inbox / "a.png").score
+    assert "cut or corrupt" in new[1]["error"]
+    assert list(watch(small_detector, inbox, out, **QUICK)) == []
+    # Of the same name, but another picture.
+    shutil.copy(small_pictures / "3.png", inbox / "a.png")
+    os.utime(inbox / "a.png", ns=(1, 1))
+    [again] = watch(small_detector, inbox, out, **QUICK)
+    assert again["score"] == small_detector.predict(small_pictures / "3.png").score
+    assert lines(out) == [*new, again]
+    assert sorted(path.name for path in inbox.iterdir()) == [".hidden.png", "a.png", "half.png"]
+
+
+def test_moved_pictures_never_take_another_one_s_place(
+    small_detector: SoftPatch, small_pictures: Path, places: tuple[Path, Path, Path]
+) -> None:
+    inbox, out, done = places
+    for number in range(3):
+        shutil.copy(small_pictures / f"{number}.png", inbox / "last.png")
+        os.utime(inbox / "last.png", ns=(number, number))
+        list(watch(small_detector, inbox, out, move=done, heatmaps=False, **QUICK))
+    moved = ["last.png", "last-1.png", "last-2.png"]
+    for number, name in enumerate(moved):
+        assert (done / name).read_bytes() == (small_pictures / f"{number}.png").read_bytes()
+    assert len(list(done.iterdir())) == len(lines(out)) == 3
+
+
+def test_own_folders_inside_are_not_watched(
+    small_detector: SoftPatch, small_pictures: Path, tmp_path: Path
+) -> None:
+    inbox = tmp_path / "in"
+    out, done = inbox / "out", inbox / "done"
+    for folder in (out, done):
+        folder.mkdir(parents=True)
+    shutil.copy(small_pictures / "0.png", inbox)
+    for expected in (1, 0):
+        assert len(list(watch(small_detector, inbox, out, move=done, **QUICK))) == expected
+    assert (done / "0.png").is_file()
+
+
+def test_torn_line_is_done_again_and_a_foreign_one_refused(tmp_path: Path) -> None:
+    arrival = Arrival(tmp_path / "a.png", "a.png", 5, 7)
+    journal = Journal(tmp_path)
+    journal.add(arrival, {"score": 1.0})
+    with pytest.raises(UsageError, match="another softpatch watch writes to it"):
+        Journal(tmp_path)
+    journal.close()
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole + b'{"path": "b.png", "by')
+    journal = Journal(tmp_path)
+    assert arrival in journal
+    assert journal.path.read_bytes() == whole
+    journal.close()
+    journal.path.write_text("no journal\n")
+    with pytest.raises(DatasetError, match="holds a line that is no result"):
+        Journal(tmp_path)
+
+
+def test_command_ends_with_0_when_it_is_told_to(
+    small_model: Path, small_pictures: Path, places: tuple[Path, Path, Path]
+) -> None:
+    inbox, out, done = places
+    shutil.copy(small_pictures / "0.png", inbox)
+    command = Path(sys.executable).parent / "softpatch"
+    options = ["--interval", "0.01", "--device", "cpu", "--move", str(done)]
+    with subprocess.Popen(
+        [command, "watch", small_model, inbox, "--out", out, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().endswith("  0.png\n")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+        assert process.stderr.read() == f"watching {inbox}; Ctrl-C ends it\n"
+    assert (done / "0.png").is_file()
+    [record] = lines(out)
+    assert (out / record["heatmap"]).is_file()
