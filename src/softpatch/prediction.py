@@ -41,3 +41,10 @@ class Prediction:
             return None
         both = self.score + self.threshold
         return self.score / both if both > 0 else 0.5
+
+    @property
+    def verdict(self) -> dict[str, float | bool]:
+        """``anomalous`` and ``level`` for a table; empty without a threshold."""
+        if self.anomalous is None or self.level is None:
+            return {}
+        return {"anomalous": self.anomalous, "level": self.level}

@@ -111,13 +111,10 @@ def predict(
 
 def _row(prediction: Prediction) -> dict[str, object]:
     height, width = prediction.size
-    verdict: dict[str, object] = {}
-    if prediction.threshold is not None:
-        verdict = {"anomalous": prediction.anomalous, "level": prediction.level}
     return {
         "path": prediction.name,
         "score": prediction.score,
-        **verdict,
+        **prediction.verdict,
         "width": width,
         "height": height,
     }

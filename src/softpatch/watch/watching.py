@@ -92,7 +92,9 @@ def _result(detector: Detector, arrival: Arrival, output: Path | None) -> dict[s
     try:
         prediction = detector.predict(arrival.path)
         height, width = prediction.size
-        result = {"score": prediction.score, "width": width, "height": height}
+        result = {
+            "score": prediction.score, **prediction.verdict, "width": width, "height": height,
+        }  # fmt: skip
         if output is not None:
             drawing = overlay(arrival.path, prediction, detector.normal_limit_)
     except ImageError as error:
