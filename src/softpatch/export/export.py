@@ -71,7 +71,7 @@ def export_model(
     header = model_file.read_header(model)
     detector = load(model, device="cpu", weights=weights)
     if threshold is None:
-        threshold = header.get("threshold")
+        threshold = detector.threshold_
     progress("export", 0, 0)
     with torch.no_grad():
         graph = DetectorGraph(detector, threshold, precision).eval()
