@@ -785,7 +785,7 @@ def test_estimate_tells_what_a_fit_takes(run: Run, scans: Path) -> None:
     told = json.loads(run("estimate", scans, *SMALL, "--json").out)
     assert told["images"] == 6
     assert told["patches"] == 6 * 64
-    assert set(told["seconds"]) == {"embed", "discriminate", "coreset"}
+    assert set(told["seconds"]) == {"embed", "discriminate", "coreset", "calibrate"}
     table = run("estimate", scans, *SMALL).out
     assert "memory at most" in table
     assert "model file" in table
