@@ -45,7 +45,7 @@ def read(name: str, folder: Path) -> Category:
 BTAD = Layout(
     name="btad",
     title="BTAD, beanTech Anomaly Detection",
-    licence="CC BY-SA",
+    licence="none stated; cited as CC BY-SA",
     url="https://github.com/pankajmishra000/VT-ADL",
     categories=("01", "02", "03"),
     tree="""\
