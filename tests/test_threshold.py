@@ -115,8 +115,8 @@ def test_a_picture_that_is_the_whole_bank_has_no_score() -> None:
 
 
 def test_the_threshold_is_kept_and_can_be_changed(small_pictures: Path, tmp_path: Path) -> None:
-    options = {"resize": 64, "crop": 64, "dimension": 64}
-    detector = SoftPatch(max_false_alarms=0.2, **options).fit(small_pictures)
+    detector = SoftPatch(max_false_alarms=0.2, resize=64, crop=64, dimension=64)
+    detector.fit(small_pictures)
     before = detector.threshold_
     assert before is not None
     detector.save(tmp_path / "m")

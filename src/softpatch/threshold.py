@@ -56,7 +56,7 @@ def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Thresho
     """
     if not 0 < max_false_alarms < 1:
         raise UsageError(f"max_false_alarms must lie in (0, 1), got {max_false_alarms}")
-    good = np.sort(scores[chance_of_bad(scores) <= SUSPECT])
+    good = np.sort(scores[chance_of_bad(scores.astype(np.float64)) <= SUSPECT])
     count = len(good)
     rank = max(1, int(max_false_alarms * (count + 1)))
     return Threshold(

@@ -19,8 +19,8 @@ __all__ = ["run"]  # the fixture
 def model(small_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fitted for a threshold; do not write to it."""
     path = tmp_path_factory.mktemp("threshold") / "part.softpatch"
-    options = {"resize": 64, "crop": 64, "dimension": 64}
-    SoftPatch(max_false_alarms=0.2, **options).fit(small_pictures).save(path)
+    detector = SoftPatch(max_false_alarms=0.2, resize=64, crop=64, dimension=64)
+    detector.fit(small_pictures).save(path)
     return path
 
 
