@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ def test_records_are_softpatch_s(
     ours = list(detector.predict(small_pictures))
     theirs = list(small_detector.predict(small_pictures))
     names = {field.name for field in fields(softpatch.Prediction)}
-    assert names <= {field.name for field in fields(Prediction)}
+    assert names == {field.name for field in fields(Prediction)}
     assert [one.name for one in ours] == [str(path) for path in list_images(small_pictures)]
     for one, other in zip(ours, theirs, strict=True):
         assert (one.name, one.size, one.box) == (other.name, other.size, other.box)
@@ -38,7 +38,8 @@ def test_records_are_softpatch_s(
         highest = other.anomaly_map.max()
         np.testing.assert_allclose(one.anomaly_map, other.anomaly_map, atol=1e-5 * highest)
         assert one.anomaly_map.dtype == np.float32
-        assert one.label == (one.score > 1)
+        assert one.threshold == 1
+        assert one.verdict == replace(other, score=one.score, threshold=1.0).verdict
 
 
 def test_arrays_batches_and_single_pictures(exported: Path, tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_no_torch_is_needed(exported: Path, small_pictures: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith(f"skipped {pictures / 'broken.png'}: not a picture")
     header, *rows = (out / "predictions.csv").read_text().splitlines()
-    assert header == "path,score,label,width,height,heatmap"
+    assert header == "path,score,anomalous,level,width,height,heatmap"
     assert len(rows) == 2
     assert (out / "predictions.json").is_file()
     assert {path.name for path in (out / "heatmaps").iterdir()} == {"0.png.png", "1.png.png"}

@@ -74,10 +74,10 @@ def _run(options: argparse.Namespace) -> None:
     rows: list[dict[str, object]] = []
     for prediction in detector.predict(paths, on_unreadable=on_unreadable):
         height, width = prediction.size
-        row: dict[str, object] = {"path": prediction.name, "score": prediction.score}
-        if prediction.label is not None:
-            row["label"] = prediction.label
-        row |= {"width": width, "height": height}
+        row: dict[str, object] = {
+            "path": prediction.name, "score": prediction.score, **prediction.verdict,
+            "width": width, "height": height,
+        }  # fmt: skip
         if not options.no_heatmaps:
             # The whole file name is kept: a.png and a.jpg may lie side by side.
             target = Path("heatmaps") / f"{Path(prediction.name).relative_to(root)}.png"

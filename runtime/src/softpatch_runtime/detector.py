@@ -28,7 +28,7 @@ class Detector:
     Attributes:
         metadata: of the model: method, parameters, backbone, threshold and so on.
         normal_limit: patch score that good training patches stay below; fixes heat-map colours.
-        threshold: pictures that score above it are labelled 1; None if the model has none.
+        threshold: pictures that score above it are anomalous; None if the model has none.
     """
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
@@ -94,5 +94,5 @@ class Detector:
             outputs["map"][0],
             (height, width),
             (left * width, top * height, right * width, bottom * height),
-            int(outputs["label"][0]) if "label" in outputs else None,
+            self.threshold,
         )

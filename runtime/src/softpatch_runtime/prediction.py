@@ -18,7 +18,7 @@ class Prediction:
         anomaly_map: ``(h, w)`` float32, at least 0, at the network's input size.
         size: (height, width) of the picture in pixels.
         box: (left, top, right, bottom) of the part the map covers, in pixels of the picture.
-        label: 1 where the score is above the model's threshold, else 0; None without threshold.
+        threshold: the model's, or None if it has none.
     """
 
     name: str
@@ -26,4 +26,24 @@ class Prediction:
     anomaly_map: npt.NDArray[np.float32]
     size: tuple[int, int]
     box: tuple[float, float, float, float]
-    label: int | None
+    threshold: float | None = None
+
+    @property
+    def anomalous(self) -> bool | None:
+        """Whether the score exceeds the threshold; None without one."""
+        return None if self.threshold is None else self.score > self.threshold
+
+    @property
+    def level(self) -> float | None:
+        """The score as a number from 0 to 1 that is 0.5 at the threshold; None without one."""
+        if self.threshold is None:
+            return None
+        both = self.score + self.threshold
+        return self.score / both if both > 0 else 0.5
+
+    @property
+    def verdict(self) -> dict[str, float | bool]:
+        """``anomalous`` and ``level`` for a table; empty without a threshold."""
+        if self.anomalous is None or self.level is None:
+            return {}
+        return {"anomalous": self.anomalous, "level": self.level}
