@@ -351,6 +351,10 @@ def set_value(header: Header, keys: tuple[str, ...], value: object) -> None:
         (("normal_limit",), float("nan")),
         (("normal_limit",), float("inf")),
         (("normal_limit",), -1.0),
+        (("threshold",), "much"),
+        (("threshold",), float("nan")),
+        (("threshold",), float("inf")),
+        (("threshold",), -1.0),
     ],
 )  # fmt: skip
 def test_header_values_out_of_place_are_refused(

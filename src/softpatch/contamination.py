@@ -57,7 +57,7 @@ class _Good:
         return self.location + self.scale * _standard_quantile(1 - TAIL)
 
 
-def chance_of_bad(suspicion: Floats) -> Floats:
+def chance_of_bad(suspicion: npt.NDArray[np.floating]) -> Floats:
     """``(N,)`` suspicion -> ``(N,)`` confidence alone, as ``estimate_contamination`` has it."""
     values = _logarithms(suspicion)
     return _confidence(values, _fit(values))
@@ -85,7 +85,7 @@ def estimate_contamination(suspicion: Floats, seed: int = 0) -> Contamination:
     return Contamination(good.rate, min(float(low), good.rate), high, _confidence(values, good))
 
 
-def _logarithms(suspicion: Floats) -> Floats:
+def _logarithms(suspicion: npt.NDArray[np.floating]) -> Floats:
     logarithms: Floats = np.log(np.maximum(suspicion.astype(np.float64), 1e-12))
     return logarithms
 

@@ -39,6 +39,12 @@ class Threshold:
     confidence: float
 
 
+def check_false_alarms(share: float) -> None:
+    """Raise UsageError unless the share lies in (0, 1)."""
+    if not 0 < share < 1:
+        raise UsageError(f"max_false_alarms must lie in (0, 1), got {share}")
+
+
 def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Threshold:
     """Choose by scores of pictures of which most are good.
 
@@ -54,9 +60,8 @@ def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Thresho
     Raises:
         UsageError: ``max_false_alarms`` outside (0, 1).
     """
-    if not 0 < max_false_alarms < 1:
-        raise UsageError(f"max_false_alarms must lie in (0, 1), got {max_false_alarms}")
-    good = np.sort(scores[chance_of_bad(scores.astype(np.float64)) <= SUSPECT])
+    check_false_alarms(max_false_alarms)
+    good = np.sort(scores[chance_of_bad(scores) <= SUSPECT])
     count = len(good)
     rank = max(1, int(max_false_alarms * (count + 1)))
     return Threshold(

@@ -5,16 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from softpatch.discriminators import Fused, LocalOutlierFactor, Nearest
+from tests.discriminators.test_protocol import random_patches
 from tests.reference.discriminators import at_each_position, fused
-
-
-def random_patches(positions: int, images: int, dimension: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    patches: Tensor = torch.randn(positions, images, dimension, generator=generator)
-    return patches
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 6, 30])

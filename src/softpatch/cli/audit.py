@@ -10,7 +10,7 @@ import typer
 
 from softpatch.cli import options
 from softpatch.cli.exclude import without
-from softpatch.cli.terminal import Skipped, progress_bars, stdout
+from softpatch.cli.terminal import Skipped, progress_bars, say, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def audit(
         return
     _show(found)
     if written:
-        _say(f"wrote {', '.join(map(str, written))}")
+        say(f"wrote {', '.join(map(str, written))}")
 
 
 def _show(found: Audit) -> None:
@@ -96,8 +96,4 @@ def _show(found: Audit) -> None:
         )  # fmt: skip
     stdout().print(table)
     for line in summary(found):
-        _say(line)
-
-
-def _say(line: str) -> None:
-    stdout().print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)

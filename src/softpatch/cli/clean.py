@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from softpatch.cli.terminal import progress_bars, stderr, stdout
+from softpatch.cli.terminal import note, progress_bars, say
 from softpatch.errors import UsageError
 
 
@@ -55,11 +55,7 @@ def clean(
         what = f"picture(s) from {folder} to {store}"
     if dry_run:
         for name in names:
-            _say(name)
-    _say(f"{'would move' if dry_run else 'moved'} {len(names) - len(gone)} {what}")
+            say(name)
+    say(f"{'would move' if dry_run else 'moved'} {len(names) - len(gone)} {what}")
     for name in gone:
-        stderr().print(f"{store / name}: is gone", markup=False, highlight=False, soft_wrap=True)
-
-
-def _say(line: str) -> None:
-    stdout().print(line, markup=False, highlight=False, soft_wrap=True)
+        note(f"{store / name}: is gone")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from softpatch.cli.terminal import stderr
+from softpatch.cli.terminal import note
 
 
 def without(decisions: Path | None, pictures: Sequence[Path], folder: Path) -> list[Path]:
@@ -15,12 +15,8 @@ def without(decisions: Path | None, pictures: Sequence[Path], folder: Path) -> l
     from softpatch.auditing.decisions import read_decisions, without_removed
 
     kept, unknown = without_removed(pictures, folder, read_decisions(decisions))
-    _say(f"left out {len(pictures) - len(kept)} picture(s), as {decisions} says")
+    note(f"left out {len(pictures) - len(kept)} picture(s), as {decisions} says")
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        _say(f"not in {folder}, so not left out: {unknown[0]}{more}")
+        note(f"not in {folder}, so not left out: {unknown[0]}{more}")
     return kept
-
-
-def _say(line: str) -> None:
-    stderr().print(line, markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from softpatch.cli import options
-from softpatch.cli.terminal import progress_bars, stdout
+from softpatch.cli.terminal import progress_bars, say, stdout
 
 if TYPE_CHECKING:
     from softpatch.export import ParityReport
@@ -85,7 +85,7 @@ def export(
     if report is not None:
         _show(report)
     said = f"wrote {output}, {size / 1e6:.1f} MB"
-    stdout().print(said, markup=False, highlight=False, soft_wrap=True)
+    say(said)
 
 
 def _show(report: ParityReport) -> None:

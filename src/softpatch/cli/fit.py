@@ -11,7 +11,7 @@ import typer
 
 from softpatch.cli import options
 from softpatch.cli.exclude import without
-from softpatch.cli.terminal import Skipped, duration, progress_bars, stderr, stdout
+from softpatch.cli.terminal import Skipped, duration, progress_bars, say, stderr, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def fit(
     )  # fmt: skip
     if isinstance(detector, MemoryBankDetector) and detector.max_false_alarms is not None:
         promise = in_words(detector.choose_threshold(detector.max_false_alarms))
-        stdout().print(promise, markup=False, highlight=False, soft_wrap=True)
+        say(promise)
     if isinstance(detector, SoftPatch):
         _show_suspects(detector)
         if suspects is not None:
@@ -116,4 +116,4 @@ def _write_suspects(detector: SoftPatch, path: Path) -> None:
         for rank, (name, suspicion) in enumerate(detector.suspects(), start=1)
     ]
     write_atomically(path, csv_bytes(rows))
-    stdout().print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    say(f"wrote {path}")

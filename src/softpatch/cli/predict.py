@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from softpatch.cli import options
-from softpatch.cli.terminal import Skipped, duration, progress_bars, stdout
+from softpatch.cli.terminal import Skipped, duration, progress_bars, say, stdout
 
 if TYPE_CHECKING:
     from softpatch.prediction import Prediction
@@ -101,12 +101,7 @@ def predict(
             write_page(shown, detector.normal_limit_, root, output, progress)
     _show(rows)
     took = duration(time.perf_counter() - started)
-    stdout().print(
-        f"scored {len(rows)} pictures in {took}, wrote {output}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(f"scored {len(rows)} pictures in {took}, wrote {output}")
 
 
 def _row(prediction: Prediction) -> dict[str, object]:

@@ -47,6 +47,16 @@ def stderr() -> Console:
     return Console(file=sys.stderr)
 
 
+def say(line: str) -> None:
+    """Print a result as it is: paths may look like markup, and must not be wrapped."""
+    stdout().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def note(line: str) -> None:
+    """The same to the console for progress and errors."""
+    stderr().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def progress_bars(prefix: str = "") -> Iterator[Progress]:
     """Show one bar per step, with the time left, while the block runs."""
@@ -97,7 +107,7 @@ class Skipped:
         if self.errors:
             stderr().print(f"skipped {len(self.errors)} unreadable picture(s):", style="yellow")
         for error in self.errors:
-            stderr().print(f"  {error}", markup=False, highlight=False, soft_wrap=True)
+            note(f"  {error}")
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from softpatch.cli import options
-from softpatch.cli.terminal import Skipped, progress_bars, stdout
+from softpatch.cli.terminal import Skipped, progress_bars, say, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ def threshold(
         detector.threshold_ = value
         said = f"threshold {value:.6g}"
     detector.save(output or model)
-    stdout().print(
-        f"{said}\nwrote {output or model}", markup=False, highlight=False, soft_wrap=True
-    )
+    say(f"{said}\nwrote {output or model}")
 
 
 def in_words(chosen: Threshold) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from softpatch.cli import options
-from softpatch.cli.terminal import stderr, stdout
+from softpatch.cli.terminal import note, say
 
 
 def watch(
@@ -57,7 +57,7 @@ def watch(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: ended.append(number))
     said = f"watching {folder}; Ctrl-C ends it"
-    stderr().print(said, markup=False, highlight=False, soft_wrap=True)
+    note(said)
     for record in watch_folder(
         detector,
         folder,
@@ -70,4 +70,4 @@ def watch(
         stopped=lambda: bool(ended),
     ):
         said = record["error"] if "error" in record else f"{record['score']:.6g}"
-        stdout().print(f"{said}  {record['path']}", markup=False, highlight=False, soft_wrap=True)
+        say(f"{said}  {record['path']}")

@@ -12,20 +12,17 @@ import torch
 from torch import Tensor
 
 from softpatch.coreset import greedy_coreset
-from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
+from softpatch.detectors.base import LARGEST_NUMBER, NORMAL_SHARE, CommonOptions, Detector
 from softpatch.errors import NotFittedError, UsageError
 from softpatch.estimate import Foreseen, coreset_seconds, seconds
 from softpatch.memory import Workspace
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress
 from softpatch.sketch import COORDINATES
-from softpatch.threshold import Threshold, threshold_without_labels
+from softpatch.threshold import Threshold, check_false_alarms, threshold_without_labels
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
-LARGEST_NUMBER, LARGEST_WEIGHT = (
-    1e9,
-    1e15,
-)  # in a model file; patches have hundreds, W of copies 1e12
+LARGEST_WEIGHT = 1e15  # in a model file; W of copies is 1e12
 NORMAL_SAMPLE = 4096  # patches it is estimated from
 MOST_HELD_OUT = 500  # training pictures that are scored for the threshold
 REWEIGHTING_NEIGHBOURS = 9  # b in the PatchCore paper, eq. 7
@@ -49,8 +46,8 @@ class MemoryBankDetector(Detector):
         **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(**options)
-        if max_false_alarms is not None and not 0 < max_false_alarms < 1:
-            raise UsageError(f"max_false_alarms must lie in (0, 1), got {max_false_alarms}")
+        if max_false_alarms is not None:
+            check_false_alarms(max_false_alarms)
         if not 0 < coreset_ratio <= 1:
             raise UsageError(f"coreset_ratio must lie in (0, 1], got {coreset_ratio}")
         if bank_size < 1:
