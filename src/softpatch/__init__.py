@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
     from softpatch.errors import (
         BackboneError,
+        ClusterError,
         DatasetError,
         ExportError,
         ImageError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Audit": "auditing.findings",
     "BackboneError": "errors",
+    "ClusterError": "errors",
     "DatasetError": "errors",
     "Detector": "detectors",
     "ExportError": "errors",
@@ -61,6 +63,7 @@ _HOMES = {
 __all__ = [
     "Audit",
     "BackboneError",
+    "ClusterError",
     "DatasetError",
     "Detector",
     "ExportError",

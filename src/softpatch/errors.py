@@ -11,6 +11,7 @@
     ├── ExportError                      an exported file that differs from its model
     ├── NotFittedError                   predict or save before fit
     ├── ScratchError                     no room for temporary files
+    ├── ClusterError                     a Ray cluster that cannot be reached or has failed
     └── MissingExtraError                an optional dependency that is not installed
 
 Each message is one line, names the thing at fault and says what to do.
@@ -61,6 +62,10 @@ class NotFittedError(SoftPatchError):
 
 class ScratchError(SoftPatchError):
     """No room for the temporary files of a fit that does not fit in memory."""
+
+
+class ClusterError(SoftPatchError):
+    """A Ray cluster cannot be reached or has failed."""
 
 
 class MissingExtraError(SoftPatchError):

@@ -6,6 +6,7 @@ format, colour mode or bit depth. Reading is lazy and runs ahead of the consumer
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections import deque
@@ -135,10 +136,10 @@ def read_image(content: Any, name: str = "image") -> Tensor:
     """Read one picture.
 
     Args:
-        content: a path, PIL image, array ``(H, W)`` / ``(H, W, 1|3|4)`` of uint8, uint16 or
-            float in [0, 1], tensor ``(H, W)`` / ``(1|3|4, H, W)`` of the same dtypes, or a tuple
-            whose first item is one of these (as many Datasets return), or a function without
-            arguments that makes one.
+        content: a path, the bytes of a file, PIL image, array ``(H, W)`` / ``(H, W, 1|3|4)`` of
+            uint8, uint16 or float in [0, 1], tensor ``(H, W)`` / ``(1|3|4, H, W)`` of the same
+            dtypes, or a tuple whose first item is one of these (as many Datasets return), or a
+            function without arguments that makes one.
         name: how errors call the picture.
 
     Returns:
@@ -180,7 +181,9 @@ def decode_reduced(content: Any, name: str, enough: int | None) -> tuple[Tensor,
     if isinstance(content, tuple | list) and content:
         content = content[0]
     if isinstance(content, str | Path):
-        return _from_file(Path(content), enough)
+        return _from_file(Path(content), str(content), enough)
+    if isinstance(content, bytes):
+        return _from_file(io.BytesIO(content), name, enough)
     if isinstance(content, Image.Image):
         with _decoding(name):
             picture = _from_pil(content, name)
@@ -295,12 +298,14 @@ def _walk(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     return files
 
 
-def _from_file(path: Path, enough: int | None) -> tuple[Tensor, tuple[int, int]]:
-    name = str(path)
+def _from_file(
+    file: Path | io.BytesIO, name: str, enough: int | None
+) -> tuple[Tensor, tuple[int, int]]:
     with _decoding(name):
-        if path.stat().st_size == 0:
+        size = file.stat().st_size if isinstance(file, Path) else len(file.getbuffer())
+        if size == 0:
             raise ImageError(name, "the file is empty (0 bytes)")
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
                 raise ImageError(name, f"animated or multi-page ({frames} frames); save one frame")

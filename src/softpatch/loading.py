@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from softpatch import model_file
 from softpatch.detectors import METHODS, Detector
@@ -30,9 +33,16 @@ def load(
     """
     path = Path(path)
     header, state = model_file.read(path)
+    run = {"device": device, "weights": weights, "batch_size": batch_size}
+    return restore(path, header, state, run)
+
+
+def restore(
+    path: Path, header: dict[str, Any], state: dict[str, Tensor], run: dict[str, Any]
+) -> Detector:
+    """``load`` from what ``model_file.read`` gave; ``run`` is its other arguments."""
     kinds = {kind.method: kind for kind, _ in METHODS.values()}
     method = header.get("method")
     if method not in kinds:  # a string, as the header was checked
         raise ModelFileError(f"{path}: unknown method {method!r}")
-    run = {"device": device, "weights": weights, "batch_size": batch_size}
-    return kinds[method]._load(path, header, state, run)
+    return kinds[method]._load(path, header, state, dict(run))

@@ -56,15 +56,7 @@ class TrainingPatches:
         Raises:
             DatasetError: a region of interest in tiled pictures of different sizes.
         """
-        owners = torch.arange(len(self._counts))
-        positions = self._counts[0]
-        if len(set(self._counts)) > 1:
-            if self._cut_out:
-                raise DatasetError(
-                    "a region of interest needs tiled pictures of one size; these differ"
-                )
-            positions = self._positions
-            owners = owners.repeat_interleave(torch.tensor(self._counts) // positions)
+        positions, owners = arrange(self._counts, self._positions, self._cut_out)
         patches = self._flat[: self._filled].view(-1, positions, self._flat.shape[1])
         return patches, owners.to(patches.device)
 
@@ -77,3 +69,25 @@ class TrainingPatches:
         grown = self._workspace.empty(size, self._flat.shape[1])
         grown[: self._filled] = self._flat[: self._filled]
         self._flat = grown
+
+
+def arrange(counts: list[int], positions: int, cut_out: bool) -> tuple[int, Tensor]:
+    """How patches of pictures are compared: see ``TrainingPatches.by_position``.
+
+    Args:
+        counts: patches of every picture.
+        positions: patches of a view.
+        cut_out: whether a region of interest has left some out.
+
+    Returns:
+        P, and ``(M,)`` int64 owners.
+
+    Raises:
+        DatasetError: see there.
+    """
+    owners = torch.arange(len(counts))
+    if len(set(counts)) == 1:
+        return counts[0], owners
+    if cut_out:
+        raise DatasetError("a region of interest needs tiled pictures of one size; these differ")
+    return positions, owners.repeat_interleave(torch.tensor(counts) // positions)

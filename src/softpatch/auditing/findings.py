@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ from softpatch.progress import Progress, silent
 
 LIKELY = 0.5  # confidence from which a picture is called suspicious
 CALM = 0.999  # quantile of good pictures' patches, from which heat maps have colour
+
+Look = Callable[[Any, OnUnreadable, Progress], list[Picture]]
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def audit(
     images: Images,
     *,
     detector: SoftPatch | None = None,
+    look: Look = look_at,
     on_unreadable: OnUnreadable = warn_unreadable,
     progress: Progress = silent,
     **options: Any,
@@ -132,6 +135,7 @@ def audit(
         images: as ``Detector.fit`` takes them. All are read twice.
         detector: that compares them; it is not fitted. ``SoftPatch(**options)`` if None, with the
             discriminator ``fused`` unless another one is given.
+        look: what reads the pictures for all that is not compared; another one on a cluster.
         on_unreadable: called for every picture that cannot be read, which is then listed and not
             ranked.
         progress: see ``Detector.fit``.
@@ -153,7 +157,7 @@ def audit(
         unreadable.append(error)
         on_unreadable(error)
 
-    pictures = look_at(sources, note, progress)
+    pictures = look(sources, note, progress)
     evidence = gather(detector, sources, progress, ignore_unreadable)
     if evidence.names != [picture.name for picture in pictures]:
         raise DatasetError("the pictures changed while they were audited; run the audit again")

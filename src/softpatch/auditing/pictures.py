@@ -7,6 +7,7 @@ that is dark, soft or of many sizes throughout is not flagged for it.
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence, Sized
@@ -147,7 +148,11 @@ def _sharpness(grey: Tensor) -> float:
 
 
 def _mode(content: Any) -> str:
-    if isinstance(content, Path):
+    if callable(content):
+        content = content()
+    if isinstance(content, bytes):
+        content = io.BytesIO(content)
+    if isinstance(content, Path | io.BytesIO):
         with Image.open(content) as image:  # the header: it has been read before
             return str(image.mode)
     if isinstance(content, Image.Image):

@@ -50,6 +50,9 @@ class Settings:
         memory_limit: likewise.
         jobs: fits at a time, each in a process of its own.
         threads: torch threads of all of them together.
+        engine: ``local``, or ``ray``: every fit is a task on a Ray cluster, whose nodes all see the
+            data and the folders by the same paths; as many at a time as it has room for.
+        address: of the cluster, see ``softpatch.distributed.cluster``.
     """
 
     output: Path
@@ -59,6 +62,8 @@ class Settings:
     memory_limit: int | None
     jobs: int
     threads: int
+    engine: str = "local"
+    address: str | None = None
 
 
 Finished = Callable[[Sequence[Row]], None]
@@ -105,7 +110,12 @@ def run_cells(
 def _fits(
     work: Sequence[list[Cell]], settings: Settings, progress: Progress
 ) -> Iterator[Mapping[Cell, Row]]:
-    """Fit by fit as they finish, in this process or in several."""
+    """Fit by fit as they finish, in this process, in several or on a cluster."""
+    if settings.engine == "ray":
+        from softpatch.distributed.cells import fits_on_cluster
+
+        yield from fits_on_cluster(work, settings)
+        return
     if settings.jobs == 1:
         for cells in work:
             yield run_fit(cells, settings, progress)
@@ -128,7 +138,7 @@ def _fits(
                 if error is None:
                     yield future.result()
                 else:  # the process died: out of memory, most likely
-                    yield {cell: _lost(cell, FAILED, error) for cell in cells}
+                    yield {cell: lost(cell, FAILED, error) for cell in cells}
     except BaseException:
         for process in multiprocessing.active_children():
             process.terminate()
@@ -160,12 +170,12 @@ def run_fit(
         try:
             draws[cell] = _draw(cell, settings)
         except Exception as error:
-            rows[cell] = _lost(cell, _status(error), error)
+            rows[cell] = lost(cell, _status(error), error)
     if draws:
         try:
             rows |= _fit_and_measure(draws, settings, progress)
         except Exception as error:
-            rows |= {cell: _lost(cell, _status(error), error) for cell in draws}
+            rows |= {cell: lost(cell, _status(error), error) for cell in draws}
     return rows
 
 
@@ -294,7 +304,7 @@ def _status(error: Exception) -> str:
     return IMPOSSIBLE if isinstance(error, DatasetError | ImageError) else FAILED
 
 
-def _lost(cell: Cell, status: str, error: BaseException) -> Row:
+def lost(cell: Cell, status: str, error: BaseException) -> Row:
     reason = " ".join(str(error).split()) or type(error).__name__
     if status == FAILED:
         reason = f"{type(error).__name__}: {reason}"

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 STEPS = {
     "embed": "reading pictures",
     "discriminate": "finding outlier patches",
+    "gather": "gathering patches",
+    "shards": "filling the shards' banks",
     "coreset": "filling the memory bank",
+    "cover": "measuring what it covers",
     "calibrate": "scoring training pictures",
     "gaussians": "fitting Gaussians",
     "predict": "scoring pictures",

@@ -373,20 +373,29 @@ class Detector(ABC):
             for view, patches in zip(views, batch, strict=True):
                 collected.add(view, patches)
             progress("embed", len(collected.names), len(sources))
-        if len(collected.names) < 2:
-            raise DatasetError(
-                f"{len(collected.names)} readable training pictures ({len(self.skipped_)} "
-                "skipped); at least 2 are needed"
-            )
+        self._check_enough(collected.names)
         self._layouts = collected.layouts
         return *collected.by_position(), collected.names
+
+    def _check_enough(self, names: list[str]) -> None:
+        if len(names) < 2:
+            raise DatasetError(
+                f"{len(names)} readable training pictures ({len(self.skipped_)} "
+                "skipped); at least 2 are needed"
+            )
 
     def _embed(
         self, images: Any, on_unreadable: OnUnreadable
     ) -> Iterator[tuple[list[View], Tensor]]:
-        """Yield views and their ``(b, P, D)`` patches batch by batch."""
+        """Yield views and their ``(b, P, D)`` patches batch by batch.
+
+        The last batch is filled up, unless there are fewer pictures than one batch takes: the last
+        bits of a picture alone differ from those of one among others (2 threads, 112 pixels), and
+        what a picture's patches are must not depend on how many there are, nor on who embeds it.
+        """
         extractor = self._get_extractor()
         preprocessing = extractor.preprocessing
+        few = isinstance(images, Sized) and len(images) < self.batch_size
         views: list[View] = []
         batch: list[Tensor] = []
         for source, size, picture in prefetch(
@@ -401,7 +410,9 @@ class Detector(ABC):
                     yield views, extractor(torch.stack(batch)).flatten(1, 2)
                     views, batch = [], []
         if batch:
-            yield views, extractor(torch.stack(batch)).flatten(1, 2)
+            count = len(batch)
+            batch += [] if few else [batch[-1]] * (self.batch_size - count)
+            yield views, extractor(torch.stack(batch))[:count].flatten(1, 2)
 
     def _predict(self, images: Images, on_unreadable: OnUnreadable) -> Iterator[Prediction]:
         scored: list[tuple[View, Tensor, float]] = []  # of the picture that is not complete yet

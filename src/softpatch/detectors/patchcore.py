@@ -101,22 +101,28 @@ class MemoryBankDetector(Detector):
         return scores.view(patches.shape[:2])  # (B * P) -> (B, P)
 
     def _set_held_out(
-        self, patches: Tensor, owners: Tensor, picks: Tensor, progress: Progress
+        self, patches: Tensor, owners: Tensor, of_bank: Tensor, progress: Progress
     ) -> None:
-        """Set ``normal_limit_`` and, if asked for, ``held_out_`` and the threshold."""
-        self.normal_limit_ = self._held_out_limit(patches, owners, picks)
+        """Set ``normal_limit_`` and, if asked for, ``held_out_`` and the threshold.
+
+        Args:
+            patches: ``(M, P, D)`` of training pictures, all of them or some.
+            owners: ``(M,)`` the picture each is from, ascending.
+            of_bank: ``(m,)`` the picture that each vector of the bank is from.
+            progress: told of the step ``calibrate``.
+        """
+        self.normal_limit_ = self._held_out_limit(patches, owners, of_bank)
         self.threshold_ = self.held_out_ = None
         if self.max_false_alarms is not None:
-            self.held_out_ = self._held_out_scores(patches, owners, picks, progress)
+            self.held_out_ = self._held_out_scores(patches, owners, of_bank, progress)
             self.choose_threshold(self.max_false_alarms)
 
     def _held_out_scores(
-        self, patches: Tensor, owners: Tensor, picks: Tensor, progress: Progress
+        self, patches: Tensor, owners: Tensor, of_bank: Tensor, progress: Progress
     ) -> Tensor:
         """Score training pictures, each by the bank without its own vectors; ``(n,)``."""
-        of_bank = owners[picks // patches.shape[1]]
-        images = int(owners[-1]) + 1
-        drawn = torch.linspace(0, images - 1, min(MOST_HELD_OUT, images)).long().tolist()
+        images = owners.unique()  # type: ignore[no-untyped-call]
+        drawn = images[held_out_pictures(len(images)).to(images.device)].tolist()
         scores = []
         for done, image in enumerate(drawn, start=1):
             own = patches[owners == image].flatten(0, 1)  # of its tiles
@@ -127,14 +133,15 @@ class MemoryBankDetector(Detector):
             progress("calibrate", done, len(drawn))
         return torch.stack(scores)
 
-    def _held_out_limit(self, patches: Tensor, owners: Tensor, picks: Tensor) -> float:
+    def _held_out_limit(self, patches: Tensor, owners: Tensor, of_bank: Tensor) -> float:
         """Score a sample of training patches by the bank without their own picture's vectors."""
         positions = patches.shape[1]
         flat = patches.flatten(0, 1)
         sample = torch.linspace(0, len(flat) - 1, min(NORMAL_SAMPLE, len(flat))).long()
         sample = sample.to(flat.device)
-        of_both = (owners[sample // positions], owners[picks // positions])
-        scores = self.bank.score(flat[sample], self.distance, of_both)
+        scores = self.bank.score(
+            flat[sample], self.distance, (owners[sample // positions], of_bank)
+        )
         scores = scores[scores.isfinite()]  # infinite where the whole bank is from one image
         return float(torch.quantile(scores, NORMAL_SHARE))
 
@@ -209,7 +216,7 @@ class PatchCore(MemoryBankDetector):
             progress=progress,
         )
         self.bank = MemoryBank(flat[picks], torch.ones(len(picks), device=flat.device))
-        self._set_held_out(patches, owners, picks, progress)
+        self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
 
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
         if not self.reweight:
@@ -224,6 +231,11 @@ class PatchCore(MemoryBankDetector):
             "max_false_alarms": self.max_false_alarms,
             "reweight": self.reweight,
         }
+
+
+def held_out_pictures(images: int) -> Tensor:
+    """``(n,)`` int64, ascending: which of so many training pictures are scored."""
+    return torch.linspace(0, images - 1, min(MOST_HELD_OUT, images)).long()
 
 
 def reweighted_scores(bank: MemoryBank, patches: Tensor, scores: Tensor) -> Tensor:

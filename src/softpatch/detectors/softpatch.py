@@ -131,7 +131,7 @@ class SoftPatch(MemoryBankDetector):
         )
         weights = outlier[picks] if self.soft_weight else torch.ones_like(outlier[picks])
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], weights)
-        self._set_held_out(patches, owners, picks, progress)
+        self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
 
     def _foresee(self, sample: Tensor, images: int) -> Foreseen:
         bank = super()._foresee(sample, images)

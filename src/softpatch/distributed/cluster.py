@@ -1,0 +1,146 @@
+"""The Ray cluster that the work is done on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+
+from softpatch.errors import ClusterError, MissingExtraError, SoftPatchError
+
+START_SECONDS = 120  # Ray's own 30 are not enough where other processes hold the cores
+
+
+class Cluster:
+    """What a connected cluster offers.
+
+    Attributes:
+        threads: torch threads of every task, as many as this process has: last bits depend on it.
+        cpus: that a task is given; fewer than ``threads`` where the smallest node has fewer.
+        slots: tasks at a time.
+        gpus: of all nodes together.
+    """
+
+    def __init__(self) -> None:
+        import ray
+
+        self.threads = torch.get_num_threads()
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+        if not cores:
+            raise ClusterError("the Ray cluster has no processors; start it with --num-cpus")
+        self.cpus = min(self.threads, min(cores))
+        self.slots = sum(count // self.cpus for count in cores)
+        self.gpus = int(sum(node.get("GPU", 0) for node in nodes))
+
+    def submit(self, work: Callable[..., Any], *arguments: Any, returns: int = 1) -> Any:
+        """Call ``work(threads, *arguments)`` somewhere; references to what it returns.
+
+        A task that was lost with its node is run again, and so are those that made its arguments.
+        """
+        task = _remote(work).options(num_cpus=self.cpus, num_returns=returns)
+        return task.remote(self.threads, *arguments)
+
+
+@contextmanager
+def connected(address: str | None = None) -> Iterator[Cluster]:
+    """A cluster while the block runs; what fails on it is raised here as it was there.
+
+    Args:
+        address: of a running cluster, of which this machine must be a node: ``auto`` or
+            ``HOST:PORT``. None starts one of this machine's processors. A cluster that the
+            process is already connected to is used in any case.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        ClusterError: no cluster there, or it fails for good.
+    """
+    try:
+        import ray
+        import ray.data
+        from ray.exceptions import RayError
+    except ImportError as error:
+        raise MissingExtraError("ray", "--engine ray") from error
+    own = not ray.is_initialized()
+    try:
+        if own:
+            _connect(address)
+        _quieten()
+        yield Cluster()
+    except RayError as error:
+        cause = _cause(error)
+        if cause is not None:
+            raise cause from None
+        first = str(error).strip().splitlines()[-1]
+        raise ClusterError(f"the Ray cluster failed ({type(error).__name__}: {first})") from error
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(START_SECONDS))
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of its own doings
+    started: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
+    try:
+        with _no_stderr():
+            ray.init(
+                address=address or "local",
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                **(started if address is None else {}),
+            )
+    except (ConnectionError, ValueError, TimeoutError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ClusterError(f"no Ray cluster at {address or 'this machine'} ({reason})") from error
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """What fails is raised; what Ray writes about its log levels is nobody's business."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _quieten() -> None:
+    """Leave the terminal to the progress bars of this package, and keep pictures in order."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+@cache
+def _remote(work: Callable[..., Any]) -> Any:
+    import ray
+
+    return ray.remote(work)
+
+
+def _cause(error: BaseException | None) -> SoftPatchError | None:
+    """The error of this package that a task ended with, if it was one."""
+    from ray.exceptions import RayError
+
+    while error is not None:
+        if isinstance(error, SoftPatchError) and not isinstance(error, RayError):
+            return error
+        error = getattr(error, "cause", None) or error.__cause__
+    return None

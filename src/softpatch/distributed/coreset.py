@@ -1,0 +1,140 @@
+"""A coreset of patches that no machine holds: greedy in every shard, and again among its picks.
+
+What such a bank is worth is measured, not assumed. The farthest-first rule gives m + 1 patches that
+lie at least s apart; two of them share the nearest vector of any bank of m, so that no bank of m
+vectors covers all patches within less than s / 2. With r the distance of the worst covered patch
+to the bank that was picked, r = s + (r - s) <= 2 OPT + (r - s). (That composing greedy picks
+keeps a constant factor is due to Malkomes et al. 2015; r and s say by how much it does here.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from softpatch.coreset import greedy_coreset
+from softpatch.detectors import SoftPatch
+from softpatch.distributed.recipe import Recipe
+from softpatch.distributed.shards import Shards, together
+from softpatch.memory import Workspace
+from softpatch.memory_bank import MemoryBank
+from softpatch.progress import Progress
+
+# Picks of a shard, in shares of the bank: some shards need more of the bank than others.
+OVERSAMPLED = 4
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How well a bank of m vectors covers the patches that it stands for.
+
+    Attributes:
+        radius: of the patch farthest from the bank, its distance.
+        separation: least distance of m + 1 patches; at most twice the radius of the best bank of
+            m vectors. 0 where there are no m + 1 different ones.
+    """
+
+    radius: float
+    separation: float
+
+    @property
+    def slack(self) -> float:
+        """``radius <= 2 OPT + slack``."""
+        return max(0.0, self.radius - self.separation)
+
+
+def sharded_coreset(
+    shards: Shards, eligible: Tensor, size: int, seed: int, progress: Progress
+) -> tuple[Tensor, Tensor, Coverage]:
+    """Pick patches farthest-first, shard by shard and then among those picked.
+
+    Args:
+        shards: of all patches.
+        eligible: ``(M, P)`` bool; the others are neither picked nor covered.
+        size: m, vectors of the bank.
+        seed: see ``greedy_coreset``.
+        progress: told of the steps ``shards``, ``coreset`` and ``cover``.
+
+    Returns:
+        ``(m,)`` indices into the M * P patches, ``(m, D)`` patches, and how well they cover.
+    """
+    share = min(size, -(-OVERSAMPLED * size // len(shards.blocks)))
+    picked, patches, looked_at = [], [], []
+    for block, (index, vectors, compared) in shards.each(
+        _pick, eligible, shards.recipe, share, seed
+    ):
+        width = block.stop - block.start
+        image, place = torch.from_numpy(index) // width, torch.from_numpy(index) % width
+        picked.append(image * shards.positions + block.start + place)
+        patches.append(torch.from_numpy(vectors.copy()))
+        looked_at.append(torch.from_numpy(compared.copy()))
+        progress("shards", block.stop, shards.positions)
+    every, order = torch.cat(picked).sort()
+    candidates, compared_by = torch.cat(patches)[order], torch.cat(looked_at)[order]
+    chosen = greedy_coreset(compared_by, size + 1, seed=seed, progress=progress)
+    bank, apart = chosen[:size], compared_by[chosen]
+    radius = 0.0
+    for block, worst in shards.each(_radius, eligible, shards.recipe, compared_by[bank].numpy()):
+        radius = max(radius, worst)
+        progress("cover", block.stop, shards.positions)
+    separation = least_distance(apart) if len(chosen) > size else 0.0
+    return every[bank], candidates[bank], Coverage(radius, separation)
+
+
+def least_distance(vectors: Tensor) -> float:
+    """``(n, D)`` -> distance of the two nearest of them, n at least 2."""
+    own = torch.arange(len(vectors))
+    nearest, _ = MemoryBank(vectors, torch.ones(len(vectors))).nearest(vectors, (own, own))
+    return float(nearest.min())
+
+
+@torch.inference_mode()
+def _pick(
+    threads: int,
+    eligible: npt.NDArray[np.bool_],
+    recipe: Recipe,
+    size: int,
+    seed: int,
+    *parts: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Indices into ``eligible``, those patches, and what their distances are taken from."""
+    torch.set_num_threads(threads)
+    patches = together(parts)
+    compared = _compared(recipe, patches).flatten(0, 1)
+    allowed = torch.from_numpy(eligible.copy()).flatten()
+    if not allowed.any():
+        nothing: Any = compared[:0].numpy()
+        return np.empty(0, np.int64), patches.flatten(0, 1)[:0].numpy(), nothing
+    picks = greedy_coreset(compared, size, eligible=allowed, seed=seed)
+    return picks.numpy(), patches.flatten(0, 1)[picks].numpy(), compared[picks].numpy()
+
+
+@torch.inference_mode()
+def _radius(
+    threads: int,
+    eligible: npt.NDArray[np.bool_],
+    recipe: Recipe,
+    bank: npt.NDArray[np.float32],
+    *parts: npt.NDArray[np.float32],
+) -> float:
+    """Distance of the eligible patch of a shard that is farthest from the bank."""
+    torch.set_num_threads(threads)
+    compared = _compared(recipe, together(parts))
+    covered = compared[torch.from_numpy(eligible.copy())]
+    if not len(covered):
+        return 0.0
+    vectors = torch.from_numpy(bank.copy())
+    return float(MemoryBank(vectors, torch.ones(len(vectors))).nearest(covered)[0].max())
+
+
+def _compared(recipe: Recipe, patches: Tensor) -> Tensor:
+    """What distances are taken from: the patches, or their projection where one is asked for."""
+    detector = recipe.make()
+    if isinstance(detector, SoftPatch):
+        return detector._project(patches, Workspace())
+    return patches

@@ -1,0 +1,191 @@
+"""The detectors, fitted on a cluster; what they have learned is what the plain ones learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Any, Literal, Self, get_args
+
+import torch
+from torch import Tensor
+
+from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
+from softpatch.detectors.patchcore import MemoryBankDetector, held_out_pictures
+from softpatch.detectors.softpatch import Discriminated, suspicion
+from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.coreset import Coverage, sharded_coreset
+from softpatch.distributed.recipe import recipe_of
+from softpatch.distributed.shards import Shards, shuffle
+from softpatch.errors import UsageError
+from softpatch.images import Images, OnUnreadable, image_sources, warn_unreadable
+from softpatch.memory import Workspace
+from softpatch.memory_bank import MemoryBank
+from softpatch.progress import Progress, silent
+
+Coreset = Literal["auto", "exact", "sharded"]
+# Patches up to which ``auto`` is exact: 8 GB in this process at 1,024 numbers each.
+EXACT_PATCHES = 2_000_000
+
+
+class OnCluster(Detector):
+    """A detector whose pictures are embedded on a cluster, and gathered here to learn from."""
+
+    cluster: Cluster
+
+    def _collect(
+        self, images: Images, workspace: Workspace, on_unreadable: OnUnreadable, progress: Progress
+    ) -> tuple[Tensor, Tensor, list[str]]:
+        shards = self._shuffle(images, on_unreadable, progress)
+        return self._gather(shards, workspace, progress), shards.owners, shards.names
+
+    def _shuffle(self, images: Images, on_unreadable: OnUnreadable, progress: Progress) -> Shards:
+        sources = image_sources(images)
+        shards = shuffle(
+            self.cluster, self, sources if _is_list(sources) else list(sources), on_unreadable,
+            progress,
+        )  # fmt: skip
+        self._check_enough(shards.names)
+        self._layouts = shards.layouts
+        return shards
+
+    def _gather(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
+        return shards.gather(workspace, progress)
+
+
+class _BankOnCluster(OnCluster, MemoryBankDetector):
+    """A memory bank whose coreset is picked here, from all patches, or in shards.
+
+    Attributes after ``fit``:
+        coverage_: how well a bank picked in shards covers the patches; None of an exact one.
+    """
+
+    coreset: Coreset = "auto"
+    coverage_: Coverage | None = None
+    _shards: Shards | None = None
+
+    def fit(
+        self,
+        images: Images,
+        *,
+        on_unreadable: OnUnreadable = warn_unreadable,
+        progress: Progress = silent,
+        **others: Any,
+    ) -> Self:
+        self.coverage_ = None
+        try:
+            return super().fit(images, on_unreadable=on_unreadable, progress=progress, **others)
+        finally:
+            self._shards = None  # and the cluster lets go of the patches
+
+    def _gather(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
+        patches = len(shards.owners) * shards.positions
+        if self.coreset == "exact" or (self.coreset == "auto" and patches <= EXACT_PATCHES):
+            return shards.gather(workspace, progress)
+        self._shards = shards
+        return torch.empty(0, shards.positions, shards.dimension)
+
+    def _cover(
+        self, shards: Shards, eligible: Tensor, weights: Tensor, owners: Tensor, progress: Progress
+    ) -> None:
+        """Fill the bank from ``(M, P)`` eligible patches, softened by their weights."""
+        picks, vectors, self.coverage_ = sharded_coreset(
+            shards, eligible, self.coreset_size(eligible.numel()), self.seed, progress
+        )
+        self.bank = MemoryBank(vectors.to(self.device), weights.flatten()[picks].to(self.device))
+        drawn = held_out_pictures(int(owners[-1]) + 1)
+        rows = torch.isin(owners, drawn).nonzero().flatten()
+        some = shards.of_rows(rows).to(self.device)
+        of_bank = owners[picks // shards.positions]
+        self._set_held_out(some, owners[rows].to(self.device), of_bank.to(self.device), progress)
+
+
+class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
+    """SoftPatch; each grid position is compared across all pictures in a task of its own."""
+
+    _outlier: Tensor
+
+    def _gather(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
+        self._outlier = shards.outlier_scores(progress)  # before the patches are moved here
+        return super()._gather(shards, workspace, progress)
+
+    def _outlier_scores(self, patches: Tensor, progress: Progress, *_: object) -> Tensor:
+        del patches, progress
+        return self._outlier.to(self.device)
+
+    def _fit(
+        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+    ) -> None:
+        if self._shards is None:
+            super()._fit(patches, owners, workspace, progress)
+            return
+        outlier = self._outlier
+        self.suspicion_ = suspicion(outlier, owners)
+        eligible = outlier <= self._noise_threshold(outlier.flatten())
+        weights = outlier if self.soft_weight else torch.ones_like(outlier)
+        self._cover(self._shards, eligible, weights, owners, progress)
+
+    def discriminate(
+        self,
+        images: Images,
+        *,
+        on_unreadable: OnUnreadable = warn_unreadable,
+        progress: Progress = silent,
+    ) -> Discriminated:
+        """As ``SoftPatch.discriminate``; only the scores come here."""
+        shards = self._shuffle(images, on_unreadable, progress)
+        outlier = shards.outlier_scores(progress)
+        grid = self._get_extractor().grid
+        return Discriminated(shards.names, shards.layouts, grid, outlier, shards.owners)
+
+
+class PatchCoreOnCluster(_BankOnCluster, PatchCore):
+    """PatchCore."""
+
+    def _fit(
+        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+    ) -> None:
+        if self._shards is None:
+            super()._fit(patches, owners, workspace, progress)
+            return
+        ones = torch.ones(len(owners), self._shards.positions)
+        self._cover(self._shards, ones > 0, ones, owners, progress)
+
+
+class PaDiMOnCluster(OnCluster, PaDiM):
+    """PaDiM; its Gaussians are fitted here."""
+
+
+_KINDS: dict[type[Detector], type[OnCluster]] = {
+    SoftPatch: SoftPatchOnCluster,
+    PatchCore: PatchCoreOnCluster,
+    PaDiM: PaDiMOnCluster,
+}
+
+
+def on_cluster(detector: Detector, cluster: Cluster, coreset: Coreset = "auto") -> OnCluster:
+    """The detector, not yet fitted, as one that is fitted on a cluster.
+
+    With an ``exact`` coreset its model file is byte for byte the plain detector's, on processors of
+    one kind. ``auto`` is exact up to ``EXACT_PATCHES`` and ``sharded`` beyond.
+
+    Raises:
+        UsageError: a coreset that the method does not have.
+    """
+    if coreset not in get_args(Coreset):
+        raise UsageError(f"coreset must be one of {', '.join(get_args(Coreset))}, got {coreset!r}")
+    if coreset == "sharded" and not isinstance(detector, MemoryBankDetector):
+        raise UsageError(f"{detector.method} has no coreset to pick in shards")
+    moved = _KINDS[type(detector)](
+        **recipe_of(detector).options,
+        device=str(detector.device),
+        memory_limit=detector.memory_limit,
+    )
+    moved.cluster = cluster
+    if isinstance(moved, _BankOnCluster):
+        moved.coreset = coreset
+    if detector._extractor is not None:
+        moved.share_extractor(detector._extractor)
+    return moved
+
+
+def _is_list(sources: Any) -> bool:
+    return isinstance(sources, Sized) and hasattr(sources, "__getitem__")

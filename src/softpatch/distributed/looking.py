@@ -1,0 +1,49 @@
+"""The audit's look at every picture, on a cluster."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from softpatch.auditing.findings import Look
+from softpatch.auditing.pictures import Picture, look_at
+from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.stream import Worker, stream
+from softpatch.errors import ImageError
+from softpatch.images import ImageSource, OnUnreadable
+from softpatch.progress import Progress, silent
+
+
+class Looker(Worker):
+    """Pictures to what they are like."""
+
+    def work(self, first: int, sources: Iterable[ImageSource]) -> dict[str, Any]:
+        """A row of ``looked``: pictures, and names of and reasons for those unreadable."""
+        del first
+        unreadable: list[ImageError] = []
+        pictures = look_at(sources, unreadable.append, silent)
+        looked = pictures, [(error.name, error.reason) for error in unreadable]
+        return {"looked": np.array([pickle.dumps(looked)], dtype=object)}
+
+
+def look_on(cluster: Cluster) -> Look:
+    """``look_at``, on that cluster."""
+
+    def look(
+        sources: Sequence[ImageSource], on_unreadable: OnUnreadable, progress: Progress
+    ) -> list[Picture]:
+        import ray
+
+        pictures: list[Picture] = []
+        for table in stream(cluster, Looker, (), sources):
+            found, unreadable = pickle.loads(ray.get(table)["looked"][0].as_py())
+            pictures += found
+            for name, reason in unreadable:
+                on_unreadable(ImageError(name, reason))
+            progress("look", len(pictures), len(sources))
+        return pictures
+
+    return look

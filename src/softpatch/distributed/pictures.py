@@ -1,0 +1,86 @@
+"""Pictures behind any path: a folder that all nodes see, or whatever fsspec reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from softpatch.errors import DatasetError, ImageError, UsageError
+from softpatch.images import EXTENSIONS, ImageSource, list_images
+
+
+@dataclass(frozen=True)
+class RemotePicture:
+    """A picture that is fetched when it is read, on the machine that reads it."""
+
+    url: str
+
+    def __call__(self) -> bytes:
+        """The bytes of its file.
+
+        Raises:
+            ImageError: it cannot be fetched.
+        """
+        import fsspec
+
+        try:
+            with fsspec.open(self.url, "rb") as file:
+                content: bytes = file.read()
+        except FileNotFoundError as error:
+            raise ImageError(self.url, "no such file") from error
+        except Exception as error:  # every filesystem has its own
+            raise ImageError(self.url, f"cannot be fetched ({error})") from error
+        return content
+
+
+def is_url(location: str) -> bool:
+    """Whether it is fsspec's to read."""
+    return "://" in location
+
+
+def find_pictures(location: str) -> Sequence[Path | ImageSource]:
+    """All pictures below a folder or URL, sorted; those of a folder as ``list_images`` has them.
+
+    Raises:
+        DatasetError: no such folder, or no pictures in it.
+        UsageError: a protocol that nothing here reads.
+    """
+    if not is_url(location):
+        return list_images(Path(location))
+    filesystem, root = filesystem_of(location)
+    try:
+        found = filesystem.find(root)
+    except Exception as error:
+        raise DatasetError(f"{location}: cannot be listed ({error})") from error
+    paths = [PurePosixPath(path) for path in found]
+    kept = sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in EXTENSIONS
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+    if not kept:
+        raise DatasetError(
+            f"{location}: no pictures found (looked for {', '.join(sorted(EXTENSIONS))})"
+        )
+    urls = [filesystem.unstrip_protocol(str(path)) for path in kept]
+    if "memory" in filesystem.protocol:  # of this process: no other one can read it
+        return [ImageSource(url, RemotePicture(url)()) for url in urls]
+    return [ImageSource(url, RemotePicture(url)) for url in urls]
+
+
+def filesystem_of(location: str) -> tuple[Any, str]:
+    """The fsspec filesystem of a path or URL, and the path in it.
+
+    Raises:
+        UsageError: an unknown protocol, or one whose package is not installed.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        filesystem, root = url_to_fs(location)
+    except (ImportError, ValueError) as error:  # "Install s3fs to access S3"
+        raise UsageError(f"{location}: {error}") from error
+    return filesystem, root

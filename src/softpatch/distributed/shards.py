@@ -1,0 +1,266 @@
+"""The patches of all training pictures on a cluster, cut by grid position.
+
+Actors embed lists of pictures. Each list's patches are then cut into blocks of positions, and the
+parts of one block make a shard: all pictures at a few positions, which is what a discriminator
+compares. Parts are moved between nodes once, and freed when they are gathered.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from softpatch.detectors import Detector, SoftPatch
+from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.recipe import Recipe, recipe_of
+from softpatch.distributed.stream import PICTURES, Worker, stream
+from softpatch.errors import ImageError
+from softpatch.images import ImageSource, OnUnreadable
+from softpatch.memory import Workspace
+from softpatch.progress import Progress, silent
+from softpatch.tiling import Layout
+from softpatch.training_patches import arrange
+
+SHARD_BYTES = 256 * 2**20  # of patches: one task holds them twice, and works on them in chunks
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass
+class Embedded:
+    """About a list of pictures, beside their patches."""
+
+    names: list[str] = field(default_factory=list)
+    layouts: list[Layout] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)  # patches of each
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # name, reason
+
+
+class Embedder(Worker):
+    """Pictures to patches."""
+
+    def __init__(self, threads: int, recipe: Recipe, device: str) -> None:
+        super().__init__(threads)
+        self.detector = recipe.make(device)
+
+    @torch.inference_mode()
+    def work(self, first: int, sources: Iterable[ImageSource]) -> dict[str, Any]:
+        """A row of ``about`` and ``patches``: (1, n, D), of all pictures one after another."""
+        del first
+        about = Embedded()
+
+        def note(error: ImageError) -> None:
+            about.unreadable.append((error.name, error.reason))
+
+        kept: list[Tensor] = []
+        for views, patches in self.detector._embed(sources, note):
+            for view, seen in zip(views, patches, strict=True):
+                if view.first:
+                    about.names.append(view.name)
+                    about.layouts.append(view.layout)
+                    about.counts.append(0)
+                inside = seen if view.inside is None else seen[view.inside]
+                about.counts[-1] += len(inside)
+                kept.append(inside.cpu())
+        # An empty table has no shape.
+        flat = torch.cat(kept) if kept else torch.zeros(1, 1)
+        pickled = np.array([pickle.dumps(about)], dtype=object)
+        return {"about": pickled, "patches": flat.numpy()[None]}
+
+
+class Shards:
+    """All patches, block of positions by block.
+
+    Attributes:
+        names, layouts: of the readable pictures, in order.
+        owners: ``(M,)`` int64, the picture each of the M pictures or tiles is from.
+        positions: P, of a picture or tile.
+        dimension: D.
+    """
+
+    def __init__(
+        self, cluster: Cluster, recipe: Recipe, dimension: int, embedded: list[Embedded],
+        lists: list[Any], positions: int,
+    ) -> None:  # fmt: skip
+        """Cut the lists' patches and let go of them.
+
+        Args:
+            cluster: they are on.
+            recipe: of the detector.
+            dimension: D.
+            embedded: about each list.
+            lists: references to the patches of each; emptied.
+            positions: of a view.
+        """
+        self.cluster = cluster
+        self.recipe = recipe
+        self.dimension = dimension
+        self.names = [name for about in embedded for name in about.names]
+        self.layouts = [layout for about in embedded for layout in about.layouts]
+        counts = [count for about in embedded for count in about.counts]
+        self.positions, self.owners = arrange(
+            counts or [positions], positions, cut_out=recipe.options["roi"] is not None
+        )
+        self.rows = [sum(about.counts) // self.positions for about in embedded]  # of each list
+        everyone = 4 * len(self.owners) * dimension  # bytes of one position
+        blocks = max(-(-everyone * self.positions // SHARD_BYTES), cluster.slots)
+        blocks = min(blocks, self.positions)
+        self.borders = [self.positions * at // blocks for at in range(blocks + 1)]
+        self._parts: list[list[Any]] = [[] for _ in range(blocks)]  # block by block, of each list
+        lists.reverse()
+        for rows in self.rows:
+            table = lists.pop()
+            if rows:
+                parts = cluster.submit(
+                    _cut, table, rows, self.positions, self.borders, returns=blocks
+                )
+                for block, part in enumerate([parts] if blocks == 1 else parts):
+                    self._parts[block].append(part)
+        self.rows = [rows for rows in self.rows if rows]
+
+    def outlier_scores(self, progress: Progress) -> Tensor:
+        """``(M, P)`` float32 scores W: each position compared across all pictures."""
+        scores = torch.empty(len(self.owners), self.positions)
+        for block, found in self._each(_outlier_scores, self.recipe):
+            scores[:, block] = torch.from_numpy(found.copy())
+            progress("discriminate", block.stop, self.positions)
+        return scores
+
+    def gather(self, workspace: Workspace, progress: Progress) -> Tensor:
+        """``(M, P, D)`` patches, all in this process; the cluster lets go of them."""
+        import ray
+
+        patches = workspace.empty(len(self.owners), self.positions, self.dimension)
+        for block, parts in zip(self.blocks, self._parts, strict=True):
+            end = 0
+            parts.reverse()
+            for rows in self.rows:
+                part = ray.get(parts.pop())
+                patches[end : end + rows, block] = torch.from_numpy(part.copy())
+                end += rows
+            progress("gather", block.stop, self.positions)
+        return patches
+
+    def of_rows(self, rows: Tensor) -> Tensor:
+        """``(r,)`` of the M, ascending -> ``(r, P, D)`` patches."""
+        patches = torch.empty(len(rows), self.positions, self.dimension)
+        for block, found in self._each(_of_rows, rows.numpy()):
+            patches[:, block] = torch.from_numpy(found.copy())
+        return patches
+
+    @property
+    def blocks(self) -> list[slice]:
+        """The positions of each block."""
+        return [slice(begin, end) for begin, end in pairwise(self.borders)]
+
+    def each(
+        self, work: Callable[..., Any], eligible: Tensor, *arguments: Any
+    ) -> Iterator[tuple[slice, Any]]:
+        """``work(threads, eligible (M, p), *arguments, *parts)`` for every block, in order."""
+        tasks = [
+            self.cluster.submit(work, eligible[:, block].numpy(), *arguments, *parts)
+            for block, parts in zip(self.blocks, self._parts, strict=True)
+        ]
+        return self._results(tasks)
+
+    def _each(self, work: Callable[..., Any], *arguments: Any) -> Iterator[tuple[slice, Any]]:
+        tasks = [self.cluster.submit(work, *arguments, *parts) for parts in self._parts]
+        return self._results(tasks)
+
+    def _results(self, tasks: list[Any]) -> Iterator[tuple[slice, Any]]:
+        import ray
+
+        tasks.reverse()
+        for block in self.blocks:
+            yield block, ray.get(tasks.pop())
+
+
+def shuffle(
+    cluster: Cluster,
+    detector: Detector,
+    sources: Sequence[ImageSource],
+    on_unreadable: OnUnreadable,
+    progress: Progress,
+) -> Shards:
+    """Embed pictures on the cluster and cut their patches by position.
+
+    Args:
+        cluster: to use.
+        detector: whose features; its device decides whether actors take a GPU each.
+        sources: the pictures.
+        on_unreadable: gets those that cannot be read, in order.
+        progress: told of the step ``embed``.
+    """
+    import ray
+
+    recipe = recipe_of(detector)
+    extractor = detector._get_extractor()
+    about = ray.remote(num_cpus=0)(lambda table: table["about"][0].as_py())  # sends no patches
+    embedded: list[Embedded] = []
+    lists: list[Any] = []
+    done = 0
+    alone = detector.features.tile is not None and len(sources) >= detector.batch_size
+    for table in stream(
+        cluster,
+        Embedder,
+        (recipe, detector.device.type),
+        sources,
+        each=1 if alone else PICTURES,  # tiles are many already
+        gpu=detector.device.type == "cuda",
+    ):
+        lists.append(table)
+        embedded.append(pickle.loads(ray.get(about.remote(table))))
+        for name, reason in embedded[-1].unreadable:
+            on_unreadable(ImageError(name, reason))
+        done += len(embedded[-1].names)
+        progress("embed", done, len(sources))
+    return Shards(cluster, recipe, extractor.dimension, embedded, lists, extractor.positions)
+
+
+def together(parts: Sequence[Floats]) -> Tensor:
+    """Parts of a block, list by list -> ``(M, p, D)``."""
+    return torch.from_numpy(np.concatenate(parts))
+
+
+def _cut(
+    threads: int, table: Any, rows: int, positions: int, borders: Sequence[int]
+) -> Floats | list[Floats]:
+    """Patches of a list of pictures, block of positions by block: ``(rows, p, D)`` each."""
+    from ray.data.block import BlockAccessor
+
+    del threads
+    flat = BlockAccessor.for_block(table).to_numpy(["patches"])["patches"][0]  # (n, D)
+    patches = flat[: rows * positions].reshape(rows, positions, -1)
+    parts = [np.ascontiguousarray(patches[:, begin:end]) for begin, end in pairwise(borders)]
+    return parts[0] if len(parts) == 1 else parts
+
+
+@torch.inference_mode()
+def _outlier_scores(threads: int, recipe: Recipe, *parts: Floats) -> Floats:
+    torch.set_num_threads(threads)
+    detector = recipe.make()
+    assert isinstance(detector, SoftPatch)
+    patches = together(parts)
+    scores: Floats = detector._outlier_scores(
+        detector._project(patches, Workspace()), silent
+    ).numpy()
+    return scores
+
+
+def _of_rows(threads: int, rows: npt.NDArray[np.int64], *parts: Floats) -> Floats:
+    del threads
+    begin = 0
+    found = []
+    for part in parts:
+        here = rows[(rows >= begin) & (rows < begin + len(part))] - begin
+        found.append(part[here])
+        begin += len(part)
+    return np.concatenate(found)
