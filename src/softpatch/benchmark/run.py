@@ -305,6 +305,7 @@ def _status(error: Exception) -> str:
 
 
 def lost(cell: Cell, status: str, error: BaseException) -> Row:
+    """The row of a cell that could not be filled in."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if status == FAILED:
         reason = f"{type(error).__name__}: {reason}"

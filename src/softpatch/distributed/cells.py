@@ -5,31 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import torch
-
 from softpatch.benchmark.plan import Cell
 from softpatch.benchmark.results import FAILED, Row
 from softpatch.benchmark.run import Settings, lost, run_fit
 from softpatch.distributed.cluster import connected
 
 
-def fits_on_cluster(
-    work: Sequence[list[Cell]], settings: Settings
-) -> Iterator[Mapping[Cell, Row]]:
+def fits_on_cluster(work: Sequence[list[Cell]], settings: Settings) -> Iterator[Mapping[Cell, Row]]:
     """Fit by fit as they finish; a fit whose node is lost is run again."""
     if not work:
         return
     with connected(settings.address) as cluster:
         import ray
 
-        threads = max(1, cluster.threads // settings.jobs)
-        here = replace(
-            settings,
-            output=settings.output.resolve(),
-            features=None if settings.features is None else settings.features.resolve(),
-            threads=threads,
-        )
-        waiting = {cluster.submit(_run, cells, here): cells for cells in work}
+        here = replace(settings, threads=cluster.surroundings.threads)
+        waiting = {cluster.submit(run_fit, cells, here): cells for cells in work}
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             cells = waiting.pop(done)
@@ -37,9 +27,3 @@ def fits_on_cluster(
                 yield ray.get(done)
             except ray.exceptions.RayError as error:  # out of memory, most likely
                 yield {cell: lost(cell, FAILED, error) for cell in cells}
-
-
-def _run(threads: int, cells: list[Cell], settings: Settings) -> Mapping[Cell, Row]:
-    del threads
-    torch.set_num_threads(settings.threads)
-    return run_fit(cells, settings)

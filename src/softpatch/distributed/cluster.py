@@ -6,8 +6,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,12 +19,31 @@ from softpatch.errors import ClusterError, MissingExtraError, SoftPatchError
 START_SECONDS = 120  # Ray's own 30 are not enough where other processes hold the cores
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a task shares with this process, so that it makes the same of the same arguments.
+
+    Attributes:
+        threads: of torch; last bits depend on it.
+        folder: that relative paths start from.
+    """
+
+    threads: int
+    folder: str
+
+    def enter(self) -> None:
+        """Make them those of the process; the folder only where there is one."""
+        torch.set_num_threads(self.threads)
+        with suppress(OSError):
+            os.chdir(self.folder)
+
+
 class Cluster:
     """What a connected cluster offers.
 
     Attributes:
-        threads: torch threads of every task, as many as this process has: last bits depend on it.
-        cpus: that a task is given; fewer than ``threads`` where the smallest node has fewer.
+        surroundings: of every task.
+        cpus: that a task is given: one for each thread, or what the smallest node has.
         slots: tasks at a time.
         gpus: of all nodes together.
     """
@@ -30,22 +51,23 @@ class Cluster:
     def __init__(self) -> None:
         import ray
 
-        self.threads = torch.get_num_threads()
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self.surroundings = Surroundings(torch.get_num_threads(), str(Path.cwd()))
+        alive: Any = ray.nodes()  # type: ignore[no-untyped-call]
+        nodes = [node["Resources"] for node in alive if node["Alive"]]
         cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
         if not cores:
             raise ClusterError("the Ray cluster has no processors; start it with --num-cpus")
-        self.cpus = min(self.threads, min(cores))
+        self.cpus = min(self.surroundings.threads, *cores)
         self.slots = sum(count // self.cpus for count in cores)
         self.gpus = int(sum(node.get("GPU", 0) for node in nodes))
 
     def submit(self, work: Callable[..., Any], *arguments: Any, returns: int = 1) -> Any:
-        """Call ``work(threads, *arguments)`` somewhere; references to what it returns.
+        """Call ``work(*arguments)`` somewhere; a reference to what it returns, or to each of it.
 
         A task that was lost with its node is run again, and so are those that made its arguments.
         """
-        task = _remote(work).options(num_cpus=self.cpus, num_returns=returns)
-        return task.remote(self.threads, *arguments)
+        task = _remote().options(num_cpus=self.cpus, num_returns=returns, name=work.__name__)
+        return task.remote(self.surroundings, work, *arguments)
 
 
 @contextmanager
@@ -129,10 +151,16 @@ def _quieten() -> None:
 
 
 @cache
-def _remote(work: Callable[..., Any]) -> Any:
+def _remote() -> Any:
     import ray
 
-    return ray.remote(work)
+    return ray.remote(_run)
+
+
+def _run(surroundings: Surroundings, work: Callable[..., Any], *arguments: Any) -> Any:
+    surroundings.enter()
+    with torch.inference_mode():
+        return work(*arguments)
 
 
 def _cause(error: BaseException | None) -> SoftPatchError | None:

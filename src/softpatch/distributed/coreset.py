@@ -93,9 +93,7 @@ def least_distance(vectors: Tensor) -> float:
     return float(nearest.min())
 
 
-@torch.inference_mode()
 def _pick(
-    threads: int,
     eligible: npt.NDArray[np.bool_],
     recipe: Recipe,
     size: int,
@@ -103,7 +101,6 @@ def _pick(
     *parts: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Indices into ``eligible``, those patches, and what their distances are taken from."""
-    torch.set_num_threads(threads)
     patches = together(parts)
     compared = _compared(recipe, patches).flatten(0, 1)
     allowed = torch.from_numpy(eligible.copy()).flatten()
@@ -114,16 +111,13 @@ def _pick(
     return picks.numpy(), patches.flatten(0, 1)[picks].numpy(), compared[picks].numpy()
 
 
-@torch.inference_mode()
 def _radius(
-    threads: int,
     eligible: npt.NDArray[np.bool_],
     recipe: Recipe,
     bank: npt.NDArray[np.float32],
     *parts: npt.NDArray[np.float32],
 ) -> float:
     """Distance of the eligible patch of a shard that is farthest from the bank."""
-    torch.set_num_threads(threads)
     compared = _compared(recipe, together(parts))
     covered = compared[torch.from_numpy(eligible.copy())]
     if not len(covered):

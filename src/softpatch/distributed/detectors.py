@@ -39,10 +39,8 @@ class OnCluster(Detector):
 
     def _shuffle(self, images: Images, on_unreadable: OnUnreadable, progress: Progress) -> Shards:
         sources = image_sources(images)
-        shards = shuffle(
-            self.cluster, self, sources if _is_list(sources) else list(sources), on_unreadable,
-            progress,
-        )  # fmt: skip
+        listed: Any = sources if isinstance(sources, Sized) else list(sources)
+        shards = shuffle(self.cluster, self, listed, on_unreadable, progress)
         self._check_enough(shards.names)
         self._layouts = shards.layouts
         return shards
@@ -186,6 +184,3 @@ def on_cluster(detector: Detector, cluster: Cluster, coreset: Coreset = "auto") 
         moved.share_extractor(detector._extractor)
     return moved
 
-
-def _is_list(sources: Any) -> bool:
-    return isinstance(sources, Sized) and hasattr(sources, "__getitem__")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from softpatch import model_file
-from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.cluster import Cluster, Surroundings
 from softpatch.distributed.pictures import filesystem_of
 from softpatch.distributed.stream import Worker, stream
 from softpatch.errors import ImageError
@@ -55,10 +55,10 @@ class Scored:
 class Scorer(Worker):
     """Pictures to a file of predictions."""
 
-    def __init__(self, threads: int, model: Any, folder: str, maps: bool) -> None:
+    def __init__(self, surroundings: Surroundings, model: Any, folder: str, maps: bool) -> None:
         import ray
 
-        super().__init__(threads)
+        super().__init__(surroundings)
         self.detector = restore(*ray.get(model))
         self.folder = folder
         self.maps = maps

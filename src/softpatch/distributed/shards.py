@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from softpatch.detectors import Detector, SoftPatch
-from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.cluster import Cluster, Surroundings
 from softpatch.distributed.recipe import Recipe, recipe_of
 from softpatch.distributed.stream import PICTURES, Worker, stream
 from softpatch.errors import ImageError
@@ -47,8 +47,8 @@ class Embedded:
 class Embedder(Worker):
     """Pictures to patches."""
 
-    def __init__(self, threads: int, recipe: Recipe, device: str) -> None:
-        super().__init__(threads)
+    def __init__(self, surroundings: Surroundings, recipe: Recipe, device: str) -> None:
+        super().__init__(surroundings)
         self.detector = recipe.make(device)
 
     @torch.inference_mode()
@@ -164,7 +164,7 @@ class Shards:
     def each(
         self, work: Callable[..., Any], eligible: Tensor, *arguments: Any
     ) -> Iterator[tuple[slice, Any]]:
-        """``work(threads, eligible (M, p), *arguments, *parts)`` for every block, in order."""
+        """``work(eligible (M, p), *arguments, *parts)`` for every block, in order."""
         tasks = [
             self.cluster.submit(work, eligible[:, block].numpy(), *arguments, *parts)
             for block, parts in zip(self.blocks, self._parts, strict=True)
@@ -203,7 +203,7 @@ def shuffle(
 
     recipe = recipe_of(detector)
     extractor = detector._get_extractor()
-    about = ray.remote(num_cpus=0)(lambda table: table["about"][0].as_py())  # sends no patches
+    about: Any = ray.remote(num_cpus=0)(lambda table: table["about"][0].as_py())  # sends no patches
     embedded: list[Embedded] = []
     lists: list[Any] = []
     done = 0
@@ -230,22 +230,17 @@ def together(parts: Sequence[Floats]) -> Tensor:
     return torch.from_numpy(np.concatenate(parts))
 
 
-def _cut(
-    threads: int, table: Any, rows: int, positions: int, borders: Sequence[int]
-) -> Floats | list[Floats]:
+def _cut(table: Any, rows: int, positions: int, borders: Sequence[int]) -> Floats | list[Floats]:
     """Patches of a list of pictures, block of positions by block: ``(rows, p, D)`` each."""
     from ray.data.block import BlockAccessor
 
-    del threads
     flat = BlockAccessor.for_block(table).to_numpy(["patches"])["patches"][0]  # (n, D)
     patches = flat[: rows * positions].reshape(rows, positions, -1)
     parts = [np.ascontiguousarray(patches[:, begin:end]) for begin, end in pairwise(borders)]
     return parts[0] if len(parts) == 1 else parts
 
 
-@torch.inference_mode()
-def _outlier_scores(threads: int, recipe: Recipe, *parts: Floats) -> Floats:
-    torch.set_num_threads(threads)
+def _outlier_scores(recipe: Recipe, *parts: Floats) -> Floats:
     detector = recipe.make()
     assert isinstance(detector, SoftPatch)
     patches = together(parts)
@@ -255,8 +250,7 @@ def _outlier_scores(threads: int, recipe: Recipe, *parts: Floats) -> Floats:
     return scores
 
 
-def _of_rows(threads: int, rows: npt.NDArray[np.int64], *parts: Floats) -> Floats:
-    del threads
+def _of_rows(rows: npt.NDArray[np.int64], *parts: Floats) -> Floats:
     begin = 0
     found = []
     for part in parts:

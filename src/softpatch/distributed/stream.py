@@ -6,9 +6,7 @@ import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import torch
-
-from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.cluster import Cluster, Surroundings
 from softpatch.images import ImageSource
 
 PICTURES = 32  # that an actor takes at a time, 100 MB of patches at 28 x 28 x 1024
@@ -18,8 +16,8 @@ MOST_LISTS = 1000  # lists grow beyond, so that what is shuffled stays some 1,00
 class Worker:
     """Base of what an actor does; made once for each."""
 
-    def __init__(self, threads: int) -> None:
-        torch.set_num_threads(threads)
+    def __init__(self, surroundings: Surroundings) -> None:
+        surroundings.enter()
 
     def __call__(self, batch: dict[str, Any]) -> Any:
         """One row of ``stream`` to the columns of one row."""
@@ -47,7 +45,7 @@ def stream(
 
     Args:
         cluster: to use all of.
-        worker: made as ``worker(threads, *arguments)``.
+        worker: made as ``worker(cluster.surroundings, *arguments)``.
         arguments: see there; large ones as references to the object store.
         sources: the pictures.
         each: pictures of a list at least.
@@ -71,7 +69,7 @@ def stream(
     most = min(len(rows), cluster.gpus if gpu else cluster.slots)
     made = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         worker,
-        fn_constructor_args=(cluster.threads, *arguments),
+        fn_constructor_args=(cluster.surroundings, *arguments),
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
         num_cpus=cluster.cpus,
