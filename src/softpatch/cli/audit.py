@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from softpatch.cli import engine as on
 from softpatch.cli import options
-from softpatch.cli.exclude import without
 from softpatch.cli.terminal import Skipped, progress_bars, say, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from softpatch.auditing.findings import Audit
+    from softpatch.auditing.findings import Audit, Look
 
 SHOWN = 10
 
 
 @options.builds_detector
 def audit(
-    folder: Annotated[Path, typer.Argument(help="Training pictures, searched recursively.")],
+    folder: Annotated[str, typer.Argument(help="Training pictures, searched recursively.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for audit.csv, audit.json and audit.html."),
@@ -29,6 +29,8 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line: everything.")] = False,
     exclude: options.Exclude = None,
     strict: options.Strict = False,
+    engine: on.Engine = "local",
+    address: on.Address = None,
     *,
     method: str,
     given: dict[str, Any],
@@ -44,32 +46,44 @@ def audit(
     softpatch audit photos/ -o audit/
 
     softpatch audit photos/ --json --exclude decisions.json
+
+    softpatch audit s3://bucket/photos --json --engine ray --address auto
     """
     from softpatch.auditing.findings import audit as audit_pictures
     from softpatch.auditing.page import need_jinja
+    from softpatch.auditing.pictures import look_at
     from softpatch.auditing.report import write_report
     from softpatch.detectors import SoftPatch, make_detector
-    from softpatch.errors import DatasetError
-    from softpatch.images import list_images
 
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder")
     # Plain softpatch asks for no discriminator.
     detector = make_detector("softpatch-fused" if method == "softpatch" else method, **given)
     if not isinstance(detector, SoftPatch):
         raise UsageError(f"{method} does not rank its training pictures; use softpatch")
     if output is not None:
+        if "://" in folder:
+            raise UsageError(
+                "the page of --output shows a folder's pictures; use --json with a URL"
+            )
         need_jinja()
         output.mkdir(parents=True, exist_ok=True)
     skipped = Skipped(strict)
     written: list[Path] = []
-    with progress_bars() as progress:
-        pictures = without(exclude, list_images(folder), folder)
+    look: Look = look_at
+    with on.cluster_of(engine, address) as cluster, progress_bars() as progress:
+        pictures = on.pictures_of(folder, cluster, exclude)
+        if cluster is not None:
+            from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
+            from softpatch.distributed.looking import look_on
+
+            look, moved = look_on(cluster), on_cluster(detector, cluster)
+            assert isinstance(moved, SoftPatchOnCluster)
+            detector = moved
         found = audit_pictures(
-            pictures, detector=detector, on_unreadable=skipped.handler, progress=progress
-        )
+            pictures, detector=detector, look=look, on_unreadable=skipped.handler,
+            progress=progress,
+        )  # fmt: skip
         if output is not None:
-            written = write_report(found, folder, output, progress)
+            written = write_report(found, Path(folder), output, progress)
     skipped.report()
     if as_json:
         typer.echo(json.dumps(found.as_dict()))

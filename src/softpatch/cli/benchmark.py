@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
+from softpatch.cli import engine as on
 from softpatch.cli import options
 from softpatch.cli.terminal import STEPS, duration, stderr, stdout
 from softpatch.errors import MissingExtraError, UsageError
@@ -112,6 +113,8 @@ def benchmark(
     ] = 1,
     device: options.Device = "auto",
     memory_limit: options.MemoryLimit = None,
+    engine: on.Engine = "local",
+    address: on.Address = None,
 ) -> None:
     """Run a grid of experiments: data sets × methods × noise × policies × seeds.
 
@@ -127,7 +130,10 @@ def benchmark(
     softpatch benchmark --data mvtec/ --methods softpatch-lof,patchcore --noise 0,0.1 --seeds 0,1
 
     softpatch benchmark grid.yaml -o out; softpatch report out
+
+    softpatch benchmark grid.yaml -o /shared/out --engine ray --address auto
     """
+    on.check_engine(engine, address)
     if grid is not None and recipe is not None:
         raise UsageError("give a grid file or --recipe, not both")
     flags = {
@@ -178,7 +184,11 @@ def benchmark(
         memory_limit=limits.get("memory_limit"),
         jobs=jobs,
         threads=torch.get_num_threads(),
+        engine=engine,
+        address=address,
     )
+    if engine == "ray" and ("scaling" in content or jobs != 1):
+        raise UsageError("--engine ray takes neither --recipe scaling nor --jobs")
     run = _run_scaling if "scaling" in content else _run_grid
     failed = run(read_grid(content), settings, shlex.join(["softpatch", *sys.argv[1:]]))
     if failed:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from softpatch.cli import engine as on
 from softpatch.cli import options
-from softpatch.cli.exclude import without
 from softpatch.cli.terminal import Skipped, duration, progress_bars, say, stderr, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.detectors import Detector, SoftPatch
+    from softpatch.images import ImageSource
 
 SHOWN = 10
 WORTH_ESTIMATING = 40  # pictures; fewer take no longer than foreseeing it
@@ -23,7 +25,7 @@ WORTH_ESTIMATING = 40  # pictures; fewer take no longer than foreseeing it
 
 @options.builds_detector
 def fit(
-    folder: Annotated[Path, typer.Argument(help="Training pictures, searched recursively.")],
+    folder: Annotated[str, typer.Argument(help="Training pictures, searched recursively.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write.")],
     suspects: Annotated[
         Path | None,
@@ -32,6 +34,9 @@ def fit(
     exclude: options.Exclude = None,
     max_false_alarms: options.MaxFalseAlarms = None,
     strict: options.Strict = False,
+    engine: on.Engine = "local",
+    address: on.Address = None,
+    coreset: on.Coreset = None,
     *,
     method: str,
     given: dict[str, Any],
@@ -44,6 +49,8 @@ def fit(
     softpatch fit photos/ -o part.softpatch --suspects suspects.csv --preset paper
 
     softpatch fit photos/ -o part.softpatch --max-false-alarms 0.05
+
+    softpatch fit s3://bucket/photos -o part.softpatch --engine ray --address auto
     """
     if not output.parent.is_dir():
         raise UsageError(f"{output.parent}: no such folder to write the model to")
@@ -55,21 +62,25 @@ def fit(
     from softpatch.cli.threshold import in_words
     from softpatch.detectors import SoftPatch, make_detector
     from softpatch.detectors.patchcore import MemoryBankDetector
-    from softpatch.errors import DatasetError
-    from softpatch.images import list_images
 
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder")
+    if coreset is not None and engine == "local":
+        raise UsageError("--coreset goes with --engine ray")
     detector = make_detector(method, **options.with_threshold(method, given, max_false_alarms))
     if suspects is not None and not isinstance(detector, SoftPatch):
         raise UsageError(f"{method} does not rank its training pictures; use softpatch")
     skipped = Skipped(strict)
     started = time.perf_counter()
     try:
-        pictures = without(exclude, list_images(folder), folder)
-        _say_estimate(detector, pictures)
-        with progress_bars() as progress:
-            detector.fit(pictures, on_unreadable=skipped.handler, progress=progress)
+        with on.cluster_of(engine, address) as cluster:
+            pictures = on.pictures_of(folder, cluster, exclude)
+            if cluster is None:
+                _say_estimate(detector, pictures)
+            else:
+                from softpatch.distributed.detectors import on_cluster
+
+                detector = on_cluster(detector, cluster, coreset or "auto")
+            with progress_bars() as progress:
+                detector.fit(pictures, on_unreadable=skipped.handler, progress=progress)
     finally:
         skipped.report()
     detector.save(output)
@@ -79,6 +90,13 @@ def fit(
         f"({output.stat().st_size / 1e6:.0f} MB)",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+    coverage = getattr(detector, "coverage_", None)
+    if coverage is not None:
+        say(
+            f"the bank was picked in shards: no patch is farther from it than "
+            f"{coverage.radius:.4g}; no bank of its size comes closer than "
+            f"{coverage.separation / 2:.4g}"
+        )
     if isinstance(detector, MemoryBankDetector) and detector.max_false_alarms is not None:
         promise = in_words(detector.choose_threshold(detector.max_false_alarms))
         say(promise)
@@ -88,7 +106,7 @@ def fit(
             _write_suspects(detector, suspects)
 
 
-def _say_estimate(detector: Detector, pictures: list[Path]) -> None:
+def _say_estimate(detector: Detector, pictures: Sequence[Path | ImageSource]) -> None:
     from softpatch.cli.estimate import in_one_line
     from softpatch.errors import DatasetError
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from softpatch.cli import engine as on
 from softpatch.cli import options
 from softpatch.cli.terminal import Skipped, duration, progress_bars, say, stdout
+from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.prediction import Prediction
@@ -20,9 +23,9 @@ SHOWN = 10
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A file written by softpatch fit.")],
-    images: Annotated[Path, typer.Argument(help="A picture, or a folder searched recursively.")],
+    images: Annotated[str, typer.Argument(help="A picture, or a folder searched recursively.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the table and heat maps.")
+        str, typer.Option("--output", "-o", help="Folder for the table and heat maps.")
     ],
     heatmaps: Annotated[
         bool, typer.Option("--heatmaps/--no-heatmaps", help="Write a heat map per picture.")
@@ -34,8 +37,16 @@ def predict(
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
     strict: options.Strict = False,
+    engine: on.Engine = "local",
+    address: on.Address = None,
+    maps: Annotated[
+        bool,
+        typer.Option("--maps", rich_help_panel="On a Ray cluster", help="Keep anomaly maps, too."),
+    ] = False,
 ) -> None:
     """Score IMAGES: OUTPUT gets predictions.csv, predictions.json and heatmaps/.
+
+    On a Ray cluster, OUTPUT gets predictions.parquet, a folder of tables, and no heat maps.
 
     Heat-map colours are fixed by the model, so they mean the same in every picture. The page of
     --report needs the extra: pip install 'softpatch[audit]'
@@ -44,7 +55,64 @@ def predict(
     softpatch predict part.softpatch new/ -o results/
 
     softpatch predict part.softpatch new/ -o results/ --no-heatmaps --report
+
+    softpatch predict part.softpatch s3://bucket/new -o s3://bucket/results --engine ray
     """
+    on.check_engine(engine, address)
+    if engine == "ray":
+        if report:
+            raise UsageError("--report shows pictures of this machine, without --engine ray")
+        run = {"device": device, "weights": weights, "batch_size": batch_size}
+        _predict_on_cluster(model, images, output, address, run, maps, Skipped(strict))
+        return
+    if maps:
+        raise UsageError("--maps goes with --engine ray; --heatmaps draws them")
+    _predict(
+        model, Path(images), Path(output), heatmaps, report, Skipped(strict),
+        device=device, weights=weights, batch_size=batch_size,
+    )  # fmt: skip
+
+
+def _predict_on_cluster(
+    model: Path,
+    images: str,
+    output: str,
+    address: str | None,
+    run: dict[str, Any],
+    maps: bool,
+    skipped: Skipped,
+) -> None:
+    started = time.perf_counter()
+    with on.cluster_of("ray", address) as cluster, progress_bars() as progress:
+        from softpatch.distributed.pictures import find_pictures
+        from softpatch.distributed.predictions import NAME, predict_to_parquet
+        from softpatch.images import image_sources
+
+        assert cluster is not None
+        found = [Path(images)] if Path(images).is_file() else find_pictures(images)
+        try:
+            scored = predict_to_parquet(
+                cluster, model, list(image_sources(found)), output, maps=maps,
+                run=run, on_unreadable=skipped.handler, progress=progress,
+            )  # fmt: skip
+        finally:
+            skipped.report()
+    _show_worst([(name, score, None) for name, score in scored.worst])
+    if scored.anomalous is not None:
+        say(f"{scored.anomalous} of {scored.pictures} pictures are anomalous")
+    took = duration(time.perf_counter() - started)
+    say(f"scored {scored.pictures} pictures in {took}, wrote {output.rstrip('/')}/{NAME}")
+
+
+def _predict(
+    model: Path,
+    images: Path,
+    output: Path,
+    heatmaps: bool,
+    report: bool,
+    skipped: Skipped,
+    **run: Any,
+) -> None:
     from softpatch.auditing.page import need_jinja
     from softpatch.auditing.predictions import in_small, write_page
     from softpatch.errors import ImageError
@@ -55,7 +123,7 @@ def predict(
 
     if report:
         need_jinja()
-    detector = load(model, device=device, weights=weights, batch_size=batch_size)
+    detector = load(model, **run)
     output.mkdir(parents=True, exist_ok=True)
     own = output.resolve()  # a second run must not score the first one's heat maps
     sources = [
@@ -64,7 +132,6 @@ def predict(
         if not Path(source.name).resolve().is_relative_to(own)
     ]
     root = images if images.is_dir() else images.parent
-    skipped = Skipped(strict)
     rows: list[dict[str, object]] = []
     shown: list[Prediction] = []
     started = time.perf_counter()
@@ -115,18 +182,24 @@ def _row(prediction: Prediction) -> dict[str, object]:
     }
 
 
-def _show(rows: list[dict[str, object]]) -> None:
+def _show_worst(rows: Iterable[tuple[str, float, bool | None]]) -> None:
+    """Name, score and, where it is told, whether anomalous, of the first pictures."""
     from rich.markup import escape
     from rich.table import Table
 
-    judged = "anomalous" in rows[0]
+    shown = list(rows)[:SHOWN]
+    judged = shown[0][2] is not None
     heads = ["score", "verdict", "picture"] if judged else ["score", "picture"]
     table = Table(*heads, title="Most anomalous pictures")
-    for row in rows[:SHOWN]:
-        verdict = [_verdict(row["anomalous"])] if judged else []
-        table.add_row(f"{row['score']:.6g}", *verdict, escape(str(row["path"])))
+    for name, score, anomalous in shown:
+        verdict = [_verdict(anomalous)] if judged else []
+        table.add_row(f"{score:.6g}", *verdict, escape(name))
     stdout().print(table)
-    if judged:
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    _show_worst((row["path"], row["score"], row.get("anomalous")) for row in rows)
+    if "anomalous" in rows[0]:
         alarms = sum(bool(row["anomalous"]) for row in rows)
         stdout().print(f"{alarms} of {len(rows)} pictures are anomalous", highlight=False)
 

@@ -69,7 +69,8 @@ def sharded_coreset(
         _pick, eligible, shards.recipe, share, seed
     ):
         width = block.stop - block.start
-        image, place = torch.from_numpy(index) // width, torch.from_numpy(index) % width
+        places = torch.from_numpy(index.copy())
+        image, place = places // width, places % width
         picked.append(image * shards.positions + block.start + place)
         patches.append(torch.from_numpy(vectors.copy()))
         looked_at.append(torch.from_numpy(compared.copy()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from softpatch.memory import Workspace
 from softpatch.memory_bank import MemoryBank
 from softpatch.progress import Progress, silent
 
-Coreset = Literal["auto", "exact", "sharded"]
+CORESETS = ("auto", "exact", "sharded")
 # Patches up to which ``auto`` is exact: 8 GB in this process at 1,024 numbers each.
 EXACT_PATCHES = 2_000_000
 
@@ -56,7 +56,7 @@ class _BankOnCluster(OnCluster, MemoryBankDetector):
         coverage_: how well a bank picked in shards covers the patches; None of an exact one.
     """
 
-    coreset: Coreset = "auto"
+    coreset: str = "auto"
     coverage_: Coverage | None = None
     _shards: Shards | None = None
 
@@ -159,7 +159,7 @@ _KINDS: dict[type[Detector], type[OnCluster]] = {
 }
 
 
-def on_cluster(detector: Detector, cluster: Cluster, coreset: Coreset = "auto") -> OnCluster:
+def on_cluster(detector: Detector, cluster: Cluster, coreset: str = "auto") -> OnCluster:
     """The detector, not yet fitted, as one that is fitted on a cluster.
 
     With an ``exact`` coreset its model file is byte for byte the plain detector's, on processors of
@@ -168,8 +168,8 @@ def on_cluster(detector: Detector, cluster: Cluster, coreset: Coreset = "auto") 
     Raises:
         UsageError: a coreset that the method does not have.
     """
-    if coreset not in get_args(Coreset):
-        raise UsageError(f"coreset must be one of {', '.join(get_args(Coreset))}, got {coreset!r}")
+    if coreset not in CORESETS:
+        raise UsageError(f"coreset must be one of {', '.join(CORESETS)}, got {coreset!r}")
     if coreset == "sharded" and not isinstance(detector, MemoryBankDetector):
         raise UsageError(f"{detector.method} has no coreset to pick in shards")
     moved = _KINDS[type(detector)](
@@ -183,4 +183,3 @@ def on_cluster(detector: Detector, cluster: Cluster, coreset: Coreset = "auto") 
     if detector._extractor is not None:
         moved.share_extractor(detector._extractor)
     return moved
-

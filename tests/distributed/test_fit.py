@@ -1,0 +1,111 @@
+"""Fits on a cluster learn what fits in one process learn, whatever becomes of its nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from softpatch import ImageError, PaDiM, PatchCore, SoftPatch, UsageError, fail_unreadable
+from softpatch.detectors import Detector
+from softpatch.distributed import shards
+from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
+from softpatch.images import ignore_unreadable
+from tests.distributed.conftest import Nodes
+
+# 4 pictures of 64 positions x 256 numbers: parts are large enough not to travel with messages.
+SMALL: dict[str, Any] = {
+    "resize": 64, "crop": 64, "dimension": 256, "coreset_ratio": 0.05, "max_false_alarms": 0.1,
+    "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def short_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "PICTURES", 4)
+
+
+@pytest.fixture(scope="module")
+def plain(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> SoftPatch:
+    return SoftPatch(**SMALL).fit(photos, on_unreadable=ignore_unreadable)
+
+
+def content(detector: Detector, folder: Path) -> bytes:
+    detector.save(folder / "model")
+    return (folder / "model").read_bytes()
+
+
+@pytest.mark.parametrize("step", [None, "embed", "gather"])
+def test_exact_model_is_the_plain_one_byte_for_byte_though_a_node_is_lost(
+    step: str | None, plain: SoftPatch, photos: Path, nodes: Nodes, cluster: Cluster, tmp_path: Path
+) -> None:
+    lost: list[str] = []
+    skipped: list[ImageError] = []
+
+    def progress(name: str, done: int, total: int) -> None:
+        if name == step and not lost:
+            lost.append(name)
+            nodes.lose_worker()
+
+    fitted = on_cluster(SoftPatch(**SMALL), cluster, "exact")
+    fitted.fit(photos, on_unreadable=skipped.append, progress=progress)
+
+    assert lost == ([] if step is None else [step])
+    assert content(fitted, tmp_path) == content(plain, tmp_path)
+    assert [(error.name, error.reason) for error in skipped] == [
+        (error.name, error.reason) for error in plain.skipped_
+    ]
+
+
+def test_sharded_coreset_finds_the_same_suspects_and_says_how_well_it_covers(
+    plain: SoftPatch, photos: Path, cluster: Cluster
+) -> None:
+    fitted = on_cluster(SoftPatch(**SMALL), cluster, "sharded")
+    assert isinstance(fitted, SoftPatchOnCluster)
+    fitted.fit(photos, on_unreadable=ignore_unreadable)
+
+    assert fitted.suspects() == plain.suspects()
+    assert len(fitted.bank) == len(plain.bank)
+    coverage = fitted.coverage_
+    assert coverage is not None
+    assert 0 < coverage.separation
+    assert coverage.radius <= coverage.separation + coverage.slack
+    scores = [
+        [one.score for one in model.predict(photos, on_unreadable=ignore_unreadable)]
+        for model in (plain, fitted)
+    ]
+    assert np.argmax(scores[0]) == np.argmax(scores[1])
+    np.testing.assert_allclose(scores[0], scores[1], rtol=0.2)
+
+
+@pytest.mark.parametrize("method", [PatchCore, PaDiM])
+def test_other_methods(
+    method: type[Detector], photos: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    options = {name: SMALL[name] for name in ("resize", "crop", "device")}
+    detector = method(**options)
+    fitted = on_cluster(detector, cluster).fit(photos, on_unreadable=ignore_unreadable)
+    detector.fit(photos, on_unreadable=ignore_unreadable)
+    assert content(fitted, tmp_path) == content(detector, tmp_path)
+
+
+def test_strict_stops_at_the_first_unreadable_picture(photos: Path, cluster: Cluster) -> None:
+    with pytest.raises(ImageError, match=r"06\.png: not a picture"):
+        on_cluster(SoftPatch(**SMALL), cluster).fit(photos, on_unreadable=fail_unreadable)
+
+
+def test_error_of_a_task_is_raised_as_it_was(photos: Path, cluster: Cluster) -> None:
+    wrong = on_cluster(SoftPatch(**SMALL), cluster)
+    wrong.discriminator = "none such"  # the tasks will notice
+    with pytest.raises(UsageError, match="none such"):
+        wrong.fit(photos, on_unreadable=ignore_unreadable)
+
+
+def test_coresets_that_there_are_not(cluster: Cluster) -> None:
+    with pytest.raises(UsageError, match="padim has no coreset"):
+        on_cluster(PaDiM(), cluster, "sharded")
+    with pytest.raises(UsageError, match="auto, exact, sharded"):
+        on_cluster(PatchCore(), cluster, "best")
