@@ -71,7 +71,7 @@ def test_sharded_coreset_finds_the_same_suspects_and_says_how_well_it_covers(
     assert len(fitted.bank) == len(plain.bank)
     coverage = fitted.coverage_
     assert coverage is not None
-    assert 0 < coverage.separation
+    assert coverage.separation > 0
     assert coverage.radius <= coverage.separation + coverage.slack
     scores = [
         [one.score for one in model.predict(photos, on_unreadable=ignore_unreadable)]

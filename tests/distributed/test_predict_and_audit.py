@@ -1,0 +1,81 @@
+"""Predictions and audits on a cluster are those of one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from softpatch import ImageError, SoftPatch, audit, load
+from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
+from softpatch.distributed.looking import look_on
+from softpatch.distributed.pictures import find_pictures
+from softpatch.distributed.predictions import predict_to_parquet
+from softpatch.images import ignore_unreadable, image_sources
+
+SMALL: dict[str, Any] = {"resize": 64, "crop": 64, "dimension": 64, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "part.softpatch"
+    detector = SoftPatch(**SMALL, max_false_alarms=0.1)
+    detector.fit(photos, on_unreadable=ignore_unreadable).save(path)
+    return path
+
+
+def test_parquet_holds_what_predict_says(
+    model: Path, photos: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    read_table = pytest.importorskip("pyarrow.parquet").read_table
+    earlier = tmp_path / "predictions.parquet" / "part-9.parquet"
+    earlier.parent.mkdir()
+    earlier.write_text("of an earlier run")
+    unreadable: list[ImageError] = []
+    scored = predict_to_parquet(
+        cluster, model, list(image_sources(find_pictures(f"file://{photos}"))), str(tmp_path),
+        maps=True, run={"device": "cpu", "weights": None, "batch_size": None},
+        on_unreadable=unreadable.append, progress=lambda *_: None,
+    )  # fmt: skip
+    rows = read_table(tmp_path / "predictions.parquet").to_pylist()
+    expected = list(load(model, device="cpu").predict(photos, on_unreadable=ignore_unreadable))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.parquet"]
+    assert [error.name for error in unreadable] == [f"file://{photos}/left/06.png"]
+    assert [row["name"] for row in rows] == [f"file://{one.name}" for one in expected]
+    for row, one in zip(rows, expected, strict=True):
+        told = (row["score"], row["anomalous"], row["level"], row["threshold"])
+        assert told == (one.score, one.anomalous, one.level, one.threshold)
+        assert (row["height"], row["width"]) == one.size
+        shape = (row["map_height"], row["map_width"])
+        assert np.array_equal(np.float32(row["map"]).reshape(shape), one.anomaly_map)
+    assert scored.pictures == len(expected)
+    assert scored.anomalous == sum(bool(one.anomalous) for one in expected)
+    worst = sorted(expected, key=lambda one: -one.score)[:10]
+    assert scored.worst == [(f"file://{one.name}", one.score) for one in worst]
+
+
+def test_nothing_readable_leaves_nothing(model: Path, cluster: Cluster, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "a.png").write_text("no picture")
+    with pytest.raises(ImageError, match="none of the pictures"):
+        predict_to_parquet(
+            cluster, model, list(image_sources([broken / "a.png"])), str(tmp_path / "out"),
+            maps=False, run={"device": "cpu", "weights": None, "batch_size": None},
+            on_unreadable=ignore_unreadable, progress=lambda *_: None,
+        )  # fmt: skip
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_audit(photos: Path, cluster: Cluster) -> None:
+    plain = audit(photos, on_unreadable=ignore_unreadable, **SMALL)
+    detector = on_cluster(SoftPatch(discriminator="fused", **SMALL), cluster)
+    assert isinstance(detector, SoftPatchOnCluster)
+    found = audit(photos, detector=detector, look=look_on(cluster), on_unreadable=ignore_unreadable)
+    assert found.as_dict() == plain.as_dict()
+    for one, other in zip(found.images, plain.images, strict=True):
+        assert np.array_equal(one.heat, other.heat)
