@@ -12,6 +12,7 @@ import torch
 
 import softpatch
 from softpatch import Detector, PaDiM, PatchCore, SoftPatch
+from softpatch.images import ImageSource, fail_unreadable
 from softpatch.memory import Workspace
 from softpatch.progress import silent
 from tests.detectors.pictures import (
@@ -49,6 +50,21 @@ every_variant = pytest.mark.parametrize(
         pytest.param(PaDiM, {"dimensions": 20, "embedding": "average"}, id="padim"),
     ],
 )
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_patches_of_a_picture_do_not_depend_on_how_many_there_are(threads: int) -> None:
+    """Not in the last bit: with 2 threads, a picture alone would have others at 112 pixels."""
+    many = [ImageSource(str(index), one) for index, one in enumerate(new_pictures(9))]
+    detector = SoftPatch(resize=112, crop=112, batch_size=4)
+    with thread_count(threads):
+        sets = [many, many[:5], iter(many[:1])]
+        patches = [
+            torch.cat([batch for _, batch in detector._embed(some, fail_unreadable)])
+            for some in sets
+        ]
+    for some in patches[1:]:
+        assert torch.equal(some, patches[0][: len(some)])
 
 
 @every_method

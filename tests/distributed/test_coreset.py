@@ -32,7 +32,7 @@ class InProcess:
         self.recipe = recipe_of(PatchCore())
 
     def each(
-        self, work: Callable[..., Any], eligible: Tensor, *arguments: Any
+        self, work: Callable[..., Any], *arguments: Any, eligible: Tensor
     ) -> Iterator[tuple[slice, Any]]:
         for block in self.blocks:
             here = self.patches[:, block].numpy()

@@ -66,7 +66,7 @@ def sharded_coreset(
     share = min(size + 1, -(-OVERSAMPLED * (size + 1) // len(shards.blocks)))
     picked, patches, looked_at = [], [], []
     for block, (index, vectors, compared) in shards.each(
-        _pick, eligible, shards.recipe, share, seed
+        _pick, shards.recipe, share, seed, eligible=eligible
     ):
         width = block.stop - block.start
         places = torch.from_numpy(index.copy())
@@ -80,7 +80,8 @@ def sharded_coreset(
     chosen = greedy_coreset(compared_by, size + 1, seed=seed, progress=progress)
     bank, apart = chosen[:size], compared_by[chosen]
     radius = 0.0
-    for block, worst in shards.each(_radius, eligible, shards.recipe, compared_by[bank].numpy()):
+    vectors = compared_by[bank].numpy()
+    for block, worst in shards.each(_radius, shards.recipe, vectors, eligible=eligible):
         radius = max(radius, worst)
         progress("cover", block.stop, shards.positions)
     separation = least_distance(apart) if len(chosen) > size else 0.0

@@ -35,7 +35,8 @@ class OnCluster(Detector):
         self, images: Images, workspace: Workspace, on_unreadable: OnUnreadable, progress: Progress
     ) -> tuple[Tensor, Tensor, list[str]]:
         shards = self._shuffle(images, on_unreadable, progress)
-        return self._gather(shards, workspace, progress), shards.owners, shards.names
+        patches = self._gather(shards, workspace, progress)
+        return patches, shards.owners.to(patches.device), shards.names
 
     def _shuffle(self, images: Images, on_unreadable: OnUnreadable, progress: Progress) -> Shards:
         sources = image_sources(images)

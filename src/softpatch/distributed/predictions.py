@@ -11,12 +11,14 @@ import pickle
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from softpatch import model_file
+from softpatch.detectors import Detector
 from softpatch.distributed.cluster import Cluster, Surroundings
 from softpatch.distributed.pictures import filesystem_of
 from softpatch.distributed.stream import Worker, stream
@@ -56,12 +58,17 @@ class Scorer(Worker):
     """Pictures to a file of predictions."""
 
     def __init__(self, surroundings: Surroundings, model: Any, folder: str, maps: bool) -> None:
-        import ray
-
         super().__init__(surroundings)
-        self.detector = restore(*ray.get(model))
+        self.model = model
         self.folder = folder
         self.maps = maps
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Made with the first list, as of ``Embedder``."""
+        import ray
+
+        return restore(*ray.get(self.model))
 
     def work(self, first: int, sources: Iterable[ImageSource]) -> dict[str, Any]:
         """A row of ``scored``: about them, and names of and reasons for those unreadable."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -49,7 +50,13 @@ class Embedder(Worker):
 
     def __init__(self, surroundings: Surroundings, recipe: Recipe, device: str) -> None:
         super().__init__(surroundings)
-        self.detector = recipe.make(device)
+        self.recipe = recipe
+        self.device = device
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Made with the first list: Ray would start an actor that cannot begin again and again."""
+        return self.recipe.make(self.device)
 
     @torch.inference_mode()
     def work(self, first: int, sources: Iterable[ImageSource]) -> dict[str, Any]:
@@ -129,7 +136,7 @@ class Shards:
     def outlier_scores(self, progress: Progress) -> Tensor:
         """``(M, P)`` float32 scores W: each position compared across all pictures."""
         scores = torch.empty(len(self.owners), self.positions)
-        for block, found in self._each(_outlier_scores, self.recipe):
+        for block, found in self.each(_outlier_scores, self.recipe):
             scores[:, block] = torch.from_numpy(found.copy())
             progress("discriminate", block.stop, self.positions)
         return scores
@@ -152,7 +159,7 @@ class Shards:
     def of_rows(self, rows: Tensor) -> Tensor:
         """``(r,)`` of the M, ascending -> ``(r, P, D)`` patches."""
         patches = torch.empty(len(rows), self.positions, self.dimension)
-        for block, found in self._each(_of_rows, rows.numpy()):
+        for block, found in self.each(_of_rows, rows.numpy()):
             patches[:, block] = torch.from_numpy(found.copy())
         return patches
 
@@ -162,22 +169,18 @@ class Shards:
         return [slice(begin, end) for begin, end in pairwise(self.borders)]
 
     def each(
-        self, work: Callable[..., Any], eligible: Tensor, *arguments: Any
+        self, work: Callable[..., Any], *arguments: Any, eligible: Tensor | None = None
     ) -> Iterator[tuple[slice, Any]]:
-        """``work(eligible (M, p), *arguments, *parts)`` for every block, in order."""
-        tasks = [
-            self.cluster.submit(work, eligible[:, block].numpy(), *arguments, *parts)
-            for block, parts in zip(self.blocks, self._parts, strict=True)
-        ]
-        return self._results(tasks)
+        """``work(*arguments, *parts)`` for every block, in order.
 
-    def _each(self, work: Callable[..., Any], *arguments: Any) -> Iterator[tuple[slice, Any]]:
-        tasks = [self.cluster.submit(work, *arguments, *parts) for parts in self._parts]
-        return self._results(tasks)
-
-    def _results(self, tasks: list[Any]) -> Iterator[tuple[slice, Any]]:
+        With ``(M, P)`` bool ``eligible``, its ``(M, p)`` columns come first.
+        """
         import ray
 
+        tasks = []
+        for block, parts in zip(self.blocks, self._parts, strict=True):
+            first = () if eligible is None else (eligible[:, block].numpy(),)
+            tasks.append(self.cluster.submit(work, *first, *arguments, *parts))
         tasks.reverse()
         for block in self.blocks:
             yield block, ray.get(tasks.pop())
