@@ -11,7 +11,7 @@ import pytest
 from softpatch import ImageError, PaDiM, PatchCore, SoftPatch, UsageError, fail_unreadable
 from softpatch.detectors import Detector
 from softpatch.distributed import shards
-from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.cluster import Cluster, connected
 from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
 from softpatch.images import ignore_unreadable
 from tests.distributed.conftest import Nodes
@@ -101,7 +101,7 @@ def test_error_of_a_task_is_raised_as_it_was(photos: Path, cluster: Cluster) -> 
     wrong = on_cluster(SoftPatch(**SMALL), cluster)
     assert isinstance(wrong, SoftPatchOnCluster)
     wrong.discriminator = "none such"  # the tasks will notice
-    with pytest.raises(UsageError, match="none such"):
+    with pytest.raises(UsageError, match="'none such' is none of"), connected():
         wrong.fit(photos, on_unreadable=ignore_unreadable)
 
 

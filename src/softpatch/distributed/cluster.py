@@ -141,11 +141,12 @@ def _no_stderr() -> Iterator[None]:
 
 
 def _quieten() -> None:
-    """Leave the terminal to the progress bars of this package, and keep pictures in order."""
+    """Leave the terminal to this package, errors as they are and pictures in order."""
     from ray.data import DataContext
 
     context = DataContext.get_current()
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # or nobody could tell what it was
     context.execution_options.preserve_order = True
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
