@@ -93,7 +93,7 @@ def fit(
     coverage = getattr(detector, "coverage_", None)
     if coverage is not None:
         say(
-            f"the bank was picked in shards: no patch is farther from it than "
+            f"the bank was picked in shards: no patch that may enter it is farther than "
             f"{coverage.radius:.4g}; no bank of its size comes closer than "
             f"{coverage.separation / 2:.4g}"
         )

@@ -116,22 +116,20 @@ class Shards:
         self.positions, self.owners = arrange(
             counts or [positions], positions, cut_out=recipe.options["roi"] is not None
         )
-        self.rows = [sum(about.counts) // self.positions for about in embedded]  # of each list
         everyone = 4 * len(self.owners) * dimension  # bytes of one position
         blocks = max(-(-everyone * self.positions // SHARD_BYTES), cluster.slots)
         blocks = min(blocks, self.positions)
         self.borders = [self.positions * at // blocks for at in range(blocks + 1)]
         self._parts: list[list[Any]] = [[] for _ in range(blocks)]  # block by block, of each list
         lists.reverse()
-        for rows in self.rows:
-            table = lists.pop()
+        for about in embedded:
+            table, rows = lists.pop(), sum(about.counts) // self.positions
             if rows:
                 parts = cluster.submit(
                     _cut, table, rows, self.positions, self.borders, returns=blocks
                 )
                 for block, part in enumerate([parts] if blocks == 1 else parts):
                     self._parts[block].append(part)
-        self.rows = [rows for rows in self.rows if rows]
 
     def outlier_scores(self, progress: Progress) -> Tensor:
         """``(M, P)`` float32 scores W: each position compared across all pictures."""
@@ -146,13 +144,15 @@ class Shards:
         import ray
 
         patches = workspace.empty(len(self.owners), self.positions, self.dimension)
-        for block, parts in zip(self.blocks, self._parts, strict=True):
+        self._parts.reverse()
+        for block in self.blocks:
+            # All at once: lost parts are then made again together, by one actor.
+            found = ray.get(self._parts.pop())
             end = 0
-            parts.reverse()
-            for rows in self.rows:
-                part = ray.get(parts.pop())
-                patches[end : end + rows, block] = torch.from_numpy(part.copy())
-                end += rows
+            for part in found:
+                begin, end = end, end + len(part)
+                patches[begin:end, block] = torch.from_numpy(part.copy())
+            del found, part
             progress("gather", block.stop, self.positions)
         return patches
 
