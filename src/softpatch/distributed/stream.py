@@ -17,10 +17,11 @@ class Worker:
     """Base of what an actor does; made once for each."""
 
     def __init__(self, surroundings: Surroundings) -> None:
-        surroundings.enter()
+        self.surroundings = surroundings
 
     def __call__(self, batch: dict[str, Any]) -> Any:
         """One row of ``stream`` to the columns of one row."""
+        self.surroundings.enter()  # here, as Ray calls from another thread than it began with
         sources = pickle.loads(batch["sources"][0])
         # One list of several has no length, and is embedded in full batches as all of them are.
         return self.work(int(batch["first"][0]), sources if batch["only"][0] else iter(sources))
