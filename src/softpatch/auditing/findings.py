@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from softpatch.auditing.duplicates import exact_duplicates, near_duplicates
-from softpatch.auditing.evidence import Evidence, gather
+from softpatch.auditing.evidence import Evidence, detector_for, gather
 from softpatch.auditing.pictures import Picture, look_at, oddities
 from softpatch.auditing.reason import Reason
 from softpatch.auditing.spot import Box, oddest_spot
 from softpatch.contamination import estimate_contamination
-from softpatch.detectors.softpatch import SoftPatch
 from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.images import Images, OnUnreadable, ignore_unreadable, image_sources, warn_unreadable
 from softpatch.progress import Progress, silent
@@ -70,7 +69,7 @@ class Audit:
         images: the readable pictures, most suspicious first.
         contamination: estimated share of bad ones, 0..1.
         interval: its 95 % interval.
-        rule: what the suspicion comes from, such as ``lof``; ``why``: in words.
+        rule: what the suspicion comes from, such as ``anywhere``; ``why``: in words.
         duplicates: groups of paths with the same pixels.
         near_duplicates: groups of paths that show the same in other files.
         unreadable: the pictures that could not be read; they are not ranked.
@@ -121,7 +120,7 @@ class Audit:
 def audit(
     images: Images,
     *,
-    detector: SoftPatch | None = None,
+    rule: str = "auto",
     on_unreadable: OnUnreadable = warn_unreadable,
     progress: Progress = silent,
     **options: Any,
@@ -129,24 +128,22 @@ def audit(
     """Rank training pictures by how suspicious they are, and say why and how many are bad.
 
     Args:
-        images: as ``Detector.fit`` takes them. All are read twice.
-        detector: that compares them; it is not fitted. ``SoftPatch(**options)`` if None, with the
-            discriminator ``fused`` unless another one is given.
+        images: as ``Detector.fit`` takes them. All are read two or three times.
+        rule: what makes a picture suspicious: ``anywhere``, a discriminator of ``SoftPatch`` at
+            every place, or ``auto``, which looks whether the pictures are aligned.
         on_unreadable: called for every picture that cannot be read, which is then listed and not
             ranked.
         progress: see ``Detector.fit``.
-        options: of ``SoftPatch``.
+        options: of ``SoftPatch``, but for its discriminator, which is the rule.
 
     Raises:
         DatasetError: fewer than two readable pictures, or pictures that change meanwhile.
-        UsageError: options that do not fit, or options beside a detector.
+        UsageError: an unknown rule, or options that do not fit.
     """
-    if detector is not None and options:
-        raise UsageError(f"give {sorted(options)[0]!r} to the detector, or give no detector")
-    detector = detector or SoftPatch(**{"discriminator": "fused", **options})
-    sources = image_sources(images)
-    if not hasattr(sources, "__len__"):
-        sources = list(sources)
+    if "discriminator" in options:
+        raise UsageError("an audit's discriminator is its rule; give it as rule")
+    detector = detector_for(rule, options)
+    sources = list(image_sources(images))
     unreadable: list[ImageError] = []
 
     def note(error: ImageError) -> None:
@@ -154,7 +151,7 @@ def audit(
         on_unreadable(error)
 
     pictures = look_at(sources, note, progress)
-    evidence = gather(detector, sources, progress, ignore_unreadable)
+    evidence = gather(rule, detector, sources, progress, ignore_unreadable)
     if evidence.names != [picture.name for picture in pictures]:
         raise DatasetError("the pictures changed while they were audited; run the audit again")
     return _conclude(pictures, evidence, unreadable, detector.seed)
@@ -174,7 +171,7 @@ def _conclude(
     for rank, at in enumerate(order, start=1):
         reasons = [*odd[at], *copies.get(at, ())]
         if suspicious[at]:
-            text = "a part of it is unlike what the other pictures show there"
+            text = "a part of it is unlike what the other pictures show"
             reasons.insert(0, Reason("outlier", text))
         images.append(
             AuditedPicture(

@@ -26,6 +26,13 @@ def audit(
         Path | None,
         typer.Option("--output", "-o", help="Folder for audit.csv, audit.json and audit.html."),
     ] = None,
+    rule: Annotated[
+        str,
+        typer.Option(
+            help="What makes a picture suspicious: anywhere, or fused, lof, nearest, gaussian "
+            "at every place; auto looks whether the pictures are aligned."
+        ),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line: everything.")] = False,
     exclude: options.Exclude = None,
     strict: options.Strict = False,
@@ -44,20 +51,19 @@ def audit(
     softpatch audit photos/ -o audit/
 
     softpatch audit photos/ --json --exclude decisions.json
+
+    softpatch audit photos/ --rule lof
     """
     from softpatch.auditing.findings import audit as audit_pictures
     from softpatch.auditing.page import need_jinja
     from softpatch.auditing.report import write_report
-    from softpatch.detectors import SoftPatch, make_detector
     from softpatch.errors import DatasetError
     from softpatch.images import list_images
 
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    # Plain softpatch asks for no discriminator.
-    detector = make_detector("softpatch-fused" if method == "softpatch" else method, **given)
-    if not isinstance(detector, SoftPatch):
-        raise UsageError(f"{method} does not rank its training pictures; use softpatch")
+    if method != "softpatch":
+        raise UsageError(f"an audit has no method {method}; choose its --rule")
     if output is not None:
         need_jinja()
         output.mkdir(parents=True, exist_ok=True)
@@ -66,7 +72,7 @@ def audit(
     with progress_bars() as progress:
         pictures = without(exclude, list_images(folder), folder)
         found = audit_pictures(
-            pictures, detector=detector, on_unreadable=skipped.handler, progress=progress
+            pictures, rule=rule, on_unreadable=skipped.handler, progress=progress, **given
         )
         if output is not None:
             written = write_report(found, folder, output, progress)
