@@ -46,11 +46,11 @@ def audit(
     softpatch audit photos/ --json --exclude decisions.json
     """
     from softpatch.auditing.findings import audit as audit_pictures
-    from softpatch.auditing.page import need_jinja
     from softpatch.auditing.report import write_report
     from softpatch.detectors import SoftPatch, make_detector
     from softpatch.errors import DatasetError
     from softpatch.images import list_images
+    from softpatch.pages import need_jinja
 
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
