@@ -57,7 +57,7 @@ class Display:
         self.done += len(lines)
         if self.kept is None:
             self.kept = len(lines)
-            self.bars.update(self.all, completed=self.done)
+            self.bars.update(self.all, completed=self.done, total=self.total)
             if lines:
                 note(f"{self.kept} of {self.total} {self.unit} are there already")
             return
