@@ -79,13 +79,13 @@ def advise(visit: Visit, again: str) -> list[Advice]:
 
 
 def in_words(drift: Drift) -> str:
-    """Such as ``31 of 40 new pictures score above 0.9, as 5.3 % of the training pictures do``."""
-    tail = drift.tail
-    if tail is None:
+    """Such as ``31 of 40 new pictures lie outside what 97 % of the training pictures lie in``."""
+    found = drift.compared
+    if found is None:
         return f"{drift.new} new pictures, which cannot be compared with those it was fitted on"
     return (
-        f"{tail.above} of {tail.scored} new pictures ({tail.low:.0%} to {tail.high:.0%} of such) "
-        f"score above {tail.level:.3g}, as {tail.expected:.1%} of the training pictures do"
+        f"{found.outside} of {found.new} new pictures ({found.low:.0%} to {found.high:.0%}) lie "
+        f"outside what {1 - found.expected:.0%} of the training pictures lie within"
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether new pictures still look like those a model was fitted on."""
+"""Whether new pictures still look like those a camera's model was fitted on."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from softpatch.detectors import Detector
-from softpatch.detectors.patchcore import MOST_HELD_OUT, MemoryBankDetector
+from softpatch.detectors import Detector, PatchCore
+from softpatch.fleet.comparison import Comparison, compare
 from softpatch.fleet.photographs import Photographs, changes, photographs, spread
-from softpatch.fleet.tail import Tail, compare
+from softpatch.fleet.reference import LEAST, unlikeness
 from softpatch.images import ignore_unreadable
 from softpatch.progress import Progress
 
 CHANCE = 0.001  # that a camera without drift is called drifted
 MATTERS = 2.0  # times the share that is expected
+SCORED = 500  # new pictures, at most
 WORST = 3  # pictures to look at
 
 
 @dataclass(frozen=True)
 class Drift:
-    """New pictures against the model and the pictures it was fitted on.
+    """New pictures against the training pictures and the model.
 
     Attributes:
         new: how many there are; at most 500 of them, evenly spread, have been scored.
-        tail: their scores; None for a model without held-out scores, or if none can be read.
-        alarms: how many exceed the model's threshold; None without one.
+        compared: how unlike the training pictures they are; None where those were too few, or no
+            new one can be read.
+        alarms: how many of those scored exceed the model's threshold; None without one.
         brightness: change of the median, as a share of the range from black to white; None if it
             has not clearly changed.
         sharpness: likewise, in octaves.
@@ -36,7 +36,7 @@ class Drift:
     """
 
     new: int
-    tail: Tail | None
+    compared: Comparison | None
     alarms: int | None
     brightness: float | None
     sharpness: float | None
@@ -44,52 +44,62 @@ class Drift:
 
     @property
     def drifted(self) -> bool:
-        """Whether clearly more of them have high scores than should."""
-        tail = self.tail
+        """Whether clearly more of them than should are unlike the training pictures."""
+        found = self.compared
         return (
-            tail is not None
-            and tail.chance < CHANCE
-            and tail.above > MATTERS * tail.expected * tail.scored
+            found is not None
+            and found.chance < CHANCE
+            and found.outside > MATTERS * found.expected * found.new
         )
 
     @property
     def verdict(self) -> str:
         """In a few words."""
-        if self.tail is None:
+        found = self.compared
+        if found is None:
             return "not known"
-        if self.drifted:
-            return "drifted"
-        return "too few to tell" if self.tail.least >= CHANCE else "as before"
+        if found.least >= CHANCE or MATTERS * found.expected >= 1:
+            return "too few to tell"
+        return "drifted" if self.drifted else "as before"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        tail = {} if self.tail is None else vars(self.tail)
-        return {**vars(self), "tail": tail or None, "verdict": self.verdict}
+        compared = self.compared and vars(self.compared)
+        return {**vars(self), "compared": compared, "verdict": self.verdict}
 
 
-def drift(detector: Detector, new: Sequence[Path], then: Photographs, progress: Progress) -> Drift:
-    """Score new pictures and look at them; at most 500, as many as training pictures were.
+def drift(
+    detector: Detector,
+    reference: PatchCore | None,
+    then: Photographs,
+    new: Sequence[Path],
+    progress: Progress,
+) -> Drift:
+    """Compare new pictures with what a camera's model was fitted on.
 
     Args:
-        detector: fitted.
+        detector: the model.
+        reference: made of its training pictures.
+        then: what those were like.
         new: pictures that it has not seen, at least one.
-        then: what the training pictures were like.
         progress: told of the steps ``look`` and ``predict``.
     """
     brightness, sharpness = changes(then, photographs(new, progress))
-    chosen = spread(new, MOST_HELD_OUT)
+    chosen = spread(new, SCORED)
     scored = []
     for prediction in detector.predict(chosen, on_unreadable=ignore_unreadable):
         scored.append((prediction.score, prediction.name))
         progress("predict", len(scored), len(chosen))
     scored.sort(reverse=True)
-    held_out = detector.held_out_ if isinstance(detector, MemoryBankDetector) else None
+    compared = None
+    if reference is not None and reference.held_out_ is not None and scored:
+        old = reference.held_out_.cpu().numpy()
+        if len(old) >= LEAST:
+            compared = compare(unlikeness(reference, chosen, progress), old)
     limit = detector.threshold_
     return Drift(
         new=len(new),
-        tail=compare(np.array([score for score, _ in scored]), held_out.cpu().numpy())
-        if scored and held_out is not None
-        else None,
+        compared=compared,
         alarms=None if limit is None else sum(score > limit for score, _ in scored),
         brightness=brightness,
         sharpness=sharpness,

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from softpatch import model_file
-from softpatch.detectors import Detector, make_detector
+from softpatch.detectors import Detector, PatchCore, make_detector
 from softpatch.errors import DatasetError, ModelFileError, SoftPatchError
 from softpatch.features.extractor import FeatureConfig, PatchExtractor
 from softpatch.fleet.cameras import Camera
 from softpatch.fleet.drift import Drift, drift
 from softpatch.fleet.photographs import photographs
 from softpatch.fleet.record import SUFFIX, Record, new_among, read_record, states
+from softpatch.fleet.reference import make_reference
 from softpatch.fleet.visit import (
     CHECKED,
     FAILED,
@@ -33,6 +34,7 @@ from softpatch.loading import load
 from softpatch.progress import Progress, silent
 
 MODEL = ".softpatch"
+REFERENCE = ".drift"  # a model, too; see ``make_reference``
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,15 @@ def _drift(
     new = [camera.folder / name for name in new_among(now, fitted_on.pictures)]
     if not new:
         return None
-    return drift(settings.load(model), new, fitted_on.photographs, progress)
+    path = _reference(model)
+    reference = settings.load(path) if path.is_file() else None
+    return drift(
+        settings.load(model),
+        reference if isinstance(reference, PatchCore) else None,
+        fitted_on.photographs,
+        new,
+        progress,
+    )
 
 
 def _fit(camera: Camera, settings: Settings, progress: Progress) -> Record:
@@ -161,9 +171,14 @@ def _fit(camera: Camera, settings: Settings, progress: Progress) -> Record:
         tuple((error.name, error.reason) for error in detector.skipped_),
         photographs(readable, progress),
     )
+    reference = make_reference(detector, readable, progress)
     model.parent.mkdir(parents=True, exist_ok=True)
     detector.save(model)
-    # After the model: between the two, a kill leaves a camera that is fitted again.
+    if reference is not None:
+        reference.save(_reference(model))
+    else:
+        _reference(model).unlink(missing_ok=True)
+    # At last: before it, a kill leaves a camera that is fitted again.
     fitted_on.write(record)
     return fitted_on
 
@@ -183,6 +198,10 @@ def _made_as(detector: Detector, header: Mapping[str, Any], state: Mapping[str, 
         and header["backbone"]["sha256"] == backbone.weights_hash
         and (roi is stored if roi is None or stored is None else torch.equal(roi.cpu(), stored))
     )
+
+
+def _reference(model: Path) -> Path:
+    return model.with_name(model.name.removesuffix(MODEL) + REFERENCE)
 
 
 def _files(camera: Camera, settings: Settings) -> tuple[Path, Path]:

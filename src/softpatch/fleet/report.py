@@ -112,8 +112,8 @@ def _drift(visit: Visit) -> str:
         return "no new pictures"
     if visit.drift is None:
         return ""
-    tail = visit.drift.tail
-    counted = "" if tail is None else f": {tail.above} of {tail.scored} high"
+    found = visit.drift.compared
+    counted = "" if found is None else f": {found.outside} of {found.new} outside"
     return f"{visit.drift.verdict}{counted}"
 
 
@@ -121,7 +121,7 @@ def _numbers(line: Line) -> dict[str, object]:
     """A camera for the table of numbers; empty where there is none."""
     visit, said, drift = line.visit, line.visit.learned, line.visit.drift
     promise = said.promise if said is not None else None
-    tail = drift.tail if drift is not None else None
+    found = drift.compared if drift is not None else None
     low, high = (said.interval if said is not None else None) or (None, None)
     suspects = said.suspects if said is not None else ()
     first = line.advice[0] if line.advice else None
@@ -143,10 +143,10 @@ def _numbers(line: Line) -> dict[str, object]:
         "max_false_alarms": promise and promise.max_false_alarms,
         "drift": drift and drift.verdict,
         "new_pictures": drift.new if drift is not None else 0,
-        "new_scored": tail and tail.scored,
-        "new_above_level": tail and tail.above,
-        "expected_share_above": tail and tail.expected,
-        "chance": tail and tail.chance,
+        "new_compared": found and found.new,
+        "new_outside": found and found.outside,
+        "expected_share_outside": found and found.expected,
+        "chance": found and found.chance,
         "new_above_threshold": drift and drift.alarms,
         "brightness_change": drift and drift.brightness,
         "sharpness_change": drift and drift.sharpness,
@@ -159,7 +159,7 @@ def _card(line: Line, thumbs: Mapping[str, str]) -> dict[str, Any]:
     facts = []
     if visit.drift is not None:
         facts.append(f"{in_words(visit.drift)}: {visit.drift.verdict}.")
-        if visit.drift.alarms is not None and visit.drift.tail is not None:
+        if visit.drift.alarms is not None:
             facts.append(f"{visit.drift.alarms} of them exceed the threshold.")
         if light := light_in_words(visit.drift):
             facts.append(f"They are {light}.")
