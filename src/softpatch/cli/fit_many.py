@@ -125,7 +125,7 @@ def _show(found: Fleet) -> None:
 
     from softpatch.fleet.report import cells, summary
 
-    columns = ("camera", "attention", "outcome", "pictures", "bad", "threshold", "drift")
+    columns = ("camera", "attention", "pictures", "bad", "threshold", "drift")
     table = Table(*columns, title=f"Cameras of {escape(str(found.plant))}")
     for line in found.lines:
         words = cells(line)

@@ -85,6 +85,8 @@ def look_up(camera: Camera, settings: Settings) -> Visit | None:
         return None
     if states(camera.folder, camera.pictures) != fitted_on.pictures:
         return None
+    if settings.strict and fitted_on.unreadable:
+        return None
     try:
         header, state = model_file.read(model)
         if not settings.check and not _made_as(settings.detector(), header, state):

@@ -111,10 +111,10 @@ def fit_many(
     settings = Settings(output, method, options, check, force, strict)
     cameras = find_cameras(plant, depth)
     names = {camera.name for camera in cameras}
-    for name in only:
-        if name not in names:
-            raise UsageError(f"no camera is called {name!r} in {plant}")
-    chosen = [camera for camera in cameras if not only or camera.name in only]
+    wanted = {name.rstrip("/") for name in only}
+    for name in sorted(wanted - names):
+        raise UsageError(f"no camera is called {name!r} in {plant}")
+    chosen = [camera for camera in cameras if not only or camera.name in wanted]
     if not check:
         settings.detector()  # wrong options are no camera's fault
         output.mkdir(parents=True, exist_ok=True)
