@@ -61,7 +61,9 @@ def advise(visit: Visit, again: str) -> list[Advice]:
         text = f"{share_in_words(said)}; {len(said.suspects)} of {said.pictures} stand out"
         found.append(Advice("bad pictures", text, (audit,)))
     if drift is not None and (light := light_in_words(drift)):
-        found.append(Advice("other light", f"the new pictures are {light}", (look,)))
+        found.append(
+            Advice("other light", f"the new pictures {light}", () if drift.drifted else (look,))
+        )
     if visit.unreadable:
         names = ", ".join(Path(path).name for path, _ in visit.unreadable[:NAMED])
         more = ", ..." if len(visit.unreadable) > NAMED else ""
@@ -90,14 +92,14 @@ def in_words(drift: Drift) -> str:
 
 
 def light_in_words(drift: Drift) -> str:
-    """Such as ``12 % of full scale darker``; empty without a clear change."""
+    """Such as ``are darker by 12% of the range from black to white``; empty if nothing changed."""
     words = []
     if drift.brightness is not None:
         way = "brighter" if drift.brightness > 0 else "darker"
-        words.append(f"{abs(drift.brightness):.0%} of the range from black to white {way}")
+        words.append(f"are {way} by {abs(drift.brightness):.0%} of the range from black to white")
     if drift.sharpness is not None:
         way = "stronger" if drift.sharpness > 0 else "weaker"
-        words.append(f"of {2 ** abs(drift.sharpness):.1f} times {way} fine detail")
+        words.append(f"have {2 ** abs(drift.sharpness):.1f} times {way} fine detail")
     return " and ".join(words)
 
 

@@ -92,7 +92,7 @@ def cells(line: Line) -> dict[str, str]:
     words = {"camera": line.visit.camera, "attention": line.attention}
     words |= {"outcome": line.visit.outcome, "pictures": "", "bad": "", "suspects": ""}
     words |= {"threshold": "", "false alarms": "", "drift": _drift(line.visit)}
-    words["unreadable"] = str(len(line.visit.unreadable))
+    words["unreadable"] = str(len(line.visit.unreadable) or "")
     if said is not None:
         words["pictures"] = str(said.pictures)
         words["threshold"] = "none" if said.threshold is None else f"{said.threshold:.4g}"
@@ -162,7 +162,7 @@ def _card(line: Line, thumbs: Mapping[str, str]) -> dict[str, Any]:
         if visit.drift.alarms is not None:
             facts.append(f"{visit.drift.alarms} of them exceed the threshold.")
         if light := light_in_words(visit.drift):
-            facts.append(f"They are {light}.")
+            facts.append(f"They {light}.")
     promise = visit.learned.promise if visit.learned is not None else None
     if promise is not None:
         facts.append(
