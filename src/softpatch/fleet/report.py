@@ -99,7 +99,9 @@ def cells(line: Line) -> dict[str, str]:
         if said.contamination is not None and said.interval is not None:
             low, high = said.interval
             words["bad"] = f"{said.contamination:.1%} ({low:.1%} to {high:.1%})"
-            words["suspects"] = str(len(said.suspects))
+            names = ", ".join(_below(line.visit.folder, said.suspects[:NAMED]))
+            more = ", ..." if len(said.suspects) > NAMED else ""
+            words["suspects"] = f"{len(said.suspects)}: {names}{more}" if names else "0"
         if said.promise is not None:
             words["false alarms"] = f"about {said.promise.expected:.1%}"
         elif said.threshold is not None:
