@@ -15,7 +15,13 @@ from PIL import Image
 from softpatch.fleet.fleet import Fleet, fit_many
 from tests.auditing.pictures import part
 
-OPTIONS: dict[str, Any] = {"resize": 64, "crop": 64, "device": "cpu", "max_false_alarms": 0.1}
+OPTIONS: dict[str, Any] = {
+    "resize": 64,
+    "crop": 64,
+    "dimension": 64,
+    "device": "cpu",
+    "max_false_alarms": 0.1,
+}
 NAMES = ("line1/left", "line1/right", "line2/top")
 
 Take = Callable[[int], npt.NDArray[np.uint8]]

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from softpatch.contamination import chance_of_bad
+from softpatch.threshold import SUSPECT
+
 Floats = npt.NDArray[np.floating]
 
-OUTSIDE = 0.05  # share of the old ones
+OUTSIDE = 0.05  # share of the usual old ones
 NORMAL_QUANTILE = 1.959964  # of a 95 % interval
 
 
@@ -20,7 +23,7 @@ class Comparison:
 
     Attributes:
         new: how many there are, at least 1.
-        outside: how many of them are smaller or larger than all but a few old ones.
+        outside: how many of them lie beyond the few smallest or largest usual old ones.
         low, high: 95 % interval of the share that are.
         expected: the share that would be if nothing had changed.
         chance: of so many or more if nothing had changed.
@@ -37,23 +40,26 @@ class Comparison:
 
 
 def compare(new: Floats, old: Floats) -> Comparison:
-    """Compare ``(m,)`` new numbers, at least one, with ``(n,)`` old ones, at least two.
+    """Compare ``(m,)`` new numbers, at least 1, with ``(n,)`` old ones, at least 2, all above 0.
 
-    If nothing has changed, each order of the m + n numbers is as likely. How many new ones lie
-    beyond the r-th smallest and the r-th largest old one then follows a beta-binomial law, whatever
-    the law of the numbers.
+    If nothing has changed, each order of the m + n numbers is as likely. How many new ones lie in
+    so many of the n + 1 gaps between old ones then follows a beta-binomial law, whatever the law of
+    the numbers. Where the outermost gaps begin is decided without bad pictures, which would move it
+    far out, but their gaps count: there are bad ones among the new pictures, too.
     """
-    old = np.sort(old)
-    rank = max(1, int(OUTSIDE / 2 * (len(old) + 1)))
-    outside = int(((new < old[rank - 1]) | (new > old[-rank])).sum())
-    law = [_chance(count, len(new), 2 * rank, len(old)) for count in range(len(new) + 1)]
+    usual = np.sort(old[chance_of_bad(old) <= SUSPECT])
+    rank = max(1, int(OUTSIDE / 2 * (len(usual) + 1)))
+    lowest, highest = usual[rank - 1], usual[-rank]
+    gaps = int(((old <= lowest) | (old >= highest)).sum())
+    outside = int(((new < lowest) | (new > highest)).sum())
+    law = [_chance(count, len(new), gaps, len(old)) for count in range(len(new) + 1)]
     low, high = _interval(outside, len(new))
     return Comparison(
         new=len(new),
         outside=outside,
         low=low,
         high=high,
-        expected=2 * rank / (len(old) + 1),
+        expected=gaps / (len(old) + 1),
         chance=min(1.0, math.fsum(law[outside:])),
         least=law[-1],
     )
