@@ -53,16 +53,16 @@ def test_interval_is_wilsons(total: int, data: st.DataObject) -> None:
 
 
 def test_counts_by_hand() -> None:
-    old = np.exp(np.linspace(0, 1, 79))  # 2 of 79 on either side are 5 % of 80
-    low, high = old[1], old[-2]
+    old = np.exp(np.linspace(0, 1, 79))  # 4 of 79 on either side are 10 % of 80
+    low, high = old[3], old[-4]
     new = np.array([low, low * 0.999, high, high * 1.001, 1.5, 100.0])
     found = compare(new, old[::-1])
     assert (found.new, found.outside) == (6, 3)
-    assert found.expected == 4 / 80
-    assert found.chance == pytest.approx(stats.betabinom(6, 4, 76).sf(2))
-    assert found.least == pytest.approx(stats.betabinom(6, 4, 76).pmf(6))
+    assert found.expected == 8 / 80
+    assert found.chance == pytest.approx(stats.betabinom(6, 8, 72).sf(2))
+    assert found.least == pytest.approx(stats.betabinom(6, 8, 72).pmf(6))
     with_bad = compare(new, np.append(old, [50.0, 60.0, 70.0]))  # no wider, but expected more
-    assert (with_bad.outside, with_bad.expected) == (3, 7 / 83)
+    assert (with_bad.outside, with_bad.expected) == (3, 11 / 83)
 
 
 def draw(random: np.random.Generator, count: int, bad: float) -> npt.NDArray[np.float64]:
@@ -93,7 +93,7 @@ def test_drift_either_way_is_found_with_bad_pictures_on_both_sides(
 def test_few_pictures_tell_nothing() -> None:
     old = np.exp(np.linspace(0, 1, 64))
     assert drift_of(np.array([9.0]), old).verdict == "too few to tell"
-    assert drift_of(np.full(3, 9.0), old).verdict == "drifted"
+    assert drift_of(np.full(4, 9.0), old).verdict == "drifted"
     assert drift_of(np.full(100, 9.0), old[:2]).verdict == "too few to tell"
     assert not drift_of(np.full(100, 9.0), old[:2]).drifted
     assert not drift_of(np.ones(100), np.ones(50)).drifted

@@ -13,7 +13,7 @@ from softpatch.threshold import SUSPECT
 
 Floats = npt.NDArray[np.floating]
 
-OUTSIDE = 0.05  # share of the usual old ones
+OUTSIDE = 0.1  # share of the usual old ones; of less, a single bad one would move the ends
 NORMAL_QUANTILE = 1.959964  # of a 95 % interval
 
 
