@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SoftPatchError,
         UsageError,
     )
+    from softpatch.fleet.fleet import Fleet, fit_many
     from softpatch.images import UnreadableImageWarning, fail_unreadable, warn_unreadable
     from softpatch.loading import load
     from softpatch.prediction import Prediction
@@ -40,6 +41,7 @@ _HOMES = {
     "DatasetError": "errors",
     "Detector": "detectors",
     "ExportError": "errors",
+    "Fleet": "fleet.fleet",
     "ImageError": "errors",
     "MissingExtraError": "errors",
     "ModelFileError": "errors",
@@ -54,6 +56,7 @@ _HOMES = {
     "UsageError": "errors",
     "audit": "auditing.findings",
     "fail_unreadable": "images",
+    "fit_many": "fleet.fleet",
     "load": "loading",
     "warn_unreadable": "images",
 }
@@ -64,6 +67,7 @@ __all__ = [
     "DatasetError",
     "Detector",
     "ExportError",
+    "Fleet",
     "ImageError",
     "MissingExtraError",
     "ModelFileError",
@@ -78,6 +82,7 @@ __all__ = [
     "UsageError",
     "audit",
     "fail_unreadable",
+    "fit_many",
     "load",
     "warn_unreadable",
 ]

@@ -19,6 +19,7 @@ from softpatch.cli import (
     evaluate,
     export,
     fit,
+    fit_many,
     info,
     predict,
     report,
@@ -39,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("fit")(fit.fit)
+app.command("fit-many")(fit_many.fit_many)
 app.command("audit")(audit.audit)
 app.command("clean")(clean.clean)
 app.command("estimate")(estimate.estimate)

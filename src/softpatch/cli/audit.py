@@ -55,10 +55,10 @@ def audit(
     softpatch audit photos/ --rule lof
     """
     from softpatch.auditing.findings import audit as audit_pictures
-    from softpatch.auditing.page import need_jinja
     from softpatch.auditing.report import write_report
     from softpatch.errors import DatasetError
     from softpatch.images import list_images
+    from softpatch.pages import need_jinja
 
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")

@@ -45,13 +45,13 @@ def predict(
 
     softpatch predict part.softpatch new/ -o results/ --no-heatmaps --report
     """
-    from softpatch.auditing.page import need_jinja
     from softpatch.auditing.predictions import in_small, write_page
     from softpatch.errors import ImageError
     from softpatch.files import csv_bytes, write_atomically
     from softpatch.heatmap import overlay, png_bytes
     from softpatch.images import image_sources
     from softpatch.loading import load
+    from softpatch.pages import need_jinja
 
     if report:
         need_jinja()
