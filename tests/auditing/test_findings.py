@@ -96,6 +96,10 @@ def test_suspicion_at_places_is_that_of_a_fit(rule: str, folder: Path) -> None:
     assert found.rule == rule
     assert "asked for" in found.why
     assert detector.suspects() == [(image.path, image.score) for image in found.images]
+    own = detector.audit_
+    assert (own.rate, own.low, own.high) == (found.contamination, *found.interval)
+    confidence = {image.path: image.confidence for image in found.images}
+    assert own.confidence.tolist() == [confidence[name] for name in detector.images_]
 
 
 def test_everything_but_the_maps_goes_through_json(found: Audit, folder: Path) -> None:

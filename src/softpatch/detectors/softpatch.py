@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from softpatch.contamination import Contamination, estimate_contamination
 from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import CommonOptions
 from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
@@ -195,6 +196,20 @@ class SoftPatch(MemoryBankDetector):
             raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
         order = self.suspicion_.argsort(descending=True, stable=True).tolist()
         return [(self.images_[index], float(self.suspicion_[index])) for index in order]
+
+    @property
+    def audit_(self) -> Contamination:
+        """The share of bad training pictures, and how surely each of ``images_`` is one.
+
+        By the model's own outlier scores. ``softpatch.audit`` chooses what to compare, and says
+        where and why.
+
+        Raises:
+            NotFittedError: before ``fit``.
+        """
+        if not self._fitted:
+            raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
+        return estimate_contamination(self.suspicion_.double().cpu().numpy(), self.seed)
 
     def _parameters(self) -> dict[str, Any]:
         names = (
