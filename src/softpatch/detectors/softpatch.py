@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,11 +14,12 @@ from softpatch.detectors.base import CommonOptions
 from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
 from softpatch.discriminators import make_discriminator
 from softpatch.discriminators.positions import REFERENCES
-from softpatch.errors import NotFittedError, UsageError
+from softpatch.errors import NotFittedError
 from softpatch.estimate import Foreseen, seconds
 from softpatch.images import Images, OnUnreadable, warn_unreadable
 from softpatch.memory import Workspace, chunks
 from softpatch.memory_bank import Distance, MemoryBank
+from softpatch.noise import Tau, check_tau, noise_threshold
 from softpatch.progress import Progress, silent
 from softpatch.projection import Projection, projection_matrix
 from softpatch.tiling import Layout
@@ -56,7 +56,8 @@ class SoftPatch(MemoryBankDetector):
         discriminator: ``lof`` (paper's best), ``nearest``, ``gaussian`` or ``fused`` (``lof`` times
             distance, see there).
         k: neighbours of ``lof`` and ``fused``.
-        tau: share of patches, those with the largest outlier scores, kept out of the bank.
+        tau: share of patches, those with the largest outlier scores, kept out of the bank; or
+            ``auto``: those whose score is out of the usual.
         denoise: False keeps every patch (ablation).
         soft_weight: False scores by plain distances (ablation).
         references: images that all but ``gaussian`` compare each image with, at most.
@@ -85,7 +86,7 @@ class SoftPatch(MemoryBankDetector):
         *,
         discriminator: str = "lof",
         k: int = 6,
-        tau: float = 0.15,
+        tau: Tau = 0.15,
         denoise: bool = True,
         soft_weight: bool = True,
         references: int = REFERENCES,
@@ -101,8 +102,7 @@ class SoftPatch(MemoryBankDetector):
             coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance,
             max_false_alarms=max_false_alarms, **options,
         )  # fmt: skip
-        if not 0 <= tau < 1:
-            raise UsageError(f"tau must lie in [0, 1), got {tau}")
+        check_tau(tau)
         make_discriminator(discriminator, k, references)  # a wrong name should not wait for fit
         self.discriminator = discriminator
         self.k = k
@@ -151,10 +151,8 @@ class SoftPatch(MemoryBankDetector):
         return discriminate(by_position, progress).T.contiguous()  # (P, N) -> (N, P)
 
     def _noise_threshold(self, outlier: Tensor) -> float:
-        """The (1 - tau) quantile of W over all patches; patches above stay out of the bank."""
-        if not self.denoise:
-            return float("inf")
-        return float(np.quantile(outlier.cpu().numpy(), 1 - self.tau))
+        """Patches whose W is above stay out of the bank."""
+        return noise_threshold(outlier.cpu().numpy(), self.tau) if self.denoise else float("inf")
 
     def _project(self, patches: Tensor, workspace: Workspace) -> Tensor:
         if self.projection is None:
