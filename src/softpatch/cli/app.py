@@ -22,6 +22,7 @@ from softpatch.cli import (
     info,
     predict,
     report,
+    serve,
     threshold,
     watch,
 )
@@ -45,6 +46,7 @@ app.command("estimate")(estimate.estimate)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("watch")(watch.watch)
+app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("datasets")(datasets.datasets)
 app.command("benchmark")(benchmark.benchmark)
