@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from softpatch.prediction import Prediction
 
-Ring = npt.NDArray[np.float64]  # (n, 2): x and y of a closed line, the last point as the first
-KEPT = 4  # one point of so many: contours of a map blurred with a sigma of 4 pixels are smooth
-FEWEST = 8  # points of a small contour that are kept whatever ``KEPT`` says
+Line = npt.NDArray[np.float64]  # (n, 2): x and y; of a closed one, the last point is the first
+TOLERANCE = 0.5  # pixels of the map that an outline may be off, to have few points
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Polygon:
         share: of the picture's area, 0 to 1, holes in it left out.
     """
 
-    points: Ring
+    points: Line
     share: float
 
 
@@ -47,30 +46,42 @@ def anomalous_regions(prediction: Prediction, normal_limit: float) -> list[Polyg
         return []
     threshold = prediction.threshold
     level = normal_limit if threshold is None else min(threshold, peak / 2)
-    # Zeros around it close the contours at the border.
-    contours = contour_generator(z=np.pad(heat, 1), fill_type=FillType.OuterOffset)
+    height, width = heat.shape
+    left, top, right, bottom = prediction.box
+    scale = (right - left) / width, (bottom - top) / height
+    # Zeros around it close the contours at the border. They run through the pixels' centres, so
+    # that the outermost are repeated for contours to reach the border itself.
+    padded = np.pad(np.pad(heat, 1, mode="edge"), 1)
+    contours = contour_generator(z=padded, fill_type=FillType.OuterOffset)
     found = []
     for points, offsets in zip(*contours.filled(level, np.inf), strict=True):
-        rings = [
-            _in_picture(points[begin:end], prediction) for begin, end in itertools.pairwise(offsets)
-        ]
-        outline, *holes = rings
-        area = _area(outline) - sum(map(_area, holes))
-        step = max(1, min(KEPT, len(outline) // FEWEST))
-        if area > 0:
+        within = (points - 1.5).clip(0, (width, height))  # pixel i has its centre at i + 2
+        outline, *holes = (within[begin:end] for begin, end in itertools.pairwise(offsets))
+        area = (_area(outline) - sum(map(_area, holes))) * scale[0] * scale[1]
+        if area > 0 and len(polygon := _thinned(outline)[:-1]) > 2:
             share = area / (prediction.size[0] * prediction.size[1])
-            found.append(Polygon(outline[:-1:step], min(1.0, share)))
-    return sorted(found, key=lambda polygon: -polygon.share)
+            found.append(Polygon(polygon * scale + (left, top), min(1.0, share)))
+    return sorted(found, key=lambda region: -region.share)
 
 
-def _in_picture(ring: Ring, prediction: Prediction) -> Ring:
-    """From the padded map, where pixel i has its centre at i, to the picture."""
-    height, width = prediction.anomaly_map.shape
-    left, top, right, bottom = prediction.box
-    within: Ring = (ring - 0.5).clip(0, (width, height))
-    return within * ((right - left) / width, (bottom - top) / height) + (left, top)
+def _thinned(line: Line) -> Line:
+    """Fewer of its points, from which the others are at most ``TOLERANCE`` off (Douglas-Peucker).
+
+    The first and the last stay; of a closed line, so does the point that is farthest from them.
+    """
+    chord = line[-1] - line[0]
+    length = float(np.hypot(*chord))
+    apart = line - line[0]
+    if length > 0:
+        off = np.abs(chord[0] * apart[:, 1] - chord[1] * apart[:, 0]) / length
+    else:
+        off = np.hypot(*apart.T)
+    worst = int(off.argmax())
+    if off[worst] <= TOLERANCE:
+        return line[[0, -1]]
+    return np.concatenate([_thinned(line[: worst + 1])[:-1], _thinned(line[worst:])])
 
 
-def _area(ring: Ring) -> float:
+def _area(ring: Line) -> float:
     x, y = ring.T
     return abs(float(x[:-1] @ y[1:] - x[1:] @ y[:-1])) / 2
