@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -72,6 +73,8 @@ def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        # The system's own words, without the address that some add; of a name, there are no others.
+        known = error.errno is not None and error.errno > 0
+        reason = os.strerror(error.errno) if known else error.strerror
         raise UsageError(f"cannot listen at {host}, port {port}: {reason}") from error

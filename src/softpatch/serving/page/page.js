@@ -314,6 +314,7 @@ $("picture").onload = event => shape(event.target.naturalWidth, event.target.nat
 $("picture").onerror = () => { $("unseen").hidden = false; };
 $("access").onsubmit = event => {
   event.preventDefault();
+  $("access").hidden = true;  // until the service says no
   try { sessionStorage.setItem("softpatch key", $("key").value); } catch { /* lasts as long as the page */ }
   findModels();
 };
