@@ -31,7 +31,8 @@ CLIENTS = 16
 PICTURES = 32  # different ones that are sent
 TRAINED = 40
 CROP = (450, 250, 578, 378)  # of a bottle: part of its rim
-WARM_UP = 0.05  # share of the requests after which memory is first looked at
+MEMORY = "process_resident_memory_bytes"
+WARM_UP = 0.02  # share of the requests after which memory is first looked at
 
 
 def main() -> None:
@@ -95,6 +96,7 @@ def measure(port: int, requests: int, bodies: list[bytes], expected: list[float]
     problems: Counter[str] = Counter()
     memory: list[float] = []
     others = OtherWork()
+    before = metric(port, "process_cpu_seconds_total")
     started = time.perf_counter()
 
     def client() -> None:
@@ -115,16 +117,18 @@ def measure(port: int, requests: int, bodies: list[bytes], expected: list[float]
     threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
-    look_at = iter(np.linspace(WARM_UP, 1, 20) * requests)
+    look_at = iter(np.linspace(WARM_UP, 1, 50) * requests)
     following = next(look_at)
     while any(thread.is_alive() for thread in threads):
         if len(seconds) + problems.total() >= following:
-            memory.append(resident_mb(port))
+            memory.append(metric(port, MEMORY) / 1e6)
             say(f"{len(seconds)} answers, {memory[-1]:.0f} MB")
             following = next(look_at, float("inf"))
         time.sleep(0.05)
     took = time.perf_counter() - started
-    memory.append(resident_mb(port))
+    memory.append(metric(port, MEMORY) / 1e6)
+    cores = (metric(port, "process_cpu_seconds_total") - before) / took
+    busy = others.cores()
     return {
         "requests": requests,
         "clients": CLIENTS,
@@ -139,7 +143,8 @@ def measure(port: int, requests: int, bodies: list[bytes], expected: list[float]
             round(memory[at]) for at in (0, len(memory) // 2, len(memory) - 1)
         ],
         "memory_mb_least_most": [round(min(memory)), round(max(memory))],
-        "other_work_cores": others.cores(),  # the service itself is part of it
+        "service_cores": round(cores, 2),
+        "other_work_cores": None if busy is None else round(busy - cores, 2),
     }
 
 
@@ -155,14 +160,14 @@ def ask(connection: http.client.HTTPConnection, body: bytes) -> float:
     return float(result["Score"])
 
 
-def resident_mb(port: int) -> float:
-    """What the service has in memory, as its metrics say."""
+def metric(port: int, name: str) -> float:
+    """One of the service's metrics."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()
     connection.close()
-    [value] = re.findall(r"^process_resident_memory_bytes (\S+)$", text, re.MULTILINE)
-    return float(value) / 1e6
+    [value] = re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)
+    return float(value)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from softpatch import ModelFileError, SoftPatchError, UsageError, load
+from softpatch import ModelFileError, UsageError, load
 from softpatch.files import write_atomically
 from softpatch.serving import Models
 from tests.serving.conftest import Make
@@ -110,10 +110,10 @@ def test_a_model_that_cannot_score_takes_no_place(
     assert before is not None
 
     def fail(*_: object) -> None:
-        raise SoftPatchError("no score")
+        raise RuntimeError("no score")
 
     monkeypatch.setattr("softpatch.SoftPatch.predict", fail)
-    with pytest.raises(SoftPatchError, match="no score"):
+    with pytest.raises(ModelFileError, match="cannot score a picture"):
         asyncio.run(models.reload("part"))
     after = models.get("part")
     assert after is not None

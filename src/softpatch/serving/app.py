@@ -16,7 +16,7 @@ from fastapi.responses import PlainTextResponse
 from fastapi.security import APIKeyHeader
 
 from softpatch import __version__
-from softpatch.errors import ImageError, SoftPatchError
+from softpatch.errors import ImageError, ModelFileError
 from softpatch.serving.logs import log
 from softpatch.serving.metrics import VERDICTS, Metrics
 from softpatch.serving.models import Models, Served
@@ -97,14 +97,14 @@ async def _look(service: Service) -> None:
     while True:
         await asyncio.sleep(service.settings.look_seconds)
         for name in await asyncio.to_thread(service.models.changed):
-            with contextlib.suppress(SoftPatchError, OSError, MemoryError):  # it has been logged
+            with contextlib.suppress(ModelFileError):  # it has been logged
                 await _reloaded(service, name)
 
 
 async def _reloaded(service: Service, name: str) -> Served:
     try:
         served = await service.models.reload(name)
-    except (SoftPatchError, OSError, MemoryError) as error:
+    except ModelFileError as error:
         service.metrics.loads.labels(name, "failed").inc()
         log("model kept", logging.ERROR, model=name, problem=str(error))
         raise
@@ -113,7 +113,7 @@ async def _reloaded(service: Service, name: str) -> Served:
     return served
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # not async, it would cost a thread a request
     service: Service = request.app.state.service
     return service
 
@@ -134,7 +134,7 @@ async def _admit(
         raise HTTPException(401, "needs the API key in the header X-API-Key")
 
 
-def _named(name: str, service: Serving) -> Served:
+async def _named(name: str, service: Serving) -> Served:
     served = service.models.get(name)
     if served is None:
         raise HTTPException(404, "no such model")
@@ -184,7 +184,7 @@ async def reload(served: Annotated[Served, Depends(_named)], service: Serving) -
     """Load the model's file anew, as happens by itself when the file changes."""
     try:
         return Model.of(await _reloaded(service, served.name))
-    except (SoftPatchError, OSError, MemoryError) as error:
+    except ModelFileError as error:
         raise HTTPException(409, f"the one before is served on: {error}") from error
 
 

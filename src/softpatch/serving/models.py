@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from softpatch.detectors import Detector
-from softpatch.errors import SoftPatchError, UsageError
+from softpatch.errors import ModelFileError, SoftPatchError, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 FileState = tuple[int, int, int]  # time of change in ns, bytes, inode
@@ -89,7 +89,7 @@ class Models:
         """Load a model's file anew; requests meanwhile are answered by the old one.
 
         Raises:
-            SoftPatchError, OSError: it cannot be loaded. The old one stays, and has ``problem``.
+            ModelFileError: it cannot be loaded. The old one stays, and has ``problem``.
         """
         return await asyncio.wrap_future(self._loader.submit(self._reload, name))
 
@@ -101,14 +101,17 @@ class Models:
         except (SoftPatchError, OSError, MemoryError) as error:
             problem = str(error) or "out of memory"
             self._models[name] = replace(old, file=state, problem=problem)
-            raise
+            raise ModelFileError(problem) from error
         return self._models[name]
 
     def _open(self, name: str, path: Path) -> Served:
         state = _state(path)  # before: what changes while it is read will be looked at again
         detector = self._load(path)
-        # The first picture takes longer, and one that fails must not be a customer's.
-        detector.predict(np.full((64, 64, 3), 128, np.uint8))
+        try:
+            # The first picture takes longer, and one that fails must not be a customer's.
+            detector.predict(np.full((64, 64, 3), 128, np.uint8))
+        except RuntimeError as error:
+            raise ModelFileError(f"{path}: cannot score a picture ({error})") from error
         return Served(name, path, detector, state, datetime.now(UTC))
 
 
