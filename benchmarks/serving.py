@@ -27,6 +27,7 @@ import numpy as np
 from benchmarks.machine import OtherWork
 from benchmarks.processes import say
 
+COMMAND = Path(sys.executable).parent / "softpatch"
 CLIENTS = 16
 PICTURES = 32  # different ones that are sent
 TRAINED = 40
@@ -45,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch) / "part.softpatch"
         bodies, expected = prepare(arguments.data, model)
-        command = [Path(sys.executable).parent / "softpatch", "serve", model, "--port", "0"]
+        command = [str(COMMAND), "serve", str(model), "--port", "0"]
         log = Path(scratch) / "log"
         with (
             log.open("wb") as output,

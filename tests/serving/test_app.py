@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,21 +107,22 @@ def test_limits(make: Make) -> None:
 
 
 def test_settings_that_make_no_sense() -> None:
+    wrong: dict[str, Any]
     for wrong in ({"api_key": ""}, {"api_key": "ä"}, {"max_pixels": 10**9}, {"queue": 1}):
         with pytest.raises(UsageError):
-            Settings(**wrong)  # type: ignore[arg-type]
+            Settings(**wrong)
 
 
 def test_without_the_key_nothing_but_health(make: Make) -> None:
     with TestClient(make(api_key="correct horse")) as client:
-        for key in ({}, {"X-API-Key": "correct hors"}, {"X-API-Key": b"\xe4"}):
+        for key in (b"", b"correct hors", b"\xe4"):
             for method, path in (
                 ("GET", "/models"),
                 ("POST", "/models/part/reload"),
                 ("POST", DETECT),
                 ("POST", "/models/lid/detect"),  # nor which models there are
             ):
-                answer = client.request(method, path, headers=key)
+                answer = client.request(method, path, headers={b"X-API-Key": key})
                 assert answer.status_code == 401
                 assert "X-API-Key" in answer.json()["detail"]
         right = {"X-API-Key": "correct horse"}
@@ -205,7 +207,7 @@ def test_logs_are_json_and_tell_nothing_of_pictures(
 def test_a_model_that_fails_is_500_with_no_details(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("softpatch.SoftPatch.predict", lambda *_, **__: {}["gone"])
+    monkeypatch.setattr("softpatch.SoftPatch.predict", lambda *_, **__: [][1])
     answer = client.post(DETECT, files=sent(encoded()))
     assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})
     assert client.get("/ready").status_code == 200

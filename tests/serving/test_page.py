@@ -42,6 +42,7 @@ def opened(application: FastAPI, script: str, folder: Path, *options: str) -> It
     """What ``script``, the body of an async function, returns on the page."""
     results: queue.Queue[Any] = queue.Queue()
     page = files("softpatch.serving").joinpath("page", "index.html").read_text("utf-8")
+    page = page.replace("</body>", '<script src="test/script.js"></script></body>')
     # Not in the page: its policy forbids that.
     script = (
         "(async () => {" + TOOLS + script + "})().catch(error => ({error: String(error)}))"
@@ -52,8 +53,12 @@ def opened(application: FastAPI, script: str, folder: Path, *options: str) -> It
         results.put(json.loads(await request.body()))
 
     for path, content, kind in (
-        ("/test", page.replace("</body>", '<script src="test/script.js"></script></body>'), "html"),
-        ("/test/script.js", script, "javascript"),
+        (
+            "/test",
+            page.replace("</body>", '<script src="test/script.js"></script></body>').encode(),
+            "html",
+        ),
+        ("/test/script.js", script.encode(), "javascript"),
         ("/good.png", encoded(GOOD), "png"),
         ("/dark.png", encoded(DARK), "png"),
     ):
