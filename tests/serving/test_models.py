@@ -23,7 +23,7 @@ DETECT = "/models/part/detect"
 
 def until(true: Callable[[], bool]) -> None:
     """Wait for something that another thread is about to do."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)

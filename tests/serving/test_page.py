@@ -76,7 +76,7 @@ def opened(application: FastAPI, script: str, folder: Path, *options: str) -> It
         ) as browser,
     ):  # fmt: skip
         try:
-            yield results.get(timeout=60)
+            yield results.get(timeout=300)
         finally:
             browser.terminate()
 

@@ -31,7 +31,7 @@ class Slow:
     ) -> Iterator[Prediction]:
         self.calls.append(len(sources))
         self.begun.release()
-        assert self.let.acquire(timeout=60)
+        assert self.let.acquire(timeout=300)
         for source in sources:
             if source.content == b"bad":
                 on_unreadable(ImageError(source.name, "bad"))
@@ -144,7 +144,7 @@ def test_a_full_queue_is_503_and_says_when_to_come_again(
             target=client.post, args=["/models/part/detect"], kwargs={"files": sent(encoded())}
         )
         waiting.start()
-        assert slow.begun.acquire(timeout=60)
+        assert slow.begun.acquire(timeout=300)
         busy = client.post("/models/part/detect", files=sent(encoded(), encoded()))
         assert busy.status_code == 503
         assert busy.headers["retry-after"] == "1"

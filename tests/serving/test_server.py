@@ -48,13 +48,13 @@ def test_requests_that_have_begun_are_answered_after_sigterm(small_model: Path) 
         said = process.stderr.readline()
         found = re.fullmatch(r"serving at http://127.0.0.1:(\d+)/; Ctrl-C ends it\n", said)
         assert found, said + process.stderr.read()
-        with socket.create_connection(("127.0.0.1", int(found[1])), timeout=60) as connection:
+        with socket.create_connection(("127.0.0.1", int(found[1])), timeout=300) as connection:
             connection.sendall(head)
             read_until(connection, b"100 Continue\r\n\r\n")  # it waits for the body
             process.send_signal(signal.SIGTERM)
             connection.sendall(body)
             answer = read_until(connection, b"]}")
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
         assert process.stderr.read() == ""
         lines = [json.loads(line) for line in process.stdout]
     status, _, content = answer.partition(b"\r\n\r\n")
