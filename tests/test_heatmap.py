@@ -9,7 +9,16 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from softpatch.heatmap import FULL_COLOUR, LONGEST_SIDE, OPACITY, colourise, overlay, png_bytes
+from softpatch.heatmap import (
+    FULL_COLOUR,
+    LAYER_SIDE,
+    LONGEST_SIDE,
+    OPACITY,
+    colourise,
+    layer,
+    overlay,
+    png_bytes,
+)
 from softpatch.prediction import Prediction
 
 LIMIT = 10.0
@@ -121,6 +130,19 @@ def test_tiny_and_thin_pictures_with_a_crop_are_drawn(size: tuple[int, int]) -> 
     heat = np.full((8, 8), 2 * LIMIT, np.float32)
     image = overlay(grey(*size), prediction(heat, size, box), LIMIT)
     assert image.width >= 1
+
+
+def test_layer_over_the_picture_is_the_overlay() -> None:
+    heat = np.random.default_rng(0).uniform(0, 4 * LIMIT, (20, 30)).astype(np.float32)
+    result = prediction(heat, (40, 60), (6.0, 4.0, 54.0, 36.0))
+    above = np.asarray(layer(result, LIMIT)).astype(np.float64)
+    assert above.shape == (40, 60, 4)
+    opacity = OPACITY * above[4:36, 6:54, 3:] / 255
+    both = 100 + (above[4:36, 6:54, :3] - 100) * opacity
+    np.testing.assert_allclose(both, drawn(grey(40, 60), result)[4:36, 6:54], atol=2)
+    above[4:36, 6:54] = 0
+    assert not above.any()  # what the network does not see stays clear
+    assert layer(prediction(heat, (4_000, 2_000)), LIMIT).size == (LAYER_SIDE // 2, LAYER_SIDE)
 
 
 def test_png_holds_the_image() -> None:

@@ -23,6 +23,7 @@ from softpatch.cli import (
     info,
     predict,
     report,
+    serve,
     threshold,
     watch,
 )
@@ -47,6 +48,7 @@ app.command("estimate")(estimate.estimate)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("watch")(watch.watch)
+app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("datasets")(datasets.datasets)
 app.command("benchmark")(benchmark.benchmark)
