@@ -25,7 +25,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 TOOLS = """
 const $$ = selector => [...document.querySelectorAll(selector)];
 const texts = selector => $$(selector).map(each => each.textContent);
-const until = async true_ => { while (!true_()) await new Promise(go => setTimeout(go, 10)); };
+const until = async true_ => { for (let turn = 0; !true_(); turn += 1) {
+  if (turn > 3000) throw new Error(`never ${true_}: ${document.body.innerText}`);
+  await new Promise(go => setTimeout(go, 10)); } };
 const picture = async name => new File([await (await fetch(name)).blob()], name);
 const choose = files => { const all = new DataTransfer();
   for (const file of files) all.items.add(file);
@@ -53,11 +55,7 @@ def opened(application: FastAPI, script: str, folder: Path, *options: str) -> It
         results.put(json.loads(await request.body()))
 
     for path, content, kind in (
-        (
-            "/test",
-            page.replace("</body>", '<script src="test/script.js"></script></body>').encode(),
-            "html",
-        ),
+        ("/test", page.encode(), "html"),
         ("/test/script.js", script.encode(), "javascript"),
         ("/good.png", encoded(GOOD), "png"),
         ("/dark.png", encoded(DARK), "png"),
