@@ -19,7 +19,7 @@ from softpatch import Prediction, SoftPatch, load
 from softpatch.datasets import read_category
 from softpatch.export import export_model
 from softpatch.export.formats import FORMATS
-from softpatch.export.parity import grey_levels
+from softpatch.export.parity import grey_levels, map_difference
 from softpatch.images import decode_image
 
 TRAINED = 60  # pictures
@@ -79,8 +79,7 @@ def difference(
     scores, heats, labels = [], [], 0
     for at, one in enumerate(expected):
         scores.append(abs(outputs["score"][at] / one.score - 1))
-        heat = np.abs(outputs["map"][at] - one.anomaly_map).max()
-        heats.append(heat / one.anomaly_map.max())
+        heats.append(map_difference(outputs["map"][at], one.anomaly_map))
         labels += bool(outputs["label"][at]) != (one.score > threshold)
     return max(scores), max(heats), labels
 
