@@ -30,9 +30,7 @@ class Polygon:
 def anomalous_regions(prediction: Prediction, normal_limit: float) -> list[Polygon]:
     """Outline what is anomalous, the largest region first.
 
-    A region is where the map exceeds the threshold, but at least half its peak: the map is
-    blurred, so its peak is lower than the picture's score. On 32 defective bottles the median
-    intersection over union with the ground truth was 0.61 so, 0.47 above the normal limit.
+    A region is where the map exceeds ``Prediction.defect_level``.
 
     Args:
         prediction: of the picture; a good one has no regions.
@@ -41,11 +39,9 @@ def anomalous_regions(prediction: Prediction, normal_limit: float) -> list[Polyg
     from contourpy import FillType, contour_generator
 
     heat = prediction.anomaly_map
-    peak = float(heat.max())
-    if prediction.anomalous is False or peak <= 0:
+    level = normal_limit if prediction.threshold is None else prediction.defect_level
+    if level is None or heat.max() <= 0:
         return []
-    threshold = prediction.threshold
-    level = normal_limit if threshold is None else min(threshold, peak / 2)
     height, width = heat.shape
     left, top, right, bottom = prediction.box
     scale = (right - left) / width, (bottom - top) / height
