@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from softpatch.images import UnreadableImageWarning, fail_unreadable, warn_unreadable
     from softpatch.loading import load
+    from softpatch.merging import merge
     from softpatch.prediction import Prediction
 
 # Loaded on first use: importing torch takes seconds, `softpatch --help` should not.
@@ -55,6 +56,7 @@ _HOMES = {
     "audit": "auditing.findings",
     "fail_unreadable": "images",
     "load": "loading",
+    "merge": "merging",
     "warn_unreadable": "images",
 }
 
@@ -79,6 +81,7 @@ __all__ = [
     "audit",
     "fail_unreadable",
     "load",
+    "merge",
     "warn_unreadable",
 ]
 

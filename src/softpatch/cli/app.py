@@ -20,9 +20,12 @@ from softpatch.cli import (
     export,
     fit,
     info,
+    merge,
     predict,
     report,
+    rollback,
     threshold,
+    update,
     watch,
 )
 from softpatch.cli.terminal import stderr
@@ -42,6 +45,9 @@ app.command("fit")(fit.fit)
 app.command("audit")(audit.audit)
 app.command("clean")(clean.clean)
 app.command("estimate")(estimate.estimate)
+app.command("update")(update.update)
+app.command("merge")(merge.merge)
+app.command("rollback")(rollback.rollback)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("watch")(watch.watch)
