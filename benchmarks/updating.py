@@ -37,6 +37,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--categories", nargs="+", default=CATEGORIES)
     parser.add_argument("--first", nargs="+", default=list(FIRST), choices=list(FIRST))
+    parser.add_argument("--resize", type=int, help="pixels; the preset's if not given")
+    parser.add_argument("--crop", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--features", type=Path, required=True, help="folder of the feature cache")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "updating.json")
@@ -58,7 +60,10 @@ def rows_of(arguments: argparse.Namespace, name: str) -> list[dict[str, Any]]:
     )
     order = np.random.default_rng(arguments.seed).permutation(len(draw.train))
     pictures = [draw.train[index] for index in order]
-    model = SoftPatch(coreset_ratio=RATIO, seed=arguments.seed, max_false_alarms=0.01)
+    model = SoftPatch(
+        coreset_ratio=RATIO, seed=arguments.seed, max_false_alarms=0.01,
+        resize=arguments.resize, crop=arguments.crop,
+    )  # fmt: skip
     cache = FeatureCache(arguments.features, 10**11)
     model.share_extractor(
         CachedExtractor(model.features, model.device, cache, torch.get_num_threads())

@@ -47,13 +47,14 @@ class PictureSample:
     @classmethod
     def of(cls, patches: Tensor, seed: int) -> PictureSample:
         """Draw from ``(M, P, D)`` patches as the discriminator sees them."""
-        every = cls(shortened(patches))
-        return cls(every.patches[:0]).with_others(every, 1.0, seed)
+        most = sample_size(len(patches), *patches.shape[1:])
+        _, drawn = of_both(0, len(patches), most, 1.0, seed)
+        return cls(shortened(patches, drawn))
 
     def with_others(self, others: PictureSample, share: float, draw: int) -> PictureSample:
         """A sample of both, where ``share`` of all pictures are the others'; see ``of_both``."""
-        _, positions, dimension = others.patches.shape
-        most = max(1, min(SAMPLED, MOST_BYTES // (2 * positions * dimension)))
+        count = len(self.patches) + len(others.patches)
+        most = sample_size(count, *others.patches.shape[1:])
         own, other = of_both(len(self.patches), len(others.patches), most, share, draw)
         device = self.patches.device
         return PictureSample(
@@ -61,16 +62,24 @@ class PictureSample:
         )
 
 
-def shortened(patches: Tensor) -> Tensor:
-    """``(M, P, D)`` -> ``(M, P, d)`` float16, as a sample keeps them."""
-    images, positions, dimension = patches.shape
+def sample_size(images: int, positions: int, dimension: int) -> int:
+    """How many of the images are kept, at most; of tiles, where these are compared."""
+    return min(images, SAMPLED, max(1, MOST_BYTES // (2 * positions * min(dimension, DIMENSION))))
+
+
+def shortened(patches: Tensor, rows: Tensor | None = None) -> Tensor:
+    """``(M, P, D)`` -> ``(M, P, d)`` float16, as a sample keeps them; or of some rows alone."""
+    _, positions, dimension = patches.shape
+    if rows is None:
+        rows = torch.arange(len(patches))
     if dimension > DIMENSION:  # by the same matrix in all models, so that these can be merged
         matrix = projection_matrix("gaussian", dimension, DIMENSION, seed=0).to(patches)
     else:
         matrix = torch.eye(dimension, device=patches.device)
-    short = patches.new_empty(images, positions, matrix.shape[1], dtype=torch.float16)
-    for part in chunks(images, bytes_per_item=8 * positions * dimension):
-        short[part] = (patches[part] @ matrix).clamp(-LARGEST, LARGEST).half()
+    short = patches.new_empty(len(rows), positions, matrix.shape[1], dtype=torch.float16)
+    for part in chunks(len(rows), bytes_per_item=8 * positions * dimension):
+        long = patches[rows[part].to(patches.device)]
+        short[part] = (long @ matrix).clamp(-LARGEST, LARGEST).half()
     return short
 
 

@@ -115,6 +115,8 @@ class MemoryBankDetector(Detector):
         """
         if not 0 <= forget < 1:
             raise UsageError(f"forget must lie in [0, 1), got {forget}")
+        if not self._fitted:
+            raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
         parent = self.digest()
         grown = copy(self)
         added = grown._grow(images, forget, grown._noting(on_unreadable), progress)

@@ -17,7 +17,7 @@ from softpatch.discriminators import make_discriminator
 from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import DatasetError, NotFittedError, UsageError
 from softpatch.estimate import Foreseen, seconds
-from softpatch.growth import Judged, PictureSample, shortened
+from softpatch.growth import DIMENSION, Judged, PictureSample, sample_size, shortened
 from softpatch.images import Images, OnUnreadable, warn_unreadable
 from softpatch.memory import Workspace, chunks
 from softpatch.memory_bank import Distance, MemoryBank
@@ -172,7 +172,12 @@ class SoftPatch(MemoryBankDetector):
         # Random numbers will do: the cost does not depend on what they are.
         few = torch.rand(images, min(positions, TRIED), dimension, device=sample.device)
         per_position = seconds(lambda: self._outlier_scores(few, silent)) / few.shape[1]
-        return replace(bank, seconds={"discriminate": per_position * positions, **bank.seconds})
+        kept = sample_size(images, positions, dimension) * positions * min(dimension, DIMENSION)
+        return replace(
+            bank,
+            seconds={"discriminate": per_position * positions, **bank.seconds},
+            model=bank.model + 2 * kept,
+        )
 
     def _outlier_scores(
         self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
@@ -251,7 +256,11 @@ class SoftPatch(MemoryBankDetector):
             raise ValueError("suspicion does not match the list of images")
         self.suspicion_ = state["suspicion"]
         if (sample := state.get("sample")) is not None:
-            if sample.ndim != 3 or sample.dtype != torch.float16 or not len(sample):
+            dimension = self._get_extractor().dimension
+            if self.projection is not None:
+                dimension = self.projection_dimension
+            expected = min(dimension, DIMENSION)
+            if sample.ndim != 3 or sample.dtype != torch.float16 or sample.shape[2] != expected:
                 raise ValueError("sample holds no patches")
             self.sample_ = PictureSample(sample)
 
