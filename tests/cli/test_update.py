@@ -39,7 +39,7 @@ def test_update_and_rollback(run: Run, part: Path, today: Path, tmp_path: Path) 
     assert "added 6 pictures to 8" in result.out
     assert "version 2" in result.out
     assert "broken.png" in result.err
-    ranked = [Path(row["path"]).name for row in csv.DictReader(suspects.open())]
+    ranked = [Path(row["path"]).name for row in csv.DictReader(suspects.read_text().splitlines())]
     assert ranked[0] == "5.png"
     assert len(ranked) == 6
     about = run("info", part)
