@@ -28,7 +28,6 @@ from softpatch.threshold import Threshold, check_false_alarms, threshold_without
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
 LARGEST_WEIGHT = 1e15  # in a model file; W of copies is 1e12
-TINY = 1e-12  # in place of a median score of 0
 NORMAL_SAMPLE = 4096  # patches it is estimated from
 MOST_HELD_OUT = 500  # training pictures that are scored for the threshold
 REWEIGHTING_NEIGHBOURS = 9  # b in the PatchCore paper, eq. 7
@@ -152,11 +151,10 @@ class MemoryBankDetector(Detector):
             )
             picks = picks.sort().values  # older vectors first
             share = len(names) / ((1 - forget) * len(self.images_) + len(names))
-            before = self.bank
             self.bank = MemoryBank(vectors[picks], weights[picks])
             of_patch = owners.repeat_interleave(patches.shape[1])
             of_bank = torch.cat([torch.full_like(kept, -1), of_patch])[picks]
-            self._update_held_out(before, patches, owners, of_bank, share, progress)
+            self._update_held_out(patches, owners, of_bank, share, progress)
             self._remember(owners, judged, share)
         self.images_ = [*self.images_, *names]
         return len(names)
@@ -208,47 +206,30 @@ class MemoryBankDetector(Detector):
         self.normal_limit_ = self._held_out_limit(patches, owners, of_bank)
         self.threshold_ = self.held_out_ = None
         if self.max_false_alarms is not None:
-            self.held_out_ = self._held_out_scores(self.bank, patches, owners, of_bank, progress)
+            self.held_out_ = self._held_out_scores(patches, owners, of_bank, progress)
             self.choose_threshold(self.max_false_alarms)
 
     def _update_held_out(
-        self,
-        before: MemoryBank,
-        patches: Tensor,
-        owners: Tensor,
-        of_bank: Tensor,
-        share: float,
-        progress: Progress,
+        self, patches: Tensor, owners: Tensor, of_bank: Tensor, share: float, progress: Progress
     ) -> None:
-        """The same for new pictures, which are that share of all.
-
-        A larger bank scores lower. Old pictures cannot be scored again: their scores change by as
-        much as the new ones' do from the bank ``before``, which has none of their vectors.
-        """
+        """The same for new pictures, which are that share of all."""
         limit = self._held_out_limit(patches, owners, of_bank)
         self.normal_limit_ = (1 - share) * self.normal_limit_ + share * limit
         if self.held_out_ is None or self.max_false_alarms is None:
             return
         chosen = self.threshold_
         as_chosen = self.choose_threshold(self.max_false_alarms).value == chosen
-        new = self._held_out_scores(self.bank, patches, owners, of_bank, progress)
-        none = torch.full((len(before),), -1, device=owners.device)
-        by_old_bank = self._held_out_scores(before, patches, owners, none, silent)
-        old = self.held_out_ * (new.median() / by_old_bank.median().clamp(min=TINY))
+        new = self._held_out_scores(patches, owners, of_bank, progress)
         draw = self.seed + len(self.images_)
         of_old, of_new = of_both(len(self.held_out_), len(new), MOST_HELD_OUT, share, draw)
-        self.held_out_ = torch.cat([old[of_old.to(new.device)], new[of_new.to(new.device)]])
+        both = [self.held_out_[of_old.to(new.device)], new[of_new.to(new.device)]]
+        self.held_out_ = torch.cat(both)
         self.threshold_ = chosen
         if as_chosen:
             self.choose_threshold(self.max_false_alarms)
 
     def _held_out_scores(
-        self,
-        bank: MemoryBank,
-        patches: Tensor,
-        owners: Tensor,
-        of_bank: Tensor,
-        progress: Progress,
+        self, patches: Tensor, owners: Tensor, of_bank: Tensor, progress: Progress
     ) -> Tensor:
         """Score training pictures, each by the bank without its own vectors; ``(n,)``."""
         images = int(owners[-1]) + 1
@@ -257,7 +238,7 @@ class MemoryBankDetector(Detector):
         for done, image in enumerate(drawn, start=1):
             own = patches[owners == image].flatten(0, 1)  # of its tiles
             of_patch = torch.full((len(own),), image, device=own.device)
-            score = bank.score(own, self.distance, (of_patch, of_bank)).max()
+            score = self.bank.score(own, self.distance, (of_patch, of_bank)).max()
             if score.isfinite():  # else the whole bank is from this picture
                 scores.append(score)
             progress("calibrate", done, len(drawn))
