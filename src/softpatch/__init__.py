@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from softpatch.fleet.fleet import Fleet, fit_many
     from softpatch.images import UnreadableImageWarning, fail_unreadable, warn_unreadable
     from softpatch.loading import load
+    from softpatch.merging import merge
     from softpatch.prediction import Prediction
 
 # Loaded on first use: importing torch takes seconds, `softpatch --help` should not.
@@ -58,6 +59,7 @@ _HOMES = {
     "fail_unreadable": "images",
     "fit_many": "fleet.fleet",
     "load": "loading",
+    "merge": "merging",
     "warn_unreadable": "images",
 }
 
@@ -84,6 +86,7 @@ __all__ = [
     "fail_unreadable",
     "fit_many",
     "load",
+    "merge",
     "warn_unreadable",
 ]
 

@@ -21,10 +21,13 @@ from softpatch.cli import (
     fit,
     fit_many,
     info,
+    merge,
     predict,
     report,
+    rollback,
     serve,
     threshold,
+    update,
     watch,
 )
 from softpatch.cli.terminal import stderr
@@ -45,6 +48,9 @@ app.command("fit-many")(fit_many.fit_many)
 app.command("audit")(audit.audit)
 app.command("clean")(clean.clean)
 app.command("estimate")(estimate.estimate)
+app.command("update")(update.update)
+app.command("merge")(merge.merge)
+app.command("rollback")(rollback.rollback)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("watch")(watch.watch)

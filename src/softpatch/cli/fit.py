@@ -15,7 +15,7 @@ from softpatch.cli.terminal import Skipped, duration, progress_bars, say, stderr
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from softpatch.detectors import Detector, SoftPatch
+    from softpatch.detectors import Detector
 
 SHOWN = 10
 WORTH_ESTIMATING = 40  # pictures; fewer take no longer than foreseeing it
@@ -30,6 +30,13 @@ def fit(
         typer.Option(help="Also write all training pictures, most suspicious first, as CSV."),
     ] = None,
     exclude: options.Exclude = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps what is finished: a fit that was killed goes on with it. "
+            "Removed once the model is written."
+        ),
+    ] = None,
     max_false_alarms: options.MaxFalseAlarms = None,
     strict: options.Strict = False,
     *,
@@ -44,6 +51,8 @@ def fit(
     softpatch fit photos/ -o part.softpatch --suspects suspects.csv --preset paper
 
     softpatch fit photos/ -o part.softpatch --max-false-alarms 0.05
+
+    softpatch fit photos/ -o part.softpatch --checkpoint unfinished/
     """
     if not output.parent.is_dir():
         raise UsageError(f"{output.parent}: no such folder to write the model to")
@@ -57,6 +66,7 @@ def fit(
     from softpatch.detectors.patchcore import MemoryBankDetector
     from softpatch.errors import DatasetError
     from softpatch.images import list_images
+    from softpatch.versions import versions_folder, write_version
 
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
@@ -69,10 +79,18 @@ def fit(
         pictures = without(exclude, list_images(folder), folder)
         _say_estimate(detector, pictures)
         with progress_bars() as progress:
-            detector.fit(pictures, on_unreadable=skipped.handler, progress=progress)
+            detector.fit(
+                pictures,
+                checkpoint=checkpoint,
+                on_unreadable=skipped.handler,
+                progress=progress,
+            )
     finally:
         skipped.report()
-    detector.save(output)
+    if versions_folder(output).is_dir():
+        write_version(detector, output)
+    else:
+        detector.save(output)
     took = duration(time.perf_counter() - started)
     stdout().print(
         f"fitted {method} on {len(detector.images_)} pictures in {took}, wrote {output} "
@@ -83,9 +101,9 @@ def fit(
         promise = in_words(detector.choose_threshold(detector.max_false_alarms))
         say(promise)
     if isinstance(detector, SoftPatch):
-        _show_suspects(detector)
+        show_suspects(detector.suspects(), "Most suspicious training pictures")
         if suspects is not None:
-            _write_suspects(detector, suspects)
+            write_suspects(detector.suspects(), suspects)
 
 
 def _say_estimate(detector: Detector, pictures: list[Path]) -> None:
@@ -98,22 +116,24 @@ def _say_estimate(detector: Detector, pictures: list[Path]) -> None:
         stderr().print(in_one_line(detector.estimate(pictures)), highlight=False, soft_wrap=True)
 
 
-def _show_suspects(detector: SoftPatch) -> None:
+def show_suspects(suspects: list[tuple[str, float]], title: str) -> None:
+    """Print the first of them as a table."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("rank", "suspicion", "picture", title="Most suspicious training pictures")
-    for rank, (name, suspicion) in enumerate(detector.suspects()[:SHOWN], start=1):
+    table = Table("rank", "suspicion", "picture", title=title)
+    for rank, (name, suspicion) in enumerate(suspects[:SHOWN], start=1):
         table.add_row(str(rank), f"{suspicion:.3f}", escape(name))
     stdout().print(table)
 
 
-def _write_suspects(detector: SoftPatch, path: Path) -> None:
+def write_suspects(suspects: list[tuple[str, float]], path: Path) -> None:
+    """Write all of them as CSV."""
     from softpatch.files import csv_bytes, write_atomically
 
     rows = [
         {"rank": rank, "suspicion": suspicion, "path": name}
-        for rank, (name, suspicion) in enumerate(detector.suspects(), start=1)
+        for rank, (name, suspicion) in enumerate(suspects, start=1)
     ]
     write_atomically(path, csv_bytes(rows))
     say(f"wrote {path}")
