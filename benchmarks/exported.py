@@ -33,10 +33,12 @@ Run = Callable[[npt.NDArray[np.uint8]], object]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="a category in MVTec layout, of equal sizes")
+    parser.add_argument("--threads", type=int, help="that compute; all cores if not given")
     parser.add_argument("--run", type=Path, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        measure(*options.run)
+        path, pictures = options.run
+        measure(path, pictures, options.threads)
         return
 
     from benchmarks.pictures import DATA, training_and_test
@@ -53,10 +55,11 @@ def main() -> None:
         files = [model.with_suffix(suffix) for suffix in (".onnx", ".xml")]
         for file in files:
             export_model(model, file, pictures=[])
+        threads = [] if options.threads is None else ["--threads", str(options.threads)]
         paths = os.pathsep.join([str(RUNTIME), *sys.path])
         for path in (model, *files):
             subprocess.run(
-                [sys.executable, "-m", "benchmarks.exported", "--run", path, batch],
+                [sys.executable, "-m", "benchmarks.exported", "--run", path, batch, *threads],
                 check=True,
                 env={**os.environ, "PYTHONPATH": paths},
             )
@@ -78,41 +81,49 @@ def filled(train: list[Path]) -> PatchCore:
     return detector
 
 
-def measure(path: Path, pictures: Path) -> None:
+def measure(path: Path, pictures: Path, threads: int | None) -> None:
     """Print one model's or file's time and peak memory."""
     from benchmarks.machine import peak_memory_mb
 
     batch = np.load(pictures)
-    run = of_model(path) if path.suffix == ".softpatch" else of_file(path)
+    opened = of_model if path.suffix == ".softpatch" else of_file
+    run = opened(path, threads)
     run(batch)
-    singly = median_ms(lambda: [run(batch[at : at + 1]) for at in range(BATCH)]) / BATCH
-    together = median_ms(lambda: run(batch)) / BATCH
+    singly = median_ms(lambda: [run(batch[at : at + 1]) for at in range(BATCH)])
+    together = median_ms(lambda: run(batch))
     print(
-        f"{path.name}: {singly:.0f} ms a picture, {together:.0f} in batches of {BATCH}; "
+        f"{path.name}: {singly[0]:.0f} ms a picture, {together[0]:.0f} in batches of {BATCH} "
+        f"(of the processor {singly[1]:.0f}, {together[1]:.0f}); "
         f"peak memory {peak_memory_mb():.0f} MB"
     )
 
 
-def of_model(path: Path) -> Run:
+def of_model(path: Path, threads: int | None) -> Run:
+    import torch
+
     from softpatch import load
 
+    if threads is not None:
+        torch.set_num_threads(threads)
     detector = load(path)
     return lambda images: list(detector.predict(list(images)))
 
 
-def of_file(path: Path) -> Run:
+def of_file(path: Path, threads: int | None) -> Run:
     from softpatch_runtime.engine import open_model
 
-    return open_model(path, None)[0]
+    return open_model(path, threads)[0]
 
 
-def median_ms(work: Callable[[], object]) -> float:
-    took = []
+def median_ms(work: Callable[[], object]) -> tuple[float, float]:
+    """Time a picture of ``BATCH``, and time of the processor, which others do not add to."""
+    took, busy = [], []
     for _ in range(ROUNDS):
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         work()
-        took.append(1000 * (time.perf_counter() - started))
-    return statistics.median(took)
+        took.append(1000 * (time.perf_counter() - started) / BATCH)
+        busy.append(1000 * (time.process_time() - used) / BATCH)
+    return statistics.median(took), statistics.median(busy)
 
 
 if __name__ == "__main__":

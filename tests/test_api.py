@@ -169,6 +169,8 @@ def test_nothing_works_before_fit(kind: type[Detector], tmp_path: Path) -> None:
 def test_suspects_before_fit_is_a_not_fitted_error() -> None:
     with pytest.raises(NotFittedError):
         SoftPatch().suspects()
+    with pytest.raises(NotFittedError):
+        _ = SoftPatch().audit_
 
 
 @pytest.mark.parametrize("kind", DETECTORS)

@@ -9,7 +9,18 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from softpatch.heatmap import FULL_COLOUR, LONGEST_SIDE, OPACITY, colourise, overlay, png_bytes
+from softpatch.heatmap import (
+    FULL_COLOUR,
+    LAYER_SIDE,
+    LONGEST_SIDE,
+    OPACITY,
+    colourise,
+    layer,
+    mask,
+    outline,
+    overlay,
+    png_bytes,
+)
 from softpatch.prediction import Prediction
 
 LIMIT = 10.0
@@ -121,6 +132,61 @@ def test_tiny_and_thin_pictures_with_a_crop_are_drawn(size: tuple[int, int]) -> 
     heat = np.full((8, 8), 2 * LIMIT, np.float32)
     image = overlay(grey(*size), prediction(heat, size, box), LIMIT)
     assert image.width >= 1
+
+
+def test_layer_over_the_picture_is_the_overlay() -> None:
+    heat = np.random.default_rng(0).uniform(0, 4 * LIMIT, (20, 30)).astype(np.float32)
+    result = prediction(heat, (40, 60), (6.0, 4.0, 54.0, 36.0))
+    above = np.asarray(layer(result, LIMIT)).astype(np.float64)
+    assert above.shape == (40, 60, 4)
+    opacity = OPACITY * above[4:36, 6:54, 3:] / 255
+    both = 100 + (above[4:36, 6:54, :3] - 100) * opacity
+    np.testing.assert_allclose(both, drawn(grey(40, 60), result)[4:36, 6:54], atol=2)
+    above[4:36, 6:54] = 0
+    assert not above.any()  # what the network does not see stays clear
+    assert layer(prediction(heat, (4_000, 2_000)), LIMIT).size == (LAYER_SIDE // 2, LAYER_SIDE)
+
+
+def spot(threshold: float | None, peak: float = 8.0) -> Prediction:
+    """A square of 20 x 20 pixels in the middle of a picture twice the map's size, with a margin."""
+    heat = np.zeros((40, 40), np.float32)
+    heat[10:20, 15:25] = peak
+    return Prediction("a.png", peak, heat, (100, 100), (10.0, 10.0, 90.0, 90.0), threshold)
+
+
+def test_what_is_defective_has_an_outline_and_a_mask() -> None:
+    bad = spot(5.0)
+    assert bad.defect_level == 4.0  # half the peak, less than the threshold
+    assert np.array_equal(bad.defect_mask, bad.anomaly_map > 0)
+    white = np.asarray(mask(bad))
+    assert white.shape == (100, 100)
+    expected = np.zeros((100, 100), bool)
+    expected[30:50, 40:60] = True
+    assert (white > 0).sum() == pytest.approx(400, rel=0.1)
+    assert ((white > 0) & expected).sum() > 350
+    dark = (drawn(grey(100, 100), bad) == (60, 0, 60)).all(axis=2)
+    assert np.array_equal(dark, outline(white > 0))
+    assert 60 < dark.sum() < 90  # the square's four sides
+
+
+@pytest.mark.parametrize("threshold", [None, 8.0, 9.0])
+def test_good_pictures_have_neither(threshold: float | None) -> None:
+    good = spot(threshold)
+    assert good.defect_level is None
+    assert not good.defect_mask.any()
+    assert not np.asarray(mask(good)).any()
+    assert not (drawn(grey(100, 100), good) == (60, 0, 60)).all(axis=2).any()
+
+
+def test_an_outline_is_inside_and_one_pixel_wide() -> None:
+    area = np.zeros((9, 9), bool)
+    area[2:7, 3:8] = True
+    expected = area.copy()
+    expected[3:6, 4:7] = False
+    assert np.array_equal(outline(area), expected)
+    assert np.array_equal(
+        outline(np.ones((3, 3), bool)), np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]]) > 0
+    )
 
 
 def test_png_holds_the_image() -> None:

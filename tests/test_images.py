@@ -27,6 +27,7 @@ from softpatch.images import (
     READ_AHEAD,
     ImageSource,
     UnreadableImageWarning,
+    check_header,
     decode_image,
     decode_reduced,
     fail_unreadable,
@@ -107,6 +108,20 @@ def test_colour_file_of_every_format(
     path = save(tmp_path / f"picture.{suffix}", Image.fromarray(RGB), **options)
     check(read_image(path), as_colour(RGB), tolerance)
     check(read_image(str(path)), as_colour(RGB), tolerance)
+    check(read_image(path.read_bytes()), as_colour(RGB), tolerance)
+
+
+def test_header_alone_says_what_is_no_picture_and_what_is_too_large(tmp_path: Path) -> None:
+    content = save(tmp_path / "picture.png", Image.fromarray(RGB)).read_bytes()
+    check_header(content, "part", HEIGHT * WIDTH)
+    check_header(content[:60], "part", HEIGHT * WIDTH)  # the rest is not looked at
+    for wrong, most, words in (
+        (content, HEIGHT * WIDTH - 1, "part: more than 239 pixels"),
+        (b"", 1, "part: the file is empty"),
+        (b"P6 1 1 255 abc", 1, "part: not a picture in a format that can be read"),
+    ):
+        with pytest.raises(ImageError, match=words):
+            check_header(wrong, "part", most)
 
 
 def alpha(image: Image.Image) -> Image.Image:

@@ -47,6 +47,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {name for name in names if name.endswith(".py")} == package
     assert "softpatch/py.typed" in names
     assert "softpatch/benchmark/recipes/ablation.yaml" in names
+    assert "softpatch/serving/page/page.js" in names
     assert not [name for name in names if name.endswith((".png", ".jpg", ".softpatch", ".pth"))]
     assert f"softpatch-{__version__}.dist-info/licenses/LICENSE" in names
 

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
         SoftPatchError,
         UsageError,
     )
+    from softpatch.fleet.fleet import Fleet, fit_many
     from softpatch.images import UnreadableImageWarning, fail_unreadable, warn_unreadable
     from softpatch.loading import load
+    from softpatch.merging import merge
     from softpatch.prediction import Prediction
 
 # Loaded on first use: importing torch takes seconds, `softpatch --help` should not.
@@ -42,6 +44,7 @@ _HOMES = {
     "DatasetError": "errors",
     "Detector": "detectors",
     "ExportError": "errors",
+    "Fleet": "fleet.fleet",
     "ImageError": "errors",
     "MissingExtraError": "errors",
     "ModelFileError": "errors",
@@ -56,7 +59,9 @@ _HOMES = {
     "UsageError": "errors",
     "audit": "auditing.findings",
     "fail_unreadable": "images",
+    "fit_many": "fleet.fleet",
     "load": "loading",
+    "merge": "merging",
     "warn_unreadable": "images",
 }
 
@@ -67,6 +72,7 @@ __all__ = [
     "DatasetError",
     "Detector",
     "ExportError",
+    "Fleet",
     "ImageError",
     "MissingExtraError",
     "ModelFileError",
@@ -81,7 +87,9 @@ __all__ = [
     "UsageError",
     "audit",
     "fail_unreadable",
+    "fit_many",
     "load",
+    "merge",
     "warn_unreadable",
 ]
 

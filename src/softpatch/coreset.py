@@ -33,6 +33,7 @@ from softpatch.threads import side_by_side
 
 STARTING_PATCHES = 10  # the paper's: first distances are means over this many random patches
 BLOCK = 1024
+KEPT = "coreset"  # in a checkpoint
 PRODUCTS_A_PAIR = 80  # inner products in a matrix product cost what one distance alone does
 
 
@@ -52,7 +53,8 @@ def greedy_coreset(
         size: how many to pick. Fewer are returned when fewer distinct ones are eligible.
         eligible: ``(n,)`` bool; the others are never picked nor covered. All if None.
         seed: draws the ``STARTING_PATCHES`` whose mean distance starts the rule.
-        workspace: where the sketches of all patches are kept; one of its own if None.
+        workspace: where the sketches of all patches are kept; one of its own if None. Its
+            checkpoint keeps the picks so far.
         progress: told how many are picked.
 
     Returns:
@@ -84,21 +86,22 @@ class _LazyGreedy:
         anchors = patches[members[start.to(members.device)]].double()
         sketch = Sketch(patches)
         sketches = sketch(patches, members, workspace.empty(len(members), sketch.length))
-        order, self.groups = group_by_nearness(sketches)
-        self.members = members[order]  # (e,) indices of the eligible patches, group by group
+        self.order, self.groups = group_by_nearness(sketches)
+        self.members = members[self.order]  # (e,) indices of the eligible patches, group by group
         self.sketch = workspace.empty(*sketches.shape)
-        self.sketch_norm = torch.empty(len(order), device=patches.device)
-        for chunk in chunks(len(order), bytes_per_item=sketch.length * 8):
-            self.sketch[chunk] = sketches[order[chunk]]
+        self.sketch_norm = torch.empty(len(members), device=patches.device)
+        for chunk in chunks(len(members), bytes_per_item=sketch.length * 8):
+            self.sketch[chunk] = sketches[self.order[chunk]]
             self.sketch_norm[chunk] = self.sketch[chunk].square().sum(dim=1)
         self.centre = sketch.centre
         self.slack = ROUNDING * float(self.sketch_norm.max())
+        self.checkpoint = workspace.checkpoint
         self.distance = self._mean_distance(anchors)
 
     def run(self, size: int, progress: Progress) -> Tensor:
         size = min(size, len(self.members))
-        picks: list[Tensor] = []
-        found = 0
+        picks = self._picked_before()
+        found = sum(map(len, picks))
         while found < size:
             block, outside = self._farthest_block()
             chosen = self._greedy_within(block, outside, size - found, first=found == 0)
@@ -107,9 +110,26 @@ class _LazyGreedy:
             picks.append(chosen)
             found += len(chosen)
             self._update(chosen)
+            self._keep(picks)
             progress("coreset", found, size)
         progress("coreset", size, size)
         return self.members[torch.cat(picks)]
+
+    def _picked_before(self) -> list[Tensor]:
+        """What a killed run had picked, after taking over the distances to it."""
+        kept = self.checkpoint.get(KEPT) if self.checkpoint else None
+        if kept is None:
+            return []
+        kept = {name: tensor.to(self.order.device) for name, tensor in kept.items()}
+        self.distance = kept["distance"][self.order]
+        return [self.order.argsort()[kept["picks"]]]
+
+    def _keep(self, picks: list[Tensor]) -> None:
+        """Picks and distances, in the order of the members before they were grouped."""
+        if self.checkpoint is not None:
+            distance = torch.empty_like(self.distance)
+            distance[self.order] = self.distance
+            self.checkpoint.put(KEPT, {"picks": self.order[torch.cat(picks)], "distance": distance})
 
     def _farthest_block(self) -> tuple[Tensor, float]:
         """The ``BLOCK`` farthest members in index order, and the best distance outside them."""

@@ -26,6 +26,7 @@ from torch import Tensor
 from softpatch.errors import DatasetError, ImageError, UsageError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # the same, as Pillow calls them
 MAX_PIXELS = 64_000_000  # 8,000 x 8,000: one float32 copy is 768 MB; more is a decompression bomb
 READERS = min(8, os.cpu_count() or 1)  # threads that decode
 READ_AHEAD = 2 * READERS + 4  # pictures decoded before they are asked for
@@ -74,7 +75,7 @@ def is_single_image(images: Images) -> bool:
     """Whether ``images`` is one picture rather than a folder or a collection."""
     if isinstance(images, str | Path):
         return not Path(images).is_dir()
-    if isinstance(images, Image.Image):
+    if isinstance(images, Image.Image | bytes):
         return True
     if isinstance(images, np.ndarray | Tensor):
         if images.ndim in (2, 3):
@@ -136,10 +137,10 @@ def read_image(content: Any, name: str = "image") -> Tensor:
     """Read one picture.
 
     Args:
-        content: a path, the bytes of a file, PIL image, array ``(H, W)`` / ``(H, W, 1|3|4)`` of
-            uint8, uint16 or float in [0, 1], tensor ``(H, W)`` / ``(1|3|4, H, W)`` of the same
-            dtypes, or a tuple whose first item is one of these (as many Datasets return), or a
-            function without arguments that makes one.
+        content: a path, the bytes of a file of one of ``FORMATS``, a PIL image, an array
+            ``(H, W)`` / ``(H, W, 1|3|4)`` of uint8, uint16 or float in [0, 1], a tensor
+            ``(H, W)`` / ``(1|3|4, H, W)`` of the same dtypes, or a tuple whose first item is one
+            of these (as many Datasets return), or a function without arguments that makes one.
         name: how errors call the picture.
 
     Returns:
@@ -196,6 +197,22 @@ def decode_reduced(content: Any, name: str, enough: int | None) -> tuple[Tensor,
     else:
         raise ImageError(name, f"a {type(content).__name__} is no image")
     return picture, (picture.shape[1], picture.shape[2])
+
+
+def check_header(content: bytes, name: str, most: int) -> None:
+    """Refuse a file that is no picture or too large a one, without decoding it.
+
+    Args:
+        content: the file's bytes.
+        name: how errors call it.
+        most: pixels it may have.
+
+    Raises:
+        ImageError: as said.
+    """
+    with _opened(io.BytesIO(content), name) as image:
+        if image.width * image.height > most:
+            raise _too_large(name, most)
 
 
 def to_unit(picture: Tensor) -> Tensor:
@@ -301,22 +318,33 @@ def _walk(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
 def _from_file(
     file: Path | io.BytesIO, name: str, enough: int | None
 ) -> tuple[Tensor, tuple[int, int]]:
+    with _opened(file, name) as image:
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            raise ImageError(name, f"animated or multi-page ({frames} frames); save one frame")
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise _too_large(name, MAX_PIXELS)
+        if enough is not None and image.format == "JPEG":
+            image.draft(image.mode, (enough, enough))
+        picture = _from_pil(image, name)
+        turned = image.getexif().get(ExifTags.Base.Orientation) in ON_THEIR_SIDE
+        return picture, (width, height) if turned else (height, width)
+
+
+@contextmanager
+def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
+    """The picture with its header read."""
     with _decoding(name):
-        size = file.stat().st_size if isinstance(file, Path) else len(file.getbuffer())
-        if size == 0:
+        if isinstance(file, Path):
+            empty, formats = file.stat().st_size == 0, None
+        else:
+            # Of the formats nobody sends, some have other programs decode them.
+            empty, formats = not file.getbuffer().nbytes, FORMATS
+        if empty:
             raise ImageError(name, "the file is empty (0 bytes)")
-        with Image.open(file) as image:
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1:
-                raise ImageError(name, f"animated or multi-page ({frames} frames); save one frame")
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise _too_large(name)
-            if enough is not None and image.format == "JPEG":
-                image.draft(image.mode, (enough, enough))
-            picture = _from_pil(image, name)
-            turned = image.getexif().get(ExifTags.Base.Orientation) in ON_THEIR_SIDE
-            return picture, (width, height) if turned else (height, width)
+        with Image.open(file, formats=formats) as image:
+            yield image
 
 
 @contextmanager
@@ -329,7 +357,7 @@ def _decoding(name: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ImageError(name, "not a picture in a format that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(name) from error
+        raise _too_large(name, MAX_PIXELS) from error
     except FileNotFoundError as error:
         raise ImageError(name, "no such file") from error
     except PermissionError as error:
@@ -340,8 +368,8 @@ def _decoding(name: str) -> Iterator[None]:
         raise ImageError(name, f"cut or corrupt ({error})") from error
 
 
-def _too_large(name: str) -> ImageError:
-    return ImageError(name, f"more than {MAX_PIXELS:,} pixels; scale it down or cut it")
+def _too_large(name: str, most: int) -> ImageError:
+    return ImageError(name, f"more than {most:,} pixels; scale it down or cut it")
 
 
 def _from_pil(image: Image.Image, name: str) -> Tensor:

@@ -16,11 +16,15 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from softpatch.errors import ScratchError
+
+if TYPE_CHECKING:
+    from softpatch.checkpoint import Checkpoint
 
 CHUNK_BYTES = 64 * 2**20
 DEFAULT_SHARE = 0.5  # of the available memory, where no limit is given
@@ -51,6 +55,7 @@ class Workspace:
     Attributes:
         limit: bytes the whole process may have resident.
         spilled: bytes of the arrays that went to files.
+        checkpoint: of the steps that work in it; None keeps nothing.
     """
 
     def __init__(self, limit: int | None = None, device: torch.device | None = None) -> None:
@@ -65,6 +70,7 @@ class Workspace:
             limit = resident_bytes() + int(DEFAULT_SHARE * available_bytes())
         self.limit = limit
         self.spilled = 0
+        self.checkpoint: Checkpoint | None = None
         self._mapped = _Mapped(limit - RESERVE // 2)
 
     def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -2,7 +2,8 @@
 
 Layout: a safetensors file whose metadata holds one entry, ``softpatch``: a JSON object with
 ``format`` (an integer), ``method``, ``features``, ``parameters``, ``preprocessing``, ``backbone``
-(name, layers, sha256 of its weights), ``images`` and ``normal_limit``. The backbone's weights are
+(name, layers, sha256 of its weights), ``images`` and ``normal_limit``, and ``lineage`` where it is
+a later version. The backbone's weights are
 not in it; their hash is, and is checked on loading. Nothing in it depends on time or place, so
 the same fit gives the same bytes.
 """
@@ -40,12 +41,17 @@ def write(path: Path, header: dict[str, Any], state: dict[str, Tensor]) -> None:
     Raises:
         ModelFileError: the file cannot be written.
     """
-    text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
-    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     try:
-        write_atomically(path, save(tensors, metadata={KEY: text}))
+        write_atomically(path, content(header, state))
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def content(header: dict[str, Any], state: dict[str, Tensor]) -> bytes:
+    """What a file of header and tensors holds."""
+    text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    return save(tensors, metadata={KEY: text})
 
 
 def read_header(path: Path) -> dict[str, Any]:

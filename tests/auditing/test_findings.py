@@ -15,11 +15,11 @@ from PIL import Image
 import softpatch
 from softpatch import Audit, DatasetError, SoftPatch, UnreadableImageWarning, UsageError, audit
 from softpatch.auditing import findings
-from softpatch.auditing.evidence import gather
+from softpatch.auditing.evidence import Evidence, detector_for, gather
 from softpatch.auditing.report import write_report
 from softpatch.images import fail_unreadable, image_sources
 from softpatch.progress import silent
-from tests.auditing.pictures import part, parts
+from tests.auditing.pictures import lit, part, parts
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
@@ -88,10 +88,18 @@ def test_copies_of_a_defect_are_named(found: Audit) -> None:
         assert codes == ["outlier", "near-duplicate", "repeated-defect"]
 
 
-def test_suspicion_is_that_of_a_fit(found: Audit, folder: Path) -> None:
-    with pytest.warns(UnreadableImageWarning):
-        detector = SoftPatch(discriminator="fused", **SMALL).fit(folder)
+@pytest.mark.parametrize("rule", ["fused", "lof"])
+def test_suspicion_at_places_is_that_of_a_fit(rule: str, folder: Path) -> None:
+    readable = sorted(path for path in folder.rglob("*.*") if path.name != "broken.png")
+    found = audit(readable, rule=rule, **SMALL)
+    detector = SoftPatch(discriminator=rule, **SMALL).fit(readable)
+    assert found.rule == rule
+    assert "asked for" in found.why
     assert detector.suspects() == [(image.path, image.score) for image in found.images]
+    own = detector.audit_
+    assert (own.rate, own.low, own.high) == (found.contamination, *found.interval)
+    confidence = {image.path: image.confidence for image in found.images}
+    assert own.confidence.tolist() == [confidence[name] for name in detector.images_]
 
 
 def test_everything_but_the_maps_goes_through_json(found: Audit, folder: Path) -> None:
@@ -143,29 +151,49 @@ def test_pictures_in_memory_can_be_audited(found: Audit) -> None:
     assert {image.path for image in from_list.images} == {f"image {at}" for at in range(8)}
 
 
-def test_maps_cover_tiled_pictures_and_regions(folder: Path) -> None:
-    good = sorted(folder.glob("0*.png"))[:6]
-    whole = gather(SoftPatch(**SMALL), image_sources(good), silent, fail_unreadable)
-    assert {heat.shape for heat in whole.maps} == {(8, 8)}
+@pytest.mark.parametrize(("rule", "patch"), [("fused", 8), ("anywhere", 16)])
+def test_maps_cover_tiled_pictures_and_regions(rule: str, patch: int, folder: Path) -> None:
+    good = list(image_sources(sorted(folder.glob("0*.png"))[:6]))
+
+    def found(**options: Any) -> Evidence:
+        detector = detector_for(rule, {**SMALL, **options})
+        return gather(rule, detector, good, silent, fail_unreadable)
+
+    whole = found()
+    side = 64 // patch
+    assert {heat.shape for heat in whole.maps} == {(side, side)}
     assert all(heat.dtype == np.float32 for heat in whole.maps)
-    tiled = gather(SoftPatch(**SMALL, tile=100), image_sources(good), silent, fail_unreadable)
+    tiled = found(tile=100)
     assert len(tiled.maps) == len(tiled.suspicion) == 6
     [shape] = {heat.shape for heat in tiled.maps}
-    assert shape == (13, 13)  # 160 pixels of the picture in patches of 100 / 8
+    assert shape == (round(160 / 100 * side),) * 2
     assert set(tiled.boxes) == {(0, 0, 160, 160)}
     assert set(tiled.sizes) == {(160, 160)}
 
     mask = torch.zeros(10, 10, dtype=torch.bool)
     mask[:, 5:] = True
-    right = gather(SoftPatch(**SMALL, roi=mask), image_sources(good), silent, fail_unreadable)
-    for heat, full in zip(right.maps, whole.maps, strict=True):
-        np.testing.assert_allclose(heat[:, 4:], full[:, 4:], rtol=1e-4)
-        assert (heat[:, :4] == heat.min()).all()
+    right = found(roi=mask)
+    for heat in right.maps:
+        assert heat.shape == (side, side)
+        assert (heat[:, : side // 2] == heat.min()).all()
+        assert (heat[:, side // 2 :] > heat.min()).any()
 
 
-def test_options_and_a_detector_do_not_go_together(folder: Path) -> None:
-    with pytest.raises(UsageError, match="give 'k' to the detector"):
-        audit(folder, detector=SoftPatch(), k=3)
+def test_a_rule_is_chosen_and_said(found: Audit, folder: Path) -> None:
+    assert found.rule == "fused"
+    assert "chosen: " in found.why
+    assert "% of what looks alike is at the same place" in found.why
+    turned = [np.rot90(lit(number), number).copy() for number in range(12)]
+    loose = audit(turned, **SMALL)
+    assert loose.rule == "anywhere"
+    assert "chosen: only " in loose.why
+
+
+def test_what_an_audit_does_not_take(folder: Path) -> None:
+    with pytest.raises(UsageError, match="give it as rule"):
+        audit(folder, discriminator="lof")
+    with pytest.raises(UsageError, match="rule 'median' is none of auto, anywhere, lof"):
+        audit(folder, rule="median")
     with pytest.raises(TypeError, match="no option 'kk'"):
         audit(folder, kk=3)
 

@@ -181,7 +181,7 @@ def bad_uses(folder: Path, tmp_path: Path) -> dict[str, tuple[tuple[Any, ...], i
     return {
         "no folder": (("audit", tmp_path / "none"), 1, "no such folder"),
         "a file": (("audit", folder / "000.png"), 1, "no such folder"),
-        "other method": (("audit", folder, "--method", "padim"), 2, "does not rank"),
+        "other method": (("audit", folder, "--method", "padim"), 2, "choose its --rule"),
         "strict": (("audit", folder, "--strict", *SMALL), 1, "broken.png"),
         "nothing to do": (("clean", folder), 2, "give a file of decisions, or --undo"),
         "both": (("clean", folder, decisions, "--undo"), 2, "give a file of decisions, or"),

@@ -262,6 +262,22 @@ def test_predict_one_picture_without_heat_map(
     assert (tmp_path / "predictions.csv").read_text().count("\n") == 2
 
 
+def test_predict_writes_masks(
+    run: Run, small_model: Path, small_pictures: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "part.softpatch"
+    shutil.copy(small_model, model)
+    assert run("threshold", model, "--value", "0.001").code == 0  # all are bad
+    out = tmp_path / "out"
+    assert run("predict", model, small_pictures, "-o", out, "--no-heatmaps", "--masks").code == 0
+    rows = json.loads((out / "predictions.json").read_text("utf-8"))["predictions"]
+    assert rows
+    for row in rows:
+        with Image.open(out / row["mask"]) as mask:
+            assert (mask.mode, mask.size) == ("L", (row["width"], row["height"]))
+            assert 255 in np.asarray(mask)
+
+
 def test_fit_takes_every_method_and_its_options(
     run: Run, small_pictures: Path, tmp_path: Path
 ) -> None:

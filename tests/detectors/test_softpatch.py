@@ -216,7 +216,8 @@ def test_normal_limit_leaves_out_a_patchs_own_image(distance: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tau": 1.0}, r"tau must lie in \[0, 1\), got 1.0"),
+        ({"tau": 1.0}, r"tau must lie in \[0, 1\) or be auto, got 1.0"),
+        ({"tau": "automatic"}, "tau must lie"),
         ({"tau": -0.1}, "tau must lie"),
         ({"tau": float("nan")}, "tau must lie"),
         ({"coreset_ratio": 0.0}, r"coreset_ratio must lie in \(0, 1\]"),

@@ -10,8 +10,7 @@ import pytest
 
 from softpatch import ImageError, SoftPatch, audit, load
 from softpatch.distributed.cluster import Cluster
-from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
-from softpatch.distributed.looking import look_on
+from softpatch.distributed.looking import look_on, moved_to
 from softpatch.distributed.pictures import find_pictures
 from softpatch.distributed.predictions import predict_to_parquet
 from softpatch.images import ignore_unreadable, image_sources
@@ -72,10 +71,12 @@ def test_nothing_readable_leaves_nothing(model: Path, cluster: Cluster, tmp_path
 
 
 def test_audit(photos: Path, cluster: Cluster) -> None:
-    plain = audit(photos, on_unreadable=ignore_unreadable, **SMALL)
-    detector = on_cluster(SoftPatch(discriminator="fused", **SMALL), cluster)
-    assert isinstance(detector, SoftPatchOnCluster)
-    found = audit(photos, detector=detector, look=look_on(cluster), on_unreadable=ignore_unreadable)
-    assert found.as_dict() == plain.as_dict()
+    plain = audit(photos, rule="fused", on_unreadable=ignore_unreadable, **SMALL)
+    found = audit(
+        photos, look=look_on(cluster), moved=moved_to(cluster), on_unreadable=ignore_unreadable,
+        **SMALL,
+    )  # fmt: skip
+    assert "a cluster does not look" in found.why
+    assert found.as_dict() == {**plain.as_dict(), "why": found.why}
     for one, other in zip(found.images, plain.images, strict=True):
         assert np.array_equal(one.heat, other.heat)

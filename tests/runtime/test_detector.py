@@ -40,6 +40,11 @@ def test_records_are_softpatch_s(
         assert one.anomaly_map.dtype == np.float32
         assert one.threshold == 1
         assert one.verdict == replace(other, score=one.score, threshold=1.0).verdict
+        for limit in (None, other.score / 2, 2 * other.score):
+            with_limit = replace(one, anomaly_map=other.anomaly_map, threshold=limit)
+            same = replace(other, threshold=limit)
+            assert with_limit.defect_level == same.defect_level
+            assert np.array_equal(with_limit.defect_mask, same.defect_mask)
 
 
 def test_arrays_batches_and_single_pictures(exported: Path, tmp_path: Path) -> None:

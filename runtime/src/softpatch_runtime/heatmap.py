@@ -14,6 +14,7 @@ from softpatch_runtime.prediction import Prediction
 LONGEST_SIDE = 1024  # pixels of an overlay; larger pictures are scaled down
 FULL_COLOUR = 3.0  # times the normal limit, where colour is strongest
 OPACITY = 0.65
+OUTLINE = (60, 0, 60)  # around what is defective
 
 # Transparent at the normal limit, then yellow, orange, red, magenta.
 STOPS = np.linspace(0, 1, 4)
@@ -32,7 +33,8 @@ def overlay(
 
     Returns:
         an RGB image of the picture's aspect, at most ``LONGEST_SIDE`` pixels long. What the
-        network does not see (beyond ``prediction.box``) is dimmed.
+        network does not see (beyond ``prediction.box``) is dimmed; what is defective by the
+        threshold has an outline.
     """
     levels, (height, width) = read_image(content, prediction.name, LONGEST_SIDE)
     shrink = min(1.0, LONGEST_SIDE / max(height, width))
@@ -49,9 +51,12 @@ def overlay(
     heat = Image.fromarray(prediction.anomaly_map).resize(
         (right - left, bottom - top), Image.Resampling.BILINEAR
     )
-    colour, opacity = colourise(np.asarray(heat), normal_limit)
     region = canvas[top:bottom, left:right]
-    region += (colour - region) * opacity[: len(region), : region.shape[1], None]
+    scores = np.asarray(heat)[: len(region), : region.shape[1]]
+    colour, opacity = colourise(scores, normal_limit)
+    region += (colour - region) * opacity[:, :, None]
+    if prediction.defect_level is not None:
+        region[outline(scores > prediction.defect_level)] = OUTLINE
     return Image.fromarray(canvas.clip(0, 255).astype(np.uint8))
 
 
@@ -63,6 +68,13 @@ def colourise(
     level = ((heat / limit - 1) / (FULL_COLOUR - 1)).clip(0, 1).astype(np.float64)
     colours = [np.interp(level, STOPS, COLOURS[:, channel]) for channel in range(3)]
     return np.stack(colours, axis=-1), OPACITY * np.sqrt(level)
+
+
+def outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """``(H, W)`` -> its pixels that have a neighbour outside, or lie at the border."""
+    wide = np.pad(mask, 1)
+    within = wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    return mask & ~within
 
 
 def png_bytes(image: Image.Image) -> bytes:

@@ -47,3 +47,22 @@ class Prediction:
         if self.anomalous is None or self.level is None:
             return {}
         return {"anomalous": self.anomalous, "level": self.level}
+
+    @property
+    def defect_level(self) -> float | None:
+        """The map's value from which a pixel counts as defective; None if the picture is not bad.
+
+        The threshold, or half the map's peak where that is less: the map is blurred, so that its
+        peak is lower than the score.
+        """
+        if self.threshold is None or not self.anomalous:
+            return None
+        return min(self.threshold, float(self.anomaly_map.max()) / 2)
+
+    @property
+    def defect_mask(self) -> npt.NDArray[np.bool_]:
+        """``(h, w)``, the defective pixels of the map; none where the picture is not bad."""
+        level = self.defect_level
+        if level is None:
+            return np.zeros(self.anomaly_map.shape, dtype=bool)
+        return self.anomaly_map > level

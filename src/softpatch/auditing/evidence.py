@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,18 +13,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softpatch.anomaly_map import tiled_anomaly_map
+from softpatch.auditing.anywhere import LoosePicture, alignment, loose_pictures, unlikeness
 from softpatch.detectors.softpatch import SoftPatch, suspicion
-from softpatch.images import ImageSource, OnUnreadable
+from softpatch.discriminators import DISCRIMINATORS
+from softpatch.errors import UsageError
+from softpatch.features.extractor import PatchExtractor
+from softpatch.images import ImageSource, OnUnreadable, ignore_unreadable
 from softpatch.progress import Progress
 from softpatch.region import Region
 from softpatch.tiling import Layout
 
+RULES = ("auto", "anywhere", *DISCRIMINATORS)
+ALIGNED = 0.9  # alignment from which places in different pictures show the same
+WORST = 2  # patches whose unlikeness is a picture's suspicion
 WHY = {
-    "lof": "how much sparser a patch's surroundings are than its neighbours' (asked for)",
-    "nearest": "distance to the most similar patch of another picture (asked for)",
-    "gaussian": "distance from the usual at the place, by its own covariance (asked for)",
-    "fused": "far from the other pictures at the place, and in a sparser place than they are: "
-    "finds recurring defects, which density overlooks, and faint ones, which distance overlooks",
+    "anywhere": "distance of a patch to the second most similar other picture, anywhere in it",
+    "lof": "how much sparser a patch's surroundings are than its neighbours'",
+    "nearest": "distance to the most similar patch of another picture at the same place",
+    "gaussian": "distance from the usual at the place, by its own covariance",
+    "fused": "far from the other pictures at the place, and in a sparser place than they are",
 }
 
 
@@ -39,7 +47,7 @@ class Evidence:
         sizes: (height, width) of each picture in pixels.
         boxes: (left, top, right, bottom) of the part its map covers, in pixels of the picture.
         rule: what made the scores, such as ``lof``.
-        why: that rule, in words.
+        why: that rule in words, and why it was chosen.
     """
 
     names: list[str]
@@ -51,23 +59,66 @@ class Evidence:
     why: str
 
 
+def detector_for(rule: str, options: dict[str, Any]) -> SoftPatch:
+    """The detector whose features, and at every place whose discriminator, the rule uses.
+
+    Raises:
+        UsageError: an unknown rule, or options that do not fit.
+    """
+    if rule not in RULES:
+        raise UsageError(f"rule {rule!r} is none of {', '.join(RULES)}")
+    return SoftPatch(**options, discriminator=rule if rule in DISCRIMINATORS else "fused")
+
+
 def gather(
+    rule: str,
     detector: SoftPatch,
-    sources: Iterable[ImageSource],
+    sources: Sequence[ImageSource],
     progress: Progress,
     on_unreadable: OnUnreadable,
+    *,
+    only_at_places: bool = False,
 ) -> Evidence:
     """Compare the pictures with each other.
 
     Args:
-        detector: whose features and discriminator to use; it is not fitted.
+        rule: one of ``RULES``. ``auto`` takes ``fused`` where the pictures are aligned, so that
+            parts in the wrong place count, too, and ``anywhere`` where they are not.
+        detector: whose features and discriminator to use, see ``detector_for``; not fitted.
         sources: the pictures.
-        progress: told of the steps ``embed`` and ``discriminate``.
+        progress: told of the steps ``look`` and ``compare``, or ``embed`` and ``discriminate``.
         on_unreadable: gets those that cannot be read.
+        only_at_places: ``auto`` takes ``fused`` without a look whether they are aligned.
 
     Raises:
         DatasetError: fewer than two readable pictures.
     """
+    if rule in DISCRIMINATORS:
+        return _at_places(detector, sources, progress, on_unreadable, "asked for")
+    if only_at_places:
+        why = "a cluster does not look whether the pictures are aligned"
+        return _at_places(detector, sources, progress, on_unreadable, why)
+    extractor = PatchExtractor(detector.features, detector.device)
+    loose = loose_pictures(extractor, detector.roi, sources, on_unreadable, progress)
+    if rule == "anywhere":
+        return _anywhere(detector, loose, progress, "asked for")
+    share = alignment(loose)
+    chosen = f"{share:.0%} of what looks alike is at the same place"
+    if share < ALIGNED:
+        return _anywhere(detector, loose, progress, f"chosen: only {chosen}")
+    del loose
+    detector.share_extractor(extractor)
+    return _at_places(detector, sources, progress, ignore_unreadable, f"chosen: {chosen}")
+
+
+def _at_places(
+    detector: SoftPatch,
+    sources: Sequence[ImageSource],
+    progress: Progress,
+    on_unreadable: OnUnreadable,
+    choice: str,
+) -> Evidence:
+    """What the detector's discriminator says, position by position."""
     found = detector.discriminate(sources, on_unreadable=on_unreadable, progress=progress)
     of_picture = [found.outlier[found.owners == at] for at in range(len(found.names))]
     return Evidence(
@@ -80,7 +131,28 @@ def gather(
         sizes=[(layout.rows.side, layout.columns.side) for layout in found.layouts],
         boxes=[layout.box for layout in found.layouts],
         rule=detector.discriminator,
-        why=WHY[detector.discriminator],
+        why=f"{WHY[detector.discriminator]} ({choice})",
+    )
+
+
+def _anywhere(
+    detector: SoftPatch, pictures: Sequence[LoosePicture], progress: Progress, choice: str
+) -> Evidence:
+    """What is unlike the other pictures, wherever in them one looks."""
+    found = unlikeness(pictures, detector.seed, progress)
+    worst = [scores.topk(min(WORST, len(scores))).values.mean() for scores in found]
+    layouts = [picture.layout for picture in pictures]
+    return Evidence(
+        names=[picture.name for picture in pictures],
+        suspicion=torch.stack(worst).double().cpu().numpy(),
+        maps=[
+            _map(detector.roi, picture.grid, picture.layout, scores)
+            for picture, scores in zip(pictures, found, strict=True)
+        ],
+        sizes=[(layout.rows.side, layout.columns.side) for layout in layouts],
+        boxes=[layout.box for layout in layouts],
+        rule="anywhere",
+        why=f"{WHY['anywhere']} ({choice})",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softpatch.auditing.duplicates import exact_duplicates, near_duplicates
-from softpatch.auditing.evidence import Evidence, gather
+from softpatch.auditing.evidence import Evidence, detector_for, gather
 from softpatch.auditing.pictures import Picture, look_at, oddities
 from softpatch.auditing.reason import Reason
 from softpatch.auditing.spot import Box, oddest_spot
@@ -72,7 +72,7 @@ class Audit:
         images: the readable pictures, most suspicious first.
         contamination: estimated share of bad ones, 0..1.
         interval: its 95 % interval.
-        rule: what the suspicion comes from, such as ``lof``; ``why``: in words.
+        rule: what the suspicion comes from, such as ``anywhere``; ``why``: in words.
         duplicates: groups of paths with the same pixels.
         near_duplicates: groups of paths that show the same in other files.
         unreadable: the pictures that could not be read; they are not ranked.
@@ -123,8 +123,9 @@ class Audit:
 def audit(
     images: Images,
     *,
-    detector: SoftPatch | None = None,
+    rule: str = "auto",
     look: Look = look_at,
+    moved: Callable[[SoftPatch], SoftPatch] | None = None,
     on_unreadable: OnUnreadable = warn_unreadable,
     progress: Progress = silent,
     **options: Any,
@@ -132,25 +133,29 @@ def audit(
     """Rank training pictures by how suspicious they are, and say why and how many are bad.
 
     Args:
-        images: as ``Detector.fit`` takes them. All are read twice.
-        detector: that compares them; it is not fitted. ``SoftPatch(**options)`` if None, with the
-            discriminator ``fused`` unless another one is given.
+        images: as ``Detector.fit`` takes them. All are read two or three times.
+        rule: what makes a picture suspicious: ``anywhere``, a discriminator of ``SoftPatch`` at
+            every place, or ``auto``, which looks whether the pictures are aligned.
         look: what reads the pictures for all that is not compared; another one on a cluster.
+        moved: makes the detector one that works on a cluster, where pictures are compared at
+            every place alone: ``auto`` means ``fused`` there.
         on_unreadable: called for every picture that cannot be read, which is then listed and not
             ranked.
         progress: see ``Detector.fit``.
-        options: of ``SoftPatch``.
+        options: of ``SoftPatch``, but for its discriminator, which is the rule.
 
     Raises:
         DatasetError: fewer than two readable pictures, or pictures that change meanwhile.
-        UsageError: options that do not fit, or options beside a detector.
+        UsageError: an unknown rule, or options that do not fit.
     """
-    if detector is not None and options:
-        raise UsageError(f"give {sorted(options)[0]!r} to the detector, or give no detector")
-    detector = detector or SoftPatch(**{"discriminator": "fused", **options})
-    sources = image_sources(images)
-    if not hasattr(sources, "__len__"):
-        sources = list(sources)
+    if "discriminator" in options:
+        raise UsageError("an audit's discriminator is its rule; give it as rule")
+    detector = detector_for(rule, options)
+    if moved is not None:
+        if rule == "anywhere":
+            raise UsageError("a cluster compares pictures at every place, not by rule anywhere")
+        detector = moved(detector)
+    sources = list(image_sources(images))
     unreadable: list[ImageError] = []
 
     def note(error: ImageError) -> None:
@@ -158,7 +163,9 @@ def audit(
         on_unreadable(error)
 
     pictures = look(sources, note, progress)
-    evidence = gather(detector, sources, progress, ignore_unreadable)
+    evidence = gather(
+        rule, detector, sources, progress, ignore_unreadable, only_at_places=moved is not None
+    )
     if evidence.names != [picture.name for picture in pictures]:
         raise DatasetError("the pictures changed while they were audited; run the audit again")
     return _conclude(pictures, evidence, unreadable, detector.seed)
@@ -178,7 +185,7 @@ def _conclude(
     for rank, at in enumerate(order, start=1):
         reasons = [*odd[at], *copies.get(at, ())]
         if suspicious[at]:
-            text = "a part of it is unlike what the other pictures show there"
+            text = "a part of it is unlike what the other pictures show"
             reasons.insert(0, Reason("outlier", text))
         images.append(
             AuditedPicture(

@@ -8,7 +8,6 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from torch import Tensor
 
 from softpatch.auditing.reason import Reason
 from softpatch.auditing.spot import Box
-from softpatch.errors import MissingExtraError
 from softpatch.heatmap import FULL_COLOUR, OPACITY, colourise, png_bytes
 from softpatch.images import ImageSource, ignore_unreadable, prefetch, to_unit
+from softpatch.pages import fill
 from softpatch.progress import Progress
 
 THUMBNAILS = 500  # at most: they are nearly all of the page, some 15 kB each
@@ -61,14 +60,6 @@ class Card:
         return vars(self) | {"reasons": [vars(reason) for reason in self.reasons]}
 
 
-def need_jinja() -> None:
-    """Raise MissingExtraError, before any work, where the page could not be made."""
-    try:
-        import jinja2  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("audit", "the page of results") from error
-
-
 def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card]) -> bytes:
     """The page.
 
@@ -81,9 +72,6 @@ def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
-    need_jinja()
-    import jinja2
-
     content = [card.as_dict() for card in cards]
     if len(cards) > THUMBNAILS:
         summary = [*summary, f"Only the first {THUMBNAILS} pictures have thumbnails here."]
@@ -95,12 +83,7 @@ def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card
         "key": hashlib.sha256(known.encode()).hexdigest()[:16],
         "cards": content,
     }
-    template = files("softpatch.auditing").joinpath("page.html.jinja").read_text("utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    page = environment.from_string(template).render(title=title, summary=summary, data=data)
-    return f"{page.rstrip()}\n".encode()
+    return fill("auditing/page.html.jinja", title=title, summary=summary, data=data)
 
 
 def thumbnails(paths: Sequence[str], progress: Progress) -> dict[str, str]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,6 +33,7 @@ from softpatch.features.extractor import FeatureConfig
 from softpatch.images import ImageSource
 from softpatch.prediction import Prediction
 from softpatch.progress import Progress, silent
+from softpatch.workers import worker_processes
 
 
 @dataclass(frozen=True)
@@ -120,44 +118,14 @@ def _fits(
         for cells in work:
             yield run_fit(cells, settings, progress)
         return
-    # torch does not survive a fork.
-    pool = ProcessPoolExecutor(
-        settings.jobs,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin_worker,
-        initargs=(max(1, settings.threads // settings.jobs),),
-    )
-    waiting: dict[Future[Mapping[Cell, Row]], list[Cell]] = {}
-    try:
+    with worker_processes(settings.jobs, settings.threads) as pool:
         waiting = {pool.submit(run_fit, cells, settings): cells for cells in work}
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                cells = waiting.pop(future)
-                error = future.exception()
-                if error is None:
-                    yield future.result()
-                else:  # the process died: out of memory, most likely
-                    yield {cell: lost(cell, FAILED, error) for cell in cells}
-    except BaseException:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker(threads: int) -> None:
-    torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A killed parent leaves its workers waiting for ever otherwise."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+        for future in as_completed(waiting):
+            error = future.exception()
+            if error is None:
+                yield future.result()
+            else:  # the process died: out of memory, most likely
+                yield {cell: lost(cell, FAILED, error) for cell in waiting[future]}
 
 
 def run_fit(

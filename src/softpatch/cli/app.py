@@ -19,10 +19,15 @@ from softpatch.cli import (
     evaluate,
     export,
     fit,
+    fit_many,
     info,
+    merge,
     predict,
     report,
+    rollback,
+    serve,
     threshold,
+    update,
     watch,
 )
 from softpatch.cli.terminal import stderr
@@ -39,12 +44,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("fit")(fit.fit)
+app.command("fit-many")(fit_many.fit_many)
 app.command("audit")(audit.audit)
 app.command("clean")(clean.clean)
 app.command("estimate")(estimate.estimate)
+app.command("update")(update.update)
+app.command("merge")(merge.merge)
+app.command("rollback")(rollback.rollback)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("watch")(watch.watch)
+app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("datasets")(datasets.datasets)
 app.command("benchmark")(benchmark.benchmark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.auditing.findings import Audit, Look
+    from softpatch.detectors import SoftPatch
 
 SHOWN = 10
 
@@ -26,6 +28,14 @@ def audit(
         Path | None,
         typer.Option("--output", "-o", help="Folder for audit.csv, audit.json and audit.html."),
     ] = None,
+    rule: Annotated[
+        str,
+        typer.Option(
+            help="What makes a picture suspicious: anywhere, or fused, lof, nearest, gaussian "
+            "at every place; auto looks whether the pictures are aligned. On a cluster, auto is "
+            "fused, and anywhere is not there."
+        ),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line: everything.")] = False,
     exclude: options.Exclude = None,
     strict: options.Strict = False,
@@ -47,40 +57,40 @@ def audit(
 
     softpatch audit photos/ --json --exclude decisions.json
 
+    softpatch audit photos/ --rule lof
+
     softpatch audit s3://bucket/photos --json --engine ray --address auto
     """
     from softpatch.auditing.findings import audit as audit_pictures
-    from softpatch.auditing.page import need_jinja
     from softpatch.auditing.pictures import look_at
     from softpatch.auditing.report import write_report
-    from softpatch.detectors import SoftPatch, make_detector
+    from softpatch.pages import need_jinja
 
-    # Plain softpatch asks for no discriminator.
-    detector = make_detector("softpatch-fused" if method == "softpatch" else method, **given)
-    if not isinstance(detector, SoftPatch):
-        raise UsageError(f"{method} does not rank its training pictures; use softpatch")
+    if method != "softpatch":
+        raise UsageError(f"an audit has no method {method}; choose its --rule")
+    if engine == "ray" and rule == "anywhere":
+        raise UsageError("--rule anywhere goes without --engine ray; choose fused, for example")
     if output is not None:
         if "://" in folder:
             raise UsageError(
                 "the page of --output shows a folder's pictures; use --json with a URL"
             )
         need_jinja()
-        output.mkdir(parents=True, exist_ok=True)
     skipped = Skipped(strict)
     written: list[Path] = []
     look: Look = look_at
+    moved: Callable[[SoftPatch], SoftPatch] | None = None
     with on.cluster_of(engine, address) as cluster, progress_bars() as progress:
         pictures = on.pictures_of(folder, cluster, exclude)
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
         if cluster is not None:
-            from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
-            from softpatch.distributed.looking import look_on
+            from softpatch.distributed.looking import look_on, moved_to
 
-            look, moved = look_on(cluster), on_cluster(detector, cluster)
-            assert isinstance(moved, SoftPatchOnCluster)
-            detector = moved
+            look, moved = look_on(cluster), moved_to(cluster)
         found = audit_pictures(
-            pictures, detector=detector, look=look, on_unreadable=skipped.handler,
-            progress=progress,
+            pictures, rule=rule, look=look, moved=moved, on_unreadable=skipped.handler,
+            progress=progress, **given,
         )  # fmt: skip
         if output is not None:
             written = write_report(found, Path(folder), output, progress)

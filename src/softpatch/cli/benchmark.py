@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from softpatch.cli import engine as on
 from softpatch.cli import options
-from softpatch.cli.terminal import STEPS, duration, stderr, stdout
+from softpatch.cli.display import Display
+from softpatch.cli.terminal import stdout
 from softpatch.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _run_grid(grid: Grid, settings: Settings, command: str) -> bool:
     cells = plan(grid)
     settings.output.mkdir(parents=True, exist_ok=True)
     write_setting(settings.output, grid, len(cells), RESULTS, command)
-    with _Display("cells", len(cells), settings.output) as display:
+    with Display("cells", len(cells), settings.output) as display:
 
         def finished(rows: Sequence[Row]) -> None:
             display.finished([f"{_name(row)}: {_outcome(row)}" for row in rows])
@@ -225,7 +225,7 @@ def _run_scaling(grid: Grid, settings: Settings, command: str) -> bool:
     )  # fmt: skip
     settings.output.mkdir(parents=True, exist_ok=True)
     write_setting(settings.output, grid, len(work), SCALING, command)
-    with _Display("measurements", len(work), settings.output) as display:
+    with Display("measurements", len(work), settings.output) as display:
 
         def finished(rows: Sequence[Row]) -> None:
             display.finished([f"{_size(row)}: {_took(row)}" for row in rows])
@@ -234,67 +234,6 @@ def _run_scaling(grid: Grid, settings: Settings, command: str) -> bool:
     write_table(settings.output / SCALING, COLUMNS, rows)
     _conclude(rows, settings.output, SCALING)
     return any(row["status"] == FAILED for row in rows)
-
-
-class _Display:
-    """Says what has been done, what is being done and how long the rest will take."""
-
-    def __init__(self, unit: str, total: int, output: Path) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self.unit = unit
-        self.total = total
-        self.output = output
-        self.done = 0
-        self.kept: int | None = None
-        self.started = time.perf_counter()
-        self.bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=stderr(),
-            transient=True,
-        )
-        self.all = self.bars.add_task(unit, total=total, left="")
-        self.now = self.bars.add_task("", total=None, left="", visible=False)
-
-    def __enter__(self) -> Self:
-        self.bars.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self.bars.stop()
-        if kind is KeyboardInterrupt:
-            self._say(f"stopped; {self.output} keeps what is done, and the same command goes on")
-            raise typer.Exit(1) from None
-
-    def step(self, step: str, done: int, total: int) -> None:
-        """A ``Progress`` callback."""
-        self.bars.update(
-            self.now, description=STEPS.get(step, step), completed=done, total=total or None,
-            visible=True,
-        )  # fmt: skip
-
-    def finished(self, lines: Sequence[str]) -> None:
-        """Count and print what has just been done; first, what an earlier run had done."""
-        self.done += len(lines)
-        if self.kept is None:
-            self.kept = len(lines)
-            self.bars.update(self.all, completed=self.done)
-            if lines:
-                self._say(f"{self.kept} of {self.total} {self.unit} are there already")
-            return
-        left = (time.perf_counter() - self.started) / (self.done - self.kept)
-        words = f"about {duration(left * (self.total - self.done))} left"
-        self.bars.update(self.all, completed=self.done, left=words)
-        for line in lines:
-            self._say(line)
-        if not stderr().is_terminal:  # where there is no bar
-            self._say(f"{self.done} of {self.total} {self.unit}, {words}")
-
-    def _say(self, line: str) -> None:
-        stderr().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _name(row: Row) -> str:

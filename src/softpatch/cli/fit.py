@@ -16,7 +16,7 @@ from softpatch.cli.terminal import Skipped, duration, progress_bars, say, stderr
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from softpatch.detectors import Detector, SoftPatch
+    from softpatch.detectors import Detector
     from softpatch.images import ImageSource
 
 SHOWN = 10
@@ -32,6 +32,13 @@ def fit(
         typer.Option(help="Also write all training pictures, most suspicious first, as CSV."),
     ] = None,
     exclude: options.Exclude = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps what is finished: a fit that was killed goes on with it. "
+            "Removed once the model is written."
+        ),
+    ] = None,
     max_false_alarms: options.MaxFalseAlarms = None,
     strict: options.Strict = False,
     engine: on.Engine = "local",
@@ -50,6 +57,8 @@ def fit(
 
     softpatch fit photos/ -o part.softpatch --max-false-alarms 0.05
 
+    softpatch fit photos/ -o part.softpatch --checkpoint unfinished/
+
     softpatch fit s3://bucket/photos -o part.softpatch --engine ray --address auto
     """
     if not output.parent.is_dir():
@@ -62,9 +71,12 @@ def fit(
     from softpatch.cli.threshold import in_words
     from softpatch.detectors import SoftPatch, make_detector
     from softpatch.detectors.patchcore import MemoryBankDetector
+    from softpatch.versions import versions_folder, write_version
 
     if coreset is not None and engine == "local":
         raise UsageError("--coreset goes with --engine ray")
+    if checkpoint is not None and engine == "ray":
+        raise UsageError("--checkpoint goes without --engine ray")
     detector = make_detector(method, **options.with_threshold(method, given, max_false_alarms))
     if suspects is not None and not isinstance(detector, SoftPatch):
         raise UsageError(f"{method} does not rank its training pictures; use softpatch")
@@ -80,10 +92,18 @@ def fit(
 
                 detector = on_cluster(detector, cluster, coreset or "auto")
             with progress_bars() as progress:
-                detector.fit(pictures, on_unreadable=skipped.handler, progress=progress)
+                detector.fit(
+                    pictures,
+                    checkpoint=checkpoint,
+                    on_unreadable=skipped.handler,
+                    progress=progress,
+                )
     finally:
         skipped.report()
-    detector.save(output)
+    if versions_folder(output).is_dir():
+        write_version(detector, output)
+    else:
+        detector.save(output)
     took = duration(time.perf_counter() - started)
     stdout().print(
         f"fitted {method} on {len(detector.images_)} pictures in {took}, wrote {output} "
@@ -101,9 +121,9 @@ def fit(
         promise = in_words(detector.choose_threshold(detector.max_false_alarms))
         say(promise)
     if isinstance(detector, SoftPatch):
-        _show_suspects(detector)
+        show_suspects(detector.suspects(), "Most suspicious training pictures")
         if suspects is not None:
-            _write_suspects(detector, suspects)
+            write_suspects(detector.suspects(), suspects)
 
 
 def _say_estimate(detector: Detector, pictures: Sequence[Path | ImageSource]) -> None:
@@ -116,22 +136,24 @@ def _say_estimate(detector: Detector, pictures: Sequence[Path | ImageSource]) ->
         stderr().print(in_one_line(detector.estimate(pictures)), highlight=False, soft_wrap=True)
 
 
-def _show_suspects(detector: SoftPatch) -> None:
+def show_suspects(suspects: list[tuple[str, float]], title: str) -> None:
+    """Print the first of them as a table."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("rank", "suspicion", "picture", title="Most suspicious training pictures")
-    for rank, (name, suspicion) in enumerate(detector.suspects()[:SHOWN], start=1):
+    table = Table("rank", "suspicion", "picture", title=title)
+    for rank, (name, suspicion) in enumerate(suspects[:SHOWN], start=1):
         table.add_row(str(rank), f"{suspicion:.3f}", escape(name))
     stdout().print(table)
 
 
-def _write_suspects(detector: SoftPatch, path: Path) -> None:
+def write_suspects(suspects: list[tuple[str, float]], path: Path) -> None:
+    """Write all of them as CSV."""
     from softpatch.files import csv_bytes, write_atomically
 
     rows = [
         {"rank": rank, "suspicion": suspicion, "path": name}
-        for rank, (name, suspicion) in enumerate(detector.suspects(), start=1)
+        for rank, (name, suspicion) in enumerate(suspects, start=1)
     ]
     write_atomically(path, csv_bytes(rows))
     say(f"wrote {path}")

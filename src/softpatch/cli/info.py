@@ -24,6 +24,7 @@ def info(
     from rich.table import Table
 
     from softpatch import model_file
+    from softpatch.versions import kept_versions, lineage_of
 
     header, state = model_file.read(model)
     if as_json:
@@ -37,6 +38,14 @@ def info(
         for key, value in content.items() if isinstance(content, dict) else ():
             table.add_row(f"{section} {key}", escape(str(value)))
     table.add_row("threshold", escape(str(header.get("threshold") or "none")))
+    lineage = lineage_of(model)
+    table.add_row("version", str(lineage.version))
+    for parent in lineage.parents:
+        table.add_row("made from", parent)
+    if lineage.added:
+        table.add_row("pictures added", str(lineage.added))
+    if kept := kept_versions(model):
+        table.add_row("versions kept", ", ".join(map(str, kept)))
     table.add_row("training pictures", str(len(header.get("images", []))))
     for key, tensor in state.items():
         table.add_row(f"tensor {key}", f"{tuple(tensor.shape)} {str(tensor.dtype)[6:]}")

@@ -27,9 +27,11 @@ K = Annotated[
     int | None, typer.Option("--k", rich_help_panel=_METHOD, help="Neighbours of LOF.  [6]")
 ]
 Tau = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        rich_help_panel=_METHOD, help="Share of patches kept out of the memory bank.  [0.15]"
+        rich_help_panel=_METHOD,
+        help="Share of patches kept out of the memory bank, or auto: those whose outlier score is "
+        "out of the usual.  [0.15]",
     ),
 ]
 Denoise = Annotated[
@@ -231,6 +233,8 @@ def detector_options(arguments: dict[str, Any]) -> dict[str, Any]:
     for name in ("resize", "crop", "tile"):
         if name in options:
             options[name] = _size(name, options[name])
+    if "tau" in options and options["tau"] != "auto":
+        options["tau"] = _number("tau", options["tau"])
     if "memory_limit" in options:
         options["memory_limit"] = _bytes(options["memory_limit"])
     return options
@@ -246,6 +250,13 @@ def _bytes(text: str) -> int:
     if not 1 <= size < float("inf"):
         raise UsageError(f"--memory-limit takes a size such as 500MB or 4GB, got {text!r}")
     return int(size)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(f"--{name} takes a number or auto, got {text!r}") from error
 
 
 def _size(name: str, text: str) -> tuple[int, int]:

@@ -16,6 +16,8 @@ from softpatch.cli.terminal import Skipped, duration, progress_bars, say, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from softpatch.prediction import Prediction
 
 SHOWN = 10
@@ -33,6 +35,9 @@ def predict(
     report: Annotated[
         bool, typer.Option("--report", help="Also write predictions.html, to look through.")
     ] = False,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Write masks of what is defective, too.")
+    ] = False,
     weights: options.Weights = None,
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
@@ -46,9 +51,9 @@ def predict(
 ) -> None:
     """Score IMAGES: OUTPUT gets predictions.csv, predictions.json and heatmaps/.
 
-    On a Ray cluster, OUTPUT gets predictions.parquet, a folder of tables, and no heat maps.
-
-    Heat-map colours are fixed by the model, so they mean the same in every picture. The page of
+    Heat-map colours are fixed by the model, so they mean the same in every picture; outlines are
+    around what is defective by its threshold, which is white in masks/ with --masks. On a Ray
+    cluster, OUTPUT gets predictions.parquet, a folder of tables, and no heat maps. The page of
     --report needs the extra: pip install 'softpatch[audit]'
 
     Examples:
@@ -62,13 +67,15 @@ def predict(
     if engine == "ray":
         if report:
             raise UsageError("--report shows pictures of this machine, without --engine ray")
+        if masks:
+            raise UsageError("--masks goes without --engine ray")
         run = {"device": device, "weights": weights, "batch_size": batch_size}
         _predict_on_cluster(model, images, output, address, run, maps, Skipped(strict))
         return
     if maps:
         raise UsageError("--maps goes with --engine ray; --heatmaps draws them")
     _predict(
-        model, Path(images), Path(output), heatmaps, report, Skipped(strict),
+        model, Path(images), Path(output), heatmaps, report, masks, Skipped(strict),
         device=device, weights=weights, batch_size=batch_size,
     )  # fmt: skip
 
@@ -110,16 +117,17 @@ def _predict(
     output: Path,
     heatmaps: bool,
     report: bool,
+    masks: bool,
     skipped: Skipped,
     **run: Any,
 ) -> None:
-    from softpatch.auditing.page import need_jinja
     from softpatch.auditing.predictions import in_small, write_page
     from softpatch.errors import ImageError
     from softpatch.files import csv_bytes, write_atomically
-    from softpatch.heatmap import overlay, png_bytes
+    from softpatch.heatmap import mask, overlay
     from softpatch.images import image_sources
     from softpatch.loading import load
+    from softpatch.pages import need_jinja
 
     if report:
         need_jinja()
@@ -138,13 +146,13 @@ def _predict(
     with progress_bars() as progress:
         for prediction in detector.predict(sources, on_unreadable=skipped.handler):
             row = _row(prediction)
+            # The whole file name is kept: a.png and a.jpg may lie side by side.
+            drawn = f"{Path(prediction.name).relative_to(root)}.png"
             if heatmaps:
                 drawing = overlay(Path(prediction.name), prediction, detector.normal_limit_)
-                # The whole file name is kept: a.png and a.jpg may lie side by side.
-                target = Path("heatmaps") / f"{Path(prediction.name).relative_to(root)}.png"
-                (output / target).parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(output / target, png_bytes(drawing))
-                row["heatmap"] = target.as_posix()
+                row["heatmap"] = _write(drawing, output, f"heatmaps/{drawn}")
+            if masks:
+                row["mask"] = _write(mask(prediction), output, f"masks/{drawn}")
             rows.append(row)
             if report:
                 shown.append(in_small(prediction))
@@ -169,6 +177,15 @@ def _predict(
     _show(rows)
     took = duration(time.perf_counter() - started)
     say(f"scored {len(rows)} pictures in {took}, wrote {output}")
+
+
+def _write(drawing: Image, output: Path, target: str) -> str:
+    from softpatch.files import write_atomically
+    from softpatch.heatmap import png_bytes
+
+    (output / target).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(output / target, png_bytes(drawing))
+    return target
 
 
 def _row(prediction: Prediction) -> dict[str, object]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from softpatch import model_file
 from softpatch.anomaly_map import image_score, tiled_anomaly_map
+from softpatch.checkpoint import Checkpoint, of_the_fit, remembered
 from softpatch.errors import DatasetError, ImageError, ModelFileError, NotFittedError, UsageError
 from softpatch.estimate import PROBED, Estimate, Foreseen, memory_and_scratch
 from softpatch.features.extractor import PatchExtractor, configure
@@ -27,6 +29,7 @@ from softpatch.images import (
     prefetch,
     warn_unreadable,
 )
+from softpatch.lineage import Lineage
 from softpatch.memory import Workspace
 from softpatch.prediction import Prediction
 from softpatch.preprocessing import Preprocessing
@@ -87,6 +90,7 @@ class Detector(ABC):
         skipped_: an ``ImageError`` for each training picture that could not be read.
         normal_limit_: the patch score that 99 % of the training patches stay below; the fixed
             point of heat-map colours.
+        lineage_: which version of a model this is, and of which models it was made.
         threshold_: pictures with a larger score are called anomalous; None calls none so. May be
             set at any time.
     """
@@ -116,9 +120,11 @@ class Detector(ABC):
         self.images_: list[str] = []
         self.skipped_: list[ImageError] = []
         self.normal_limit_ = 0.0
+        self.lineage_ = Lineage()
         self.threshold_: float | None = None
         self._extractor: PatchExtractor | None = None
         self._layouts: list[Layout] = []  # of the pictures that were collected last
+        self._checkpoint: Checkpoint | None = None  # of the fit, until the model is saved
         self._fitted = False
 
     # -- what a method adds ------------------------------------------------------------------
@@ -172,6 +178,7 @@ class Detector(ABC):
         self,
         images: Images,
         *,
+        checkpoint: str | Path | None = None,
         on_unreadable: OnUnreadable = warn_unreadable,
         progress: Progress = silent,
     ) -> Self:
@@ -180,6 +187,8 @@ class Detector(ABC):
         Args:
             images: a folder, paths, arrays, PIL images, tensors or a torch Dataset; see
                 ``read_image`` for the shapes and dtypes.
+            checkpoint: a folder that keeps what is finished, until ``save``; a fit that was
+                killed goes on with it and learns the same, bit for bit.
             on_unreadable: called for every picture that cannot be read, which is then skipped
                 and listed in ``skipped_``; ``fail_unreadable`` stops instead.
             progress: called as ``progress(step, done, total)``.
@@ -189,21 +198,22 @@ class Detector(ABC):
 
         Raises:
             DatasetError: no readable pictures, or fewer than the method needs.
-            UsageError: options that do not fit the backbone or the number of pictures.
-            ScratchError: no room for the temporary files of a large fit.
+            UsageError: options that do not fit the backbone or the number of pictures; or a
+                ``checkpoint`` that holds other files.
+            ScratchError: no room for the checkpoint or the temporary files of a large fit.
         """
         self._fitted = False  # until all of the new state is there
-        self.skipped_ = []
-
-        def note(error: ImageError) -> None:
-            self.skipped_.append(error)
-            on_unreadable(error)
-
+        note = self._noting(on_unreadable)
         self._get_extractor()  # in memory before the workspace looks at what is left
+        self._checkpoint = None if checkpoint is None else Checkpoint(Path(checkpoint))
         workspace = Workspace(self.memory_limit, self.device)
+        workspace.checkpoint = self._checkpoint
         with torch.inference_mode():
             patches, owners, self.images_ = self._collect(images, workspace, note, progress)
+            options = (self.method, self.seed, self._parameters())
+            workspace.checkpoint = of_the_fit(self._checkpoint, patches, owners, options)
             self._fit(patches, owners, workspace, progress)
+        self.lineage_ = Lineage()
         self._fitted = True
         return self
 
@@ -264,10 +274,23 @@ class Detector(ABC):
     def save(self, path: str | Path) -> None:
         """Write the model file (see ``model_file``): all of the fitted state, no code.
 
+        The checkpoint of the fit, if it had one, is removed afterwards.
+
         Raises:
             NotFittedError: before ``fit``.
             ModelFileError: the file cannot be written.
         """
+        model_file.write(Path(path), *self._content())
+        if self._checkpoint is not None:
+            self._checkpoint.remove()
+            self._checkpoint = None
+
+    def digest(self) -> str:
+        """The sha256 of the file that ``save`` would write."""
+        return hashlib.sha256(model_file.content(*self._content())).hexdigest()
+
+    def _content(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Header and tensors of the model file."""
         if not self._fitted:
             raise NotFittedError(f"{type(self).__name__} has to be fitted before it is saved")
         backbone = self._get_extractor().backbone
@@ -284,11 +307,12 @@ class Detector(ABC):
             "images": self.images_,
             "normal_limit": self.normal_limit_,
             "threshold": self.threshold_,
+            **self.lineage_.to_header(),
         }
         state = self._state()
         if self.roi is not None:
             state["roi"] = self.roi.mask
-        model_file.write(Path(path), header, state)
+        return header, state
 
     @classmethod
     def _load(
@@ -307,6 +331,7 @@ class Detector(ABC):
             detector.normal_limit_ = header["normal_limit"]
             if not 0 <= detector.normal_limit_ < float("inf"):
                 raise ValueError("the normal limit is no score")
+            detector.lineage_ = Lineage.from_header(header)
             threshold = header.get("threshold")
             detector.threshold_ = None if threshold is None else float(threshold)
             if not 0 <= (detector.threshold_ or 0.0) < float("inf"):
@@ -358,8 +383,23 @@ class Detector(ABC):
             self._extractor = PatchExtractor(self.features, self.device)
         return self._extractor
 
+    def _noting(self, on_unreadable: OnUnreadable) -> OnUnreadable:
+        """Begin ``skipped_`` anew, and list what goes to ``on_unreadable`` there."""
+        self.skipped_ = []
+
+        def note(error: ImageError) -> None:
+            self.skipped_.append(error)
+            on_unreadable(error)
+
+        return note
+
     def _collect(
-        self, images: Images, workspace: Workspace, on_unreadable: OnUnreadable, progress: Progress
+        self,
+        images: Images,
+        workspace: Workspace,
+        on_unreadable: OnUnreadable,
+        progress: Progress,
+        least: int = 2,
     ) -> tuple[Tensor, Tensor, list[str]]:
         """Embed the training pictures: what ``_fit`` takes, and their names."""
         extractor = self._get_extractor()
@@ -369,23 +409,27 @@ class Detector(ABC):
         collected = TrainingPatches(
             workspace, len(sources), extractor.positions, extractor.dimension
         )
-        for views, batch in self._embed(sources, on_unreadable):
+        extract = remembered(extractor, workspace.checkpoint)
+        for views, batch in self._embed(sources, on_unreadable, extract):
             for view, patches in zip(views, batch, strict=True):
                 collected.add(view, patches)
             progress("embed", len(collected.names), len(sources))
-        self._check_enough(collected.names)
+        self._check_enough(collected.names, least)
         self._layouts = collected.layouts
         return *collected.by_position(), collected.names
 
-    def _check_enough(self, names: list[str]) -> None:
-        if len(names) < 2:
+    def _check_enough(self, names: list[str], least: int) -> None:
+        if len(names) < least:
             raise DatasetError(
                 f"{len(names)} readable training pictures ({len(self.skipped_)} "
-                "skipped); at least 2 are needed"
+                f"skipped); at least {least} {'is' if least == 1 else 'are'} needed"
             )
 
     def _embed(
-        self, images: Any, on_unreadable: OnUnreadable
+        self,
+        images: Any,
+        on_unreadable: OnUnreadable,
+        extract: Callable[[Tensor], Tensor] | None = None,
     ) -> Iterator[tuple[list[View], Tensor]]:
         """Yield views and their ``(b, P, D)`` patches batch by batch.
 
@@ -394,6 +438,7 @@ class Detector(ABC):
         what a picture's patches are must not depend on how many there are, nor on who embeds it.
         """
         extractor = self._get_extractor()
+        extract = extract or extractor
         preprocessing = extractor.preprocessing
         few = isinstance(images, Sized) and len(images) < self.batch_size
         views: list[View] = []
@@ -407,12 +452,12 @@ class Detector(ABC):
                 views.append(view)
                 batch.append(picture[view.number])
                 if len(batch) == self.batch_size:
-                    yield views, extractor(torch.stack(batch)).flatten(1, 2)
+                    yield views, extract(torch.stack(batch)).flatten(1, 2)
                     views, batch = [], []
         if batch:
             count = len(batch)
             batch += [] if few else [batch[-1]] * (self.batch_size - count)
-            yield views, extractor(torch.stack(batch))[:count].flatten(1, 2)
+            yield views, extract(torch.stack(batch))[:count].flatten(1, 2)
 
     def _predict(self, images: Images, on_unreadable: OnUnreadable) -> Iterator[Prediction]:
         scored: list[tuple[View, Tensor, float]] = []  # of the picture that is not complete yet

@@ -6,7 +6,9 @@ contaminated training data breaks.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from abc import abstractmethod
+from copy import copy
+from typing import Any, ClassVar, Self, Unpack
 
 import torch
 from torch import Tensor
@@ -15,9 +17,12 @@ from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import LARGEST_NUMBER, NORMAL_SHARE, CommonOptions, Detector
 from softpatch.errors import NotFittedError, UsageError
 from softpatch.estimate import Foreseen, coreset_seconds, seconds
+from softpatch.growth import Judged, of_both, without_share
+from softpatch.images import Images, OnUnreadable, warn_unreadable
+from softpatch.lineage import Lineage
 from softpatch.memory import Workspace
 from softpatch.memory_bank import Distance, MemoryBank
-from softpatch.progress import Progress
+from softpatch.progress import Progress, silent
 from softpatch.sketch import COORDINATES
 from softpatch.threshold import Threshold, check_false_alarms, threshold_without_labels
 
@@ -60,6 +65,99 @@ class MemoryBankDetector(Detector):
         self.max_false_alarms = max_false_alarms
         self.bank: MemoryBank
         self.held_out_: Tensor | None = None
+
+    # -- what a method adds ------------------------------------------------------------------
+
+    @abstractmethod
+    def _judge(self, patches: Tensor, workspace: Workspace, progress: Progress) -> Judged:
+        """Judge the ``(M, P, D)`` patches of new training pictures."""
+
+    def _picking_space(self, vectors: Tensor, workspace: Workspace) -> Tensor:
+        """``(n, D)`` -> what the coreset is picked by."""
+        del workspace
+        return vectors
+
+    def _remember(self, owners: Tensor, judged: Judged, share: float) -> None:
+        """Keep what else of new pictures is needed; ``share`` of all pictures seen are new."""
+
+    # ----------------------------------------------------------------------------------------
+
+    def update(
+        self,
+        images: Images,
+        *,
+        forget: float = 0.0,
+        on_unreadable: OnUnreadable = warn_unreadable,
+        progress: Progress = silent,
+    ) -> Self:
+        """Learn from more pictures, of which most are good, without those learned from before.
+
+        As in ``fit``, outlier patches stay out of the bank. It becomes the greedy k-center coreset
+        of its old vectors and the new patches, larger by ``coreset_ratio`` of these, and
+        ``bank_size`` at most. The threshold is chosen anew, unless it was set otherwise since.
+
+        Args:
+            images: as in ``fit``; one is enough.
+            forget: share of the bank's vectors, drawn by ``seed``, that are forgotten first. A
+                vector outlives u updates with probability (1 - forget) ** u, unless the new
+                pictures bring its like again. 0 forgets nothing.
+            on_unreadable: as in ``fit``.
+            progress: as in ``fit``.
+
+        Returns:
+            itself, the next version of the model; as it was where an error is raised.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            DatasetError: no readable pictures, or of a size the model cannot compare.
+            UsageError: ``forget`` outside [0, 1).
+            ScratchError: no room for temporary files.
+        """
+        if not 0 <= forget < 1:
+            raise UsageError(f"forget must lie in [0, 1), got {forget}")
+        if not self._fitted:
+            raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
+        parent = self.digest()
+        grown = copy(self)
+        added = grown._grow(images, forget, grown._noting(on_unreadable), progress)
+        grown.lineage_ = Lineage(self.lineage_.version + 1, (parent,), added)
+        vars(self).update(vars(grown))
+        return self
+
+    def _grow(
+        self, images: Images, forget: float, on_unreadable: OnUnreadable, progress: Progress
+    ) -> int:
+        """Update in place; how many pictures were added."""
+        workspace = Workspace(self.memory_limit, self.device)
+        with torch.inference_mode():
+            patches, owners, names = self._collect(
+                images, workspace, on_unreadable, progress, least=1
+            )
+            judged = self._judge(patches, workspace, progress)
+            seen = len(self.images_) + len(names)  # seeds each update's own draws
+            kept = without_share(len(self.bank), forget, self.seed + seen).to(patches.device)
+            size = min(self.bank_size, len(kept) + int(self.coreset_ratio * len(judged.weights)))
+            vectors = workspace.empty(len(kept) + len(judged.weights), patches.shape[2])
+            vectors[: len(kept)] = self.bank.vectors[kept]
+            vectors[len(kept) :] = patches.flatten(0, 1)
+            weights = torch.cat([self.bank.weights[kept], judged.weights])
+            picks = greedy_coreset(
+                self._picking_space(vectors, workspace),
+                max(1, size),
+                eligible=torch.cat([torch.ones_like(kept, dtype=torch.bool), judged.admitted]),
+                seed=self.seed,
+                workspace=workspace,
+                progress=progress,
+            )
+            picks = picks.sort().values  # older vectors first
+            share = len(names) / ((1 - forget) * len(self.images_) + len(names))
+            self.bank = MemoryBank(vectors[picks], weights[picks])
+            of_patch = owners.repeat_interleave(patches.shape[1])
+            of_bank = torch.cat([torch.full_like(kept, -1), of_patch])[picks]
+            self._update_held_out(patches, owners, of_bank, share, progress)
+            self._remember(owners, judged, share)
+        self.images_ = [*self.images_, *names]
+        return len(names)
 
     def choose_threshold(self, max_false_alarms: float) -> Threshold:
         """Set ``threshold_`` anew from ``held_out_``, without labels; nothing is fitted again.
@@ -117,6 +215,25 @@ class MemoryBankDetector(Detector):
             self.held_out_ = self._held_out_scores(patches, owners, of_bank, progress)
             self.choose_threshold(self.max_false_alarms)
 
+    def _update_held_out(
+        self, patches: Tensor, owners: Tensor, of_bank: Tensor, share: float, progress: Progress
+    ) -> None:
+        """The same for new pictures, which are that share of all."""
+        limit = self._held_out_limit(patches, owners, of_bank)
+        self.normal_limit_ = (1 - share) * self.normal_limit_ + share * limit
+        if self.held_out_ is None or self.max_false_alarms is None:
+            return
+        chosen = self.threshold_
+        as_chosen = self.choose_threshold(self.max_false_alarms).value == chosen
+        new = self._held_out_scores(patches, owners, of_bank, progress)
+        draw = self.seed + len(self.images_)
+        of_old, of_new = of_both(len(self.held_out_), len(new), MOST_HELD_OUT, share, draw)
+        both = [self.held_out_[of_old.to(new.device)], new[of_new.to(new.device)]]
+        self.held_out_ = torch.cat(both)
+        self.threshold_ = chosen
+        if as_chosen:
+            self.choose_threshold(self.max_false_alarms)
+
     def _held_out_scores(
         self, patches: Tensor, owners: Tensor, of_bank: Tensor, progress: Progress
     ) -> Tensor:
@@ -139,9 +256,8 @@ class MemoryBankDetector(Detector):
         flat = patches.flatten(0, 1)
         sample = torch.linspace(0, len(flat) - 1, min(NORMAL_SAMPLE, len(flat))).long()
         sample = sample.to(flat.device)
-        scores = self.bank.score(
-            flat[sample], self.distance, (owners[sample // positions], of_bank)
-        )
+        owned = (owners[sample // positions], of_bank)
+        scores = self.bank.score(flat[sample], self.distance, owned)
         scores = scores[scores.isfinite()]  # infinite where the whole bank is from one image
         return float(torch.quantile(scores, NORMAL_SHARE))
 
@@ -217,6 +333,11 @@ class PatchCore(MemoryBankDetector):
         )
         self.bank = MemoryBank(flat[picks], torch.ones(len(picks), device=flat.device))
         self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
+
+    def _judge(self, patches: Tensor, workspace: Workspace, progress: Progress) -> Judged:
+        del workspace, progress
+        outlier = torch.ones(patches.shape[:2], device=patches.device)
+        return Judged(outlier, outlier.flatten(), outlier.flatten() > 0)
 
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
         if not self.reweight:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from softpatch.checkpoint import Checkpoint, scored_in_parts
+from softpatch.contamination import Contamination, estimate_contamination
 from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import CommonOptions
 from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
 from softpatch.discriminators import make_discriminator
 from softpatch.discriminators.positions import REFERENCES
-from softpatch.errors import NotFittedError, UsageError
+from softpatch.errors import DatasetError, NotFittedError
 from softpatch.estimate import Foreseen, seconds
+from softpatch.growth import DIMENSION, Judged, PictureSample, sample_size, shortened
 from softpatch.images import Images, OnUnreadable, warn_unreadable
 from softpatch.memory import Workspace, chunks
 from softpatch.memory_bank import Distance, MemoryBank
+from softpatch.noise import Tau, check_tau, noise_threshold
 from softpatch.progress import Progress, silent
 from softpatch.projection import Projection, projection_matrix
 from softpatch.tiling import Layout
@@ -55,7 +58,8 @@ class SoftPatch(MemoryBankDetector):
         discriminator: ``lof`` (paper's best), ``nearest``, ``gaussian`` or ``fused`` (``lof`` times
             distance, see there).
         k: neighbours of ``lof`` and ``fused``.
-        tau: share of patches, those with the largest outlier scores, kept out of the bank.
+        tau: share of patches, those with the largest outlier scores, kept out of the bank; or
+            ``auto``: those whose score is out of the usual.
         denoise: False keeps every patch (ablation).
         soft_weight: False scores by plain distances (ablation).
         references: images that all but ``gaussian`` compare each image with, at most.
@@ -75,6 +79,7 @@ class SoftPatch(MemoryBankDetector):
         bank: the ``MemoryBank``.
         suspicion_: ``(N,)`` float32, how suspicious each training picture is; for ``lof`` clean
             pictures lie a little above 1.
+        sample_: what ``update`` compares new pictures with.
     """
 
     method: ClassVar[str] = "softpatch"
@@ -84,7 +89,7 @@ class SoftPatch(MemoryBankDetector):
         *,
         discriminator: str = "lof",
         k: int = 6,
-        tau: float = 0.15,
+        tau: Tau = 0.15,
         denoise: bool = True,
         soft_weight: bool = True,
         references: int = REFERENCES,
@@ -100,8 +105,7 @@ class SoftPatch(MemoryBankDetector):
             coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance,
             max_false_alarms=max_false_alarms, **options,
         )  # fmt: skip
-        if not 0 <= tau < 1:
-            raise UsageError(f"tau must lie in [0, 1), got {tau}")
+        check_tau(tau)
         make_discriminator(discriminator, k, references)  # a wrong name should not wait for fit
         self.discriminator = discriminator
         self.k = k
@@ -112,12 +116,13 @@ class SoftPatch(MemoryBankDetector):
         self.projection = projection
         self.projection_dimension = projection_dimension
         self.suspicion_: Tensor
+        self.sample_: PictureSample | None = None
 
     def _fit(
         self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
     ) -> None:
         projected = self._project(patches, workspace)
-        outlier = self._outlier_scores(projected, progress)  # (N, P)
+        outlier = self._outlier_scores(projected, progress, workspace.checkpoint)  # (N, P)
         self.suspicion_ = suspicion(outlier, owners)
         outlier = outlier.flatten()  # (n,)
 
@@ -131,7 +136,34 @@ class SoftPatch(MemoryBankDetector):
         )
         weights = outlier[picks] if self.soft_weight else torch.ones_like(outlier[picks])
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], weights)
+        self.sample_ = PictureSample.of(projected, self.seed)
         self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
+
+    def _judge(self, patches: Tensor, workspace: Workspace, progress: Progress) -> Judged:
+        """Compare new pictures with each other and with the sample of those before."""
+        if self.sample_ is None:
+            raise DatasetError("the model was fitted before models could be updated; fit it again")
+        kept = self.sample_.patches
+        if kept.shape[1] != patches.shape[1]:
+            raise DatasetError(
+                f"the new pictures have {patches.shape[1]} patches and those before "
+                f"{kept.shape[1]}; a model is updated with pictures of the same size"
+            )
+        new = shortened(self._project(patches, workspace))
+        outlier = self._outlier_scores(torch.cat([kept, new]).float(), progress)[len(kept) :]
+        flat = outlier.flatten()
+        weights = flat if self.soft_weight else torch.ones_like(flat)
+        return Judged(outlier, weights, flat <= self._noise_threshold(flat), PictureSample(new))
+
+    def _picking_space(self, vectors: Tensor, workspace: Workspace) -> Tensor:
+        return self._project(vectors.unsqueeze(1), workspace).squeeze(1)
+
+    def _remember(self, owners: Tensor, judged: Judged, share: float) -> None:
+        new = suspicion(judged.outlier, owners)
+        self.suspicion_ = torch.cat([self.suspicion_, new])
+        if self.sample_ is not None and judged.pictures is not None:
+            draw = self.seed + len(self.images_)
+            self.sample_ = self.sample_.with_others(judged.pictures, share, draw)
 
     def _foresee(self, sample: Tensor, images: int) -> Foreseen:
         bank = super()._foresee(sample, images)
@@ -141,19 +173,25 @@ class SoftPatch(MemoryBankDetector):
         # Random numbers will do: the cost does not depend on what they are.
         few = torch.rand(images, min(positions, TRIED), dimension, device=sample.device)
         per_position = seconds(lambda: self._outlier_scores(few, silent)) / few.shape[1]
-        return replace(bank, seconds={"discriminate": per_position * positions, **bank.seconds})
+        kept = sample_size(images, positions, dimension) * positions * min(dimension, DIMENSION)
+        return replace(
+            bank,
+            seconds={"discriminate": per_position * positions, **bank.seconds},
+            model=bank.model + 2 * kept,
+        )
 
-    def _outlier_scores(self, patches: Tensor, progress: Progress) -> Tensor:
+    def _outlier_scores(
+        self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
+    ) -> Tensor:
         """``(N, P, D)`` -> ``(N, P)`` scores W, each position compared across the images."""
         discriminate = make_discriminator(self.discriminator, self.k, self.references, self.seed)
         by_position = patches.transpose(0, 1)  # (N, P, D) -> (P, N, D)
-        return discriminate(by_position, progress).T.contiguous()  # (P, N) -> (N, P)
+        scores = scored_in_parts(discriminate, by_position, checkpoint, progress)
+        return scores.T.contiguous()  # (P, N) -> (N, P)
 
     def _noise_threshold(self, outlier: Tensor) -> float:
-        """The (1 - tau) quantile of W over all patches; patches above stay out of the bank."""
-        if not self.denoise:
-            return float("inf")
-        return float(np.quantile(outlier.cpu().numpy(), 1 - self.tau))
+        """Patches whose W is above stay out of the bank."""
+        return noise_threshold(outlier.cpu().numpy(), self.tau) if self.denoise else float("inf")
 
     def _project(self, patches: Tensor, workspace: Workspace) -> Tensor:
         if self.projection is None:
@@ -185,16 +223,33 @@ class SoftPatch(MemoryBankDetector):
             outlier = self._outlier_scores(self._project(patches, workspace), progress)
         return Discriminated(names, self._layouts, grid, outlier, owners)
 
-    def suspects(self) -> list[tuple[str, float]]:
+    def suspects(self, first: int = 0) -> list[tuple[str, float]]:
         """Training pictures and their suspicion, most suspicious first.
+
+        Args:
+            first: of ``images_`` to look at; after an update, the new ones come last.
 
         Raises:
             NotFittedError: before ``fit``.
         """
         if not self._fitted:
             raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
-        order = self.suspicion_.argsort(descending=True, stable=True).tolist()
-        return [(self.images_[index], float(self.suspicion_[index])) for index in order]
+        order = self.suspicion_[first:].argsort(descending=True, stable=True).tolist()
+        return [(self.images_[first + i], float(self.suspicion_[first + i])) for i in order]
+
+    @property
+    def audit_(self) -> Contamination:
+        """The share of bad training pictures, and how surely each of ``images_`` is one.
+
+        By the model's own outlier scores. ``softpatch.audit`` chooses what to compare, and says
+        where and why.
+
+        Raises:
+            NotFittedError: before ``fit``.
+        """
+        if not self._fitted:
+            raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
+        return estimate_contamination(self.suspicion_.double().cpu().numpy(), self.seed)
 
     def _parameters(self) -> dict[str, Any]:
         names = (
@@ -204,7 +259,8 @@ class SoftPatch(MemoryBankDetector):
         return {name: getattr(self, name) for name in names}
 
     def _state(self) -> dict[str, Tensor]:
-        return {**super()._state(), "suspicion": self.suspicion_}
+        state = {**super()._state(), "suspicion": self.suspicion_}
+        return state if self.sample_ is None else {**state, "sample": self.sample_.patches}
 
     def _restore(self, state: dict[str, Tensor]) -> None:
         super()._restore(state)
@@ -212,6 +268,14 @@ class SoftPatch(MemoryBankDetector):
         if suspicion.shape != (len(self.images_),) or suspicion.dtype != torch.float32:
             raise ValueError("suspicion does not match the list of images")
         self.suspicion_ = state["suspicion"]
+        if (sample := state.get("sample")) is not None:
+            dimension = self._get_extractor().dimension
+            if self.projection is not None:
+                dimension = self.projection_dimension
+            expected = min(dimension, DIMENSION)
+            if sample.ndim != 3 or sample.dtype != torch.float16 or sample.shape[2] != expected:
+                raise ValueError("sample holds no patches")
+            self.sample_ = PictureSample(sample)
 
 
 def suspicion(outlier: Tensor, owners: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from softpatch.checkpoint import Checkpoint
 from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
 from softpatch.detectors.patchcore import MemoryBankDetector, held_out_pictures
 from softpatch.detectors.softpatch import Discriminated, suspicion
@@ -16,6 +17,7 @@ from softpatch.distributed.coreset import Coverage, sharded_coreset
 from softpatch.distributed.recipe import recipe_of
 from softpatch.distributed.shards import Shards, shuffle
 from softpatch.errors import UsageError
+from softpatch.growth import PictureSample, sampled, shortened
 from softpatch.images import Images, OnUnreadable, image_sources, warn_unreadable
 from softpatch.memory import Workspace
 from softpatch.memory_bank import MemoryBank
@@ -32,17 +34,24 @@ class OnCluster(Detector):
     cluster: Cluster
 
     def _collect(
-        self, images: Images, workspace: Workspace, on_unreadable: OnUnreadable, progress: Progress
+        self,
+        images: Images,
+        workspace: Workspace,
+        on_unreadable: OnUnreadable,
+        progress: Progress,
+        least: int = 2,
     ) -> tuple[Tensor, Tensor, list[str]]:
-        shards = self._shuffle(images, on_unreadable, progress)
+        shards = self._shuffle(images, on_unreadable, progress, least)
         patches = self._gather(shards, workspace, progress)
         return patches, shards.owners.to(patches.device), shards.names
 
-    def _shuffle(self, images: Images, on_unreadable: OnUnreadable, progress: Progress) -> Shards:
+    def _shuffle(
+        self, images: Images, on_unreadable: OnUnreadable, progress: Progress, least: int = 2
+    ) -> Shards:
         sources = image_sources(images)
         listed: Any = sources if isinstance(sources, Sized) else list(sources)
         shards = shuffle(self.cluster, self, listed, on_unreadable, progress)
-        self._check_enough(shards.names)
+        self._check_enough(shards.names, least)
         self._layouts = shards.layouts
         return shards
 
@@ -75,6 +84,15 @@ class _BankOnCluster(OnCluster, MemoryBankDetector):
         finally:
             self._shards = None  # and the cluster lets go of the patches
 
+    def update(self, images: Images, **others: Any) -> Self:
+        """Not on a cluster.
+
+        Raises:
+            UsageError: always.
+        """
+        del images, others
+        raise UsageError("a model is updated without a cluster; save it and load it again")
+
     def _gather(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
         patches = len(shards.owners) * shards.positions
         if self.coreset == "exact" or (self.coreset == "auto" and patches <= EXACT_PATCHES):
@@ -106,8 +124,10 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         self._outlier = shards.outlier_scores(progress)  # before the patches are moved here
         return super()._gather(shards, workspace, progress)
 
-    def _outlier_scores(self, patches: Tensor, progress: Progress, *_: object) -> Tensor:
-        del patches, progress
+    def _outlier_scores(
+        self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
+    ) -> Tensor:
+        del patches, progress, checkpoint
         return self._outlier.to(self.device)
 
     def _fit(
@@ -121,6 +141,10 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         eligible = outlier <= self._noise_threshold(outlier.flatten())
         weights = outlier if self.soft_weight else torch.ones_like(outlier)
         self._cover(self._shards, eligible, weights, owners, progress)
+        dimension = self._shards.dimension if self.projection is None else self.projection_dimension
+        rows = sampled(len(owners), self._shards.positions, dimension, self.seed)
+        some = self._shards.of_rows(rows).to(self.device)
+        self.sample_ = PictureSample(shortened(self._project(some, workspace)))
 
     def discriminate(
         self,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from softpatch.auditing.findings import Look
 from softpatch.auditing.pictures import Picture, look_at
+from softpatch.detectors import SoftPatch
 from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
 from softpatch.distributed.stream import Worker, stream
 from softpatch.errors import ImageError
 from softpatch.images import ImageSource, OnUnreadable
@@ -27,6 +29,17 @@ class Looker(Worker):
         pictures = look_at(sources, unreadable.append, silent)
         looked = pictures, [(error.name, error.reason) for error in unreadable]
         return {"looked": np.array([pickle.dumps(looked)], dtype=object)}
+
+
+def moved_to(cluster: Cluster) -> Callable[[SoftPatch], SoftPatch]:
+    """``on_cluster``, as ``audit`` takes it."""
+
+    def moved(detector: SoftPatch) -> SoftPatch:
+        found = on_cluster(detector, cluster)
+        assert isinstance(found, SoftPatchOnCluster)
+        return found
+
+    return moved
 
 
 def look_on(cluster: Cluster) -> Look:

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
 
 from softpatch.errors import MissingExtraError
 from softpatch.export.graph import DetectorGraph
+from softpatch.export.integers import translations
 
 # (B, H, W, 3) uint8 -> the graph's outputs by name
 Run = Callable[[npt.NDArray[np.uint8]], Mapping[str, npt.NDArray[Any]]]
@@ -113,28 +115,37 @@ FORMATS: Mapping[str, type[Format]] = MappingProxyType({".onnx": Onnx, ".xml": O
 def _onnx_model(graph: DetectorGraph) -> Any:
     """The graph as an ``onnx.ModelProto``, weights included."""
     example = torch.zeros(2, 300, 200, 3, dtype=torch.uint8)  # no two sides equal, and none 1
+    sides = {"images": {0: "batch", 1: "height", 2: "width"}}
+    model = to_onnx(graph, example, graph.outputs, sides)
+    if graph.precision == "fp16":
+        _store_halves(model)
+    return model
+
+
+def to_onnx(
+    module: nn.Module, example: Tensor, outputs: list[str], sides: dict[str, dict[int, str]]
+) -> Any:
+    """A module of one input as an ``onnx.ModelProto``; ``sides`` are those of any length."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the exporter's, of its own deprecations
             program = torch.onnx.export(
-                graph,
+                module,
                 (example,),
                 dynamo=True,
-                input_names=["images"],
-                output_names=graph.outputs,
-                dynamic_shapes={"images": {0: "batch", 1: "height", 2: "width"}},
+                input_names=list(sides),
+                output_names=outputs,
+                dynamic_shapes=sides,
+                custom_translation_table=translations(),
                 verbose=False,
             )
     finally:
         logger.setLevel(level)
     assert program is not None  # as no file was asked for
-    model = program.model_proto
-    if graph.precision == "fp16":
-        _store_halves(model)
-    return model
+    return program.model_proto
 
 
 def _store_halves(model: Any) -> None:

@@ -20,7 +20,7 @@ from softpatch.detectors import Detector, PaDiM
 from softpatch.detectors.patchcore import REWEIGHTING_NEIGHBOURS, MemoryBankDetector, PatchCore
 from softpatch.errors import UsageError
 from softpatch.export.resize import resize
-from softpatch.export.search import NearestSearch, norms
+from softpatch.export.search import NearestSearch
 from softpatch.region import Region
 from softpatch.tiling import Layout
 
@@ -49,25 +49,23 @@ class BankScores(PatchScores):
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """See ``PatchScores``."""
-        distances, index = self.search(patches.flatten(0, 1))
-        distance = distances[:, 0]
-        scores = (distance.square() if self.squared else distance) * self.weights[index[:, 0]]
+        distance, index = self.search(patches.flatten(0, 1))
+        scores = (distance.square() if self.squared else distance) * self.weights[index]
         scores = scores.view(patches.shape[:2])
         worst, position = scores.max(dim=1)
         if not self.reweight:
             return scores, worst
-        return scores, self._reweighted(patches, worst, position)
+        position = torch.arange(position.shape[0]) * scores.shape[1] + position
+        patch = patches.flatten(0, 1)[position]
+        return scores, self._reweighted(patch, distance[position], index[position], worst)
 
-    def _reweighted(self, patches: Tensor, worst: Tensor, position: Tensor) -> Tensor:
-        """``reweighted_scores``, with the bank's neighbours found by the same search."""
-        where = position.view(-1, 1, 1).expand(-1, 1, patches.shape[2])
-        patch = patches.gather(1, where).squeeze(1)  # (B, D)
-        own, nearest = self.search(patch)
-        centre = self.search.vectors[nearest[:, 0]] + self.search.centre
-        _, around = self.search(centre, REWEIGHTING_NEIGHBOURS)  # (B, b)
-        difference = (patch - self.search.centre).unsqueeze(1) - self.search.vectors[around]
-        distances = difference.square().sum(dim=2).sqrt()
-        share = torch.exp(own[:, 0] - torch.logsumexp(distances, dim=1)).clamp(max=1)
+    def _reweighted(self, patch: Tensor, own: Tensor, nearest: Tensor, worst: Tensor) -> Tensor:
+        """``reweighted_scores`` of ``(B, D)`` patches and their nearest vectors."""
+        search = self.search
+        around = search.neighbours(search.vectors[nearest] + search.centre, REWEIGHTING_NEIGHBOURS)
+        difference = (patch - search.centre).unsqueeze(1) - search.vectors[around]
+        distances = difference.square().sum(dim=2).sqrt()  # (B, b)
+        share = torch.exp(own - torch.logsumexp(distances, dim=1)).clamp(max=1)
         return (1 - share) * worst
 
 
@@ -207,4 +205,4 @@ def round_to_halves(part: nn.Module) -> None:
             tensor.copy_(tensor.half())
     for module in part.modules():
         if isinstance(module, NearestSearch):
-            module.norms.copy_(norms(module.vectors))
+            module.encode()

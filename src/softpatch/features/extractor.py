@@ -85,6 +85,7 @@ class PatchExtractor:
         preprocessing: how a picture becomes network input.
         backbone: the frozen network.
         grid: (h, w) of the patch grid.
+        stride: (down, across) pixels from one place of the coarsest layer to the next.
         dimension: D of a patch vector.
     """
 
@@ -108,6 +109,8 @@ class PatchExtractor:
             [layer.shape[1] for layer in maps], config.embedding, config.dimension
         )
         self.grid = (int(maps[0].shape[2]), int(maps[0].shape[3]))
+        coarsest = maps[-1].shape[-2:]
+        self.stride = (config.crop[0] // coarsest[0], config.crop[1] // coarsest[1])
         self.dimension = self.embedding.dimension
         self.dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.backbone.to(device, self.dtype)

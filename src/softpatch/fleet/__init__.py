@@ -1,0 +1,1 @@
+"""One detector a camera: fitted, kept up with, and reported on as a fleet."""

@@ -1,0 +1,111 @@
+"""What a camera needs from people, and the command that begins it."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from softpatch.fleet.drift import Drift
+from softpatch.fleet.visit import CHECKED, FAILED, GONE, KEPT, Learned, Visit
+
+# Most urgent first.
+CODES = ("failed", "drifted", "gone", "bad pictures", "other light", "unreadable", "few pictures")
+OK = "ok"
+NAMED = 3  # unreadable pictures
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing.
+
+    Attributes:
+        code: one of ``CODES``.
+        text: what is the matter.
+        commands: to run, in order; may be empty.
+    """
+
+    code: str
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+def advise(visit: Visit, again: str) -> list[Advice]:
+    """What a camera needs, most urgent first.
+
+    Args:
+        visit: the camera.
+        again: the command that fits cameras, to be followed by more options.
+    """
+    name = shlex.quote(visit.camera)
+    audit = shlex.join(["softpatch", "audit", str(visit.folder), "-o", f"audit/{visit.camera}"])
+    look = shlex.join(
+        [
+            "softpatch", "predict", str(visit.model), str(visit.folder),
+            "-o", f"look/{visit.camera}", "--report",
+        ]
+    )  # fmt: skip
+    if visit.outcome == FAILED:
+        return [Advice("failed", str(visit.error), (f"{again} --only {name}",))]
+    if visit.outcome == GONE:
+        text = f"no pictures in {visit.folder} any more; if the camera is retired, delete its model"
+        return [Advice("gone", text)]
+    found = []
+    drift, said = visit.drift, visit.learned
+    if drift is not None and drift.drifted and visit.outcome in (KEPT, CHECKED):
+        kept = "; the model was not fitted again" if visit.outcome == KEPT else ""
+        text = f"{in_words(drift)}{kept}: look at them, and accept them if they are right"
+        found.append(Advice("drifted", text, (look, f"{again} --only {name} --force")))
+    if said is not None and said.interval is not None and said.interval[0] > 0 and said.suspects:
+        text = f"{share_in_words(said)}; {len(said.suspects)} of {said.pictures} stand out"
+        found.append(Advice("bad pictures", text, (audit,)))
+    if drift is not None and (light := light_in_words(drift)):
+        found.append(
+            Advice("other light", f"the new pictures {light}", () if drift.drifted else (look,))
+        )
+    if visit.unreadable:
+        names = ", ".join(Path(path).name for path, _ in visit.unreadable[:NAMED])
+        more = ", ..." if len(visit.unreadable) > NAMED else ""
+        text = f"{len(visit.unreadable)} picture(s) cannot be read: {names}{more}"
+        found.append(Advice("unreadable", text, (audit,)))
+    promise = None if said is None else said.promise
+    if promise is not None and promise.expected > promise.max_false_alarms:
+        needed = math.ceil(1 / promise.max_false_alarms) - 1 - promise.pictures
+        text = (
+            f"about {promise.expected:.1%} of good pictures will be called anomalous, not "
+            f"{promise.max_false_alarms:.1%}: add {needed} good ones"
+        )
+        found.append(Advice("few pictures", text))
+    return sorted(found, key=lambda advice: CODES.index(advice.code))
+
+
+def in_words(drift: Drift) -> str:
+    """Such as ``31 of 40 new pictures lie outside what 97 % of the training pictures lie in``."""
+    found = drift.compared
+    if found is None:
+        return f"{drift.new} new pictures, which cannot be compared with those it was fitted on"
+    return (
+        f"{found.outside} of {found.new} new pictures ({found.low:.0%} to {found.high:.0%}) lie "
+        f"outside what {1 - found.expected:.0%} of the training pictures lie within"
+    )
+
+
+def light_in_words(drift: Drift) -> str:
+    """Such as ``are darker by 12% of the range from black to white``; empty if nothing changed."""
+    words = []
+    if drift.brightness is not None:
+        way = "brighter" if drift.brightness > 0 else "darker"
+        words.append(f"are {way} by {abs(drift.brightness):.0%} of the range from black to white")
+    if drift.sharpness is not None:
+        way = "stronger" if drift.sharpness > 0 else "weaker"
+        words.append(f"have {2 ** abs(drift.sharpness):.1f} times {way} fine detail")
+    return " and ".join(words)
+
+
+def share_in_words(said: Learned) -> str:
+    """How many are bad."""
+    if said.contamination is None or said.interval is None:
+        return "unknown"
+    low, high = said.interval
+    return f"about {said.contamination:.1%} are bad (95 % interval {low:.1%} to {high:.1%})"

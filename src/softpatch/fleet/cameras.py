@@ -1,0 +1,72 @@
+"""Which folders of a plant are cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from softpatch.errors import DatasetError, UsageError
+from softpatch.images import EXTENSIONS, list_images
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera.
+
+    Attributes:
+        name: of its folder, from the plant's on, with slashes.
+        folder: of its pictures.
+        pictures: sorted; empty where the folder cannot be listed.
+        error: why it cannot be; None if it can.
+    """
+
+    name: str
+    folder: Path
+    pictures: tuple[Path, ...]
+    error: str | None = None
+
+
+def find_cameras(plant: Path, depth: int | None = None) -> list[Camera]:
+    """The cameras below a folder, by name. What is hidden is passed over.
+
+    Args:
+        plant: the folder.
+        depth: cameras are the folders so many levels below it, each with all pictures below. If
+            None, every folder below it that has pictures of its own is one, of those pictures.
+
+    Raises:
+        DatasetError: no such folder, or no camera in it.
+        UsageError: a depth below 1.
+    """
+    if depth is not None and depth < 1:
+        raise UsageError(f"depth must be at least 1, got {depth}")
+    if not plant.is_dir():
+        raise DatasetError(f"{plant}: no such folder")
+    cameras = _below(plant, plant, depth, (plant.resolve(),))
+    if not cameras:
+        raise DatasetError(
+            f"{plant}: no camera found; expected pictures in folders below it, one a camera"
+        )
+    return sorted(cameras, key=lambda camera: camera.name)
+
+
+def _below(plant: Path, folder: Path, depth: int | None, above: tuple[Path, ...]) -> list[Camera]:
+    """``above`` are the folders that links must not lead back to."""
+    name = folder.relative_to(plant).as_posix()
+    try:
+        if depth == 0:
+            return [Camera(name, folder, tuple(list_images(folder)))]
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except DatasetError as error:
+        return [Camera(name, folder, (), str(error))]
+    except OSError as error:
+        return [Camera(name, folder, (), f"{folder}: cannot be listed ({error.strerror})")]
+    cameras = []
+    own = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and not entry.is_dir()]
+    if own and depth is None and folder != plant:
+        cameras.append(Camera(name, folder, tuple(sorted(own))))
+    for entry in entries:
+        if entry.is_dir() and entry.resolve() not in above:
+            below = None if depth is None else depth - 1
+            cameras += _below(plant, entry, below, (*above, entry.resolve()))
+    return cameras

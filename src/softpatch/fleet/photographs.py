@@ -1,0 +1,77 @@
+"""What a camera's pictures are like as photographs, and whether that has changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from softpatch.auditing.pictures import BRIGHTER, ENOUGH, ODD, SOFTER, look_at
+from softpatch.images import ImageSource, ignore_unreadable
+from softpatch.progress import Progress, silent
+
+LOOKED_AT = 64  # pictures; the median of more is hardly better known
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Of some pictures.
+
+    Attributes:
+        brightness: mean grey of each, 0..1.
+        sharpness: octaves by which its fine detail exceeds its coarse detail; pictures too small
+            for that are left out.
+    """
+
+    brightness: tuple[float, ...]
+    sharpness: tuple[float, ...]
+
+
+def photographs(pictures: Sequence[Path], progress: Progress = silent) -> Photographs:
+    """Look at ``LOOKED_AT`` of the pictures, evenly spread.
+
+    Args:
+        pictures: which; unreadable ones are passed over.
+        progress: told of the step ``look``.
+    """
+    sources = [ImageSource(str(path), path) for path in spread(pictures, LOOKED_AT)]
+    seen = look_at(sources, ignore_unreadable, progress)
+    sharpness = [picture.sharpness for picture in seen]
+    return Photographs(
+        tuple(picture.brightness for picture in seen),
+        tuple(value for value in sharpness if math.isfinite(value)),
+    )
+
+
+def spread(pictures: Sequence[Path], most: int) -> list[Path]:
+    """At most so many of them, evenly spread, the first and the last included."""
+    chosen = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).round().astype(int)
+    return [pictures[at] for at in chosen.tolist()]
+
+
+def changes(then: Photographs, now: Photographs) -> tuple[float | None, float | None]:
+    """By how much the medians of brightness and sharpness have changed; None if not clearly.
+
+    Clearly is by what the audit flags a single picture for, and by so many standard errors.
+    """
+    return (
+        _change(then.brightness, now.brightness, BRIGHTER),
+        _change(then.sharpness, now.sharpness, SOFTER),
+    )
+
+
+def _change(then: Sequence[float], now: Sequence[float], least: float) -> float | None:
+    if min(len(then), len(now)) < ENOUGH:
+        return None
+    change = float(np.median(now) - np.median(then))
+    variance = _variance(then) + _variance(now)
+    return change if abs(change) > max(least, ODD * math.sqrt(variance)) else None
+
+
+def _variance(values: Sequence[float]) -> float:
+    """Of the median, as if the values were normally distributed: pi / 2 times that of the mean."""
+    spread = 1.4826 * float(np.median(np.abs(np.asarray(values) - np.median(values))))
+    return math.pi / 2 * spread**2 / len(values)

@@ -1,0 +1,203 @@
+"""The fleet on disk: a table, JSON, and one page."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from softpatch.auditing.page import thumbnails
+from softpatch.files import csv_bytes, write_atomically
+from softpatch.fleet.advice import CODES, OK, in_words, light_in_words
+from softpatch.fleet.fleet import Fleet, Line
+from softpatch.fleet.visit import UNCHANGED, Visit
+from softpatch.pages import fill
+from softpatch.progress import Progress, silent
+
+NAMED = 3  # suspects of a camera, in the table and on the page
+
+
+def write_report(fleet: Fleet, output: Path, progress: Progress = silent) -> list[Path]:
+    """Write ``fleet.csv``, ``fleet.json`` and ``fleet.html``.
+
+    Args:
+        fleet: what to report on.
+        output: where to write, made if need be.
+        progress: told of the step ``draw``.
+
+    Returns:
+        what was written.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    shown = [paths for line in fleet.lines for paths in _shown(line.visit).values()]
+    thumbs = thumbnails(list(chain.from_iterable(shown)), progress)
+    page = fill(
+        "fleet/page.html.jinja",
+        title=f"Cameras of {fleet.plant.resolve().name}",
+        summary=summary(fleet),
+        cameras=[_card(line, thumbs) for line in fleet.lines],
+    )
+    written = []
+    for name, content in (
+        ("fleet.csv", csv_bytes([_numbers(line) for line in fleet.lines])),
+        ("fleet.json", f"{json.dumps(as_dict(fleet), indent=1)}\n".encode()),
+        ("fleet.html", page),
+    ):
+        write_atomically(output / name, content)
+        written.append(output / name)
+    return written
+
+
+def summary(fleet: Fleet) -> str:
+    """How many cameras need what, such as ``12 cameras: 1 failed, 2 drifted, 9 ok``."""
+    counts = Counter(line.attention for line in fleet.lines)
+    words = [f"{counts[code]} {code}" for code in (*CODES, OK) if counts[code]]
+    return f"{len(fleet.lines)} camera(s): {', '.join(words)}"
+
+
+def as_dict(fleet: Fleet) -> dict[str, Any]:
+    """All of it for JSON, the cameras that need attention first."""
+    return {
+        "plant": str(fleet.plant),
+        "output": str(fleet.output),
+        "cameras": [
+            {
+                "camera": line.visit.camera,
+                "attention": line.attention,
+                "advice": [vars(advice) for advice in line.advice],
+                "outcome": line.visit.outcome,
+                "error": line.visit.error,
+                "folder": str(line.visit.folder),
+                "model": str(line.visit.model),
+                "unreadable": [
+                    {"path": path, "reason": reason} for path, reason in line.visit.unreadable
+                ],
+                "learned": line.visit.learned and line.visit.learned.as_dict(),
+                "drift": line.visit.drift and line.visit.drift.as_dict(),
+            }
+            for line in fleet.lines
+        ],
+    }
+
+
+def cells(line: Line) -> dict[str, str]:
+    """What people read of a camera, by column."""
+    said = line.visit.learned
+    words = {"camera": line.visit.camera, "attention": line.attention}
+    words |= {"outcome": line.visit.outcome, "pictures": "", "bad": "", "suspects": ""}
+    words |= {"threshold": "", "false alarms": "", "drift": _drift(line.visit)}
+    words["unreadable"] = str(len(line.visit.unreadable) or "")
+    if said is not None:
+        words["pictures"] = str(said.pictures)
+        words["threshold"] = "none" if said.threshold is None else f"{said.threshold:.4g}"
+        if said.contamination is not None and said.interval is not None:
+            low, high = said.interval
+            words["bad"] = f"{said.contamination:.1%} ({low:.1%} to {high:.1%})"
+            names = ", ".join(_below(line.visit.folder, said.suspects[:NAMED]))
+            more = ", ..." if len(said.suspects) > NAMED else ""
+            words["suspects"] = f"{len(said.suspects)}: {names}{more}" if names else "0"
+        if said.promise is not None:
+            words["false alarms"] = f"about {said.promise.expected:.1%}"
+        elif said.threshold is not None:
+            words["false alarms"] = "set by hand or labels"
+    return words
+
+
+def _drift(visit: Visit) -> str:
+    if visit.outcome == UNCHANGED:
+        return "no new pictures"
+    if visit.drift is None:
+        return ""
+    found = visit.drift.compared
+    counted = "" if found is None else f": {found.outside} of {found.new} outside"
+    return f"{visit.drift.verdict}{counted}"
+
+
+def _numbers(line: Line) -> dict[str, object]:
+    """A camera for the table of numbers; empty where there is none."""
+    visit, said, drift = line.visit, line.visit.learned, line.visit.drift
+    promise = said.promise if said is not None else None
+    found = drift.compared if drift is not None else None
+    low, high = (said.interval if said is not None else None) or (None, None)
+    suspects = said.suspects if said is not None else ()
+    first = line.advice[0] if line.advice else None
+    return {
+        "camera": visit.camera,
+        "attention": line.attention,
+        "what": first and first.text,
+        "command": first and "; ".join(first.commands),
+        "outcome": visit.outcome,
+        "pictures": said and said.pictures,
+        "unreadable": len(visit.unreadable),
+        "contamination": said and said.contamination,
+        "contamination_low": low,
+        "contamination_high": high,
+        "suspects": len(suspects),
+        "top_suspects": " ".join(_below(visit.folder, suspects[:NAMED])),
+        "threshold": said and said.threshold,
+        "expected_false_alarms": promise and promise.expected,
+        "max_false_alarms": promise and promise.max_false_alarms,
+        "drift": drift and drift.verdict,
+        "new_pictures": drift.new if drift is not None else 0,
+        "new_compared": found and found.new,
+        "new_outside": found and found.outside,
+        "expected_share_outside": found and found.expected,
+        "chance": found and found.chance,
+        "new_above_threshold": drift and drift.alarms,
+        "brightness_change": drift and drift.brightness,
+        "sharpness_change": drift and drift.sharpness,
+    }
+
+
+def _card(line: Line, thumbs: Mapping[str, str]) -> dict[str, Any]:
+    """A camera for the page."""
+    visit = line.visit
+    facts = []
+    if visit.drift is not None:
+        facts.append(f"{in_words(visit.drift)}: {visit.drift.verdict}.")
+        if visit.drift.alarms is not None:
+            facts.append(f"{visit.drift.alarms} of them exceed the threshold.")
+        if light := light_in_words(visit.drift):
+            facts.append(f"They {light}.")
+    promise = visit.learned.promise if visit.learned is not None else None
+    if promise is not None:
+        facts.append(
+            f"{promise.confidence:.0%} sure that at most {promise.max_false_alarms:.1%} of good "
+            f"pictures exceed the threshold ({promise.pictures} training pictures)."
+        )
+    facts += [f"Cannot be read: {path} ({reason})." for path, reason in visit.unreadable[:NAMED]]
+    return {
+        "cells": cells(line),
+        "ok": not line.advice,
+        "advice": line.advice,
+        "facts": facts,
+        "pictures": [
+            (title, [(name, thumbs.get(path)) for path, name in zip(paths, names, strict=True)])
+            for title, paths in _shown(visit).items()
+            if (names := _below(visit.folder, paths))
+        ],
+    }
+
+
+def _shown(visit: Visit) -> dict[str, list[str]]:
+    """Paths of the pictures to show of a camera, by what they are."""
+    shown = {}
+    if visit.drift is not None and visit.drift.drifted:
+        shown["Highest scores among the new pictures"] = list(visit.drift.worst)
+    if visit.learned is not None:
+        shown["Most suspicious training pictures"] = list(visit.learned.suspects[:NAMED])
+    return shown
+
+
+def _below(folder: Path, paths: Iterable[str]) -> list[str]:
+    """Names from the camera's folder on; as they are where they lie elsewhere."""
+    return [
+        Path(path).relative_to(folder).as_posix() if Path(path).is_relative_to(folder) else path
+        for path in paths
+    ]

@@ -1,0 +1,8 @@
+"""Models as a service: pictures in by HTTP, verdicts out, and a page to do so by hand."""
+
+from softpatch.serving.app import create_app
+from softpatch.serving.models import Models
+from softpatch.serving.server import serve
+from softpatch.serving.settings import Settings
+
+__all__ = ["Models", "Settings", "create_app", "serve"]

@@ -1,0 +1,254 @@
+"""The application: its routes, and what lives as long as it does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response, Security
+from fastapi.responses import PlainTextResponse
+from fastapi.security import APIKeyHeader
+
+from softpatch import __version__
+from softpatch.errors import ImageError, ModelFileError
+from softpatch.serving.logs import log
+from softpatch.serving.metrics import VERDICTS, Metrics
+from softpatch.serving.models import Models, Served
+from softpatch.serving.observing import Observed
+from softpatch.serving.records import Detection, Model, Problem, Result, Status
+from softpatch.serving.scoring import FullError, Results, Scorer
+from softpatch.serving.settings import Settings
+from softpatch.serving.uploads import FIELD, Upload, read_uploads
+
+RETRY_SECONDS = 1
+PAGE = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes share."""
+
+    models: Models
+    settings: Settings
+    scorer: Scorer
+    metrics: Metrics
+
+
+def create_app(models: Models, settings: Settings | None = None) -> FastAPI:
+    """The service as an ASGI application; it scores, and looks at the model files, while it runs.
+
+    Args:
+        models: to serve.
+        settings: what to accept; the defaults if None.
+    """
+    settings = settings or Settings()
+    metrics = Metrics()
+    scorer = Scorer(settings.queue, metrics.batches.observe)
+    metrics.waiting.set_function(lambda: scorer.waiting)
+    app = FastAPI(
+        title="softpatch",
+        description="Visual anomaly detection: pictures in, verdicts out.",
+        version=__version__,
+        docs_url=None,  # their pages come from elsewhere
+        redoc_url=None,
+        lifespan=_running,
+    )
+    app.state.service = Service(models, settings, scorer, metrics)
+    app.include_router(open_to_all)
+    app.include_router(protected)
+    for path, (name, kind) in PAGE.items():
+        content = files("softpatch.serving").joinpath("page", name).read_bytes()
+        app.add_api_route(path, _fixed(content, kind), include_in_schema=False)
+    app.add_middleware(Observed, metrics=metrics)
+    return app
+
+
+def _fixed(content: bytes, kind: str) -> Any:
+    async def page() -> Response:
+        return Response(content, media_type=kind)
+
+    return page
+
+
+@contextlib.asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    service.scorer.start()
+    looking = asyncio.create_task(_look(service))
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.to_thread(service.scorer.close)
+
+
+async def _look(service: Service) -> None:
+    """Load model files that have changed."""
+    while True:
+        await asyncio.sleep(service.settings.look_seconds)
+        for name in await asyncio.to_thread(service.models.changed):
+            with contextlib.suppress(ModelFileError):  # it has been logged
+                await _reloaded(service, name)
+
+
+async def _reloaded(service: Service, name: str) -> Served:
+    try:
+        served = await service.models.reload(name)
+    except ModelFileError as error:
+        service.metrics.loads.labels(name, "failed").inc()
+        log("model kept", logging.ERROR, model=name, problem=str(error))
+        raise
+    service.metrics.loads.labels(name, "loaded").inc()
+    log("model loaded", model=name)
+    return served
+
+
+async def _service(request: Request) -> Service:  # not async, it would cost a thread a request
+    service: Service = request.app.state.service
+    return service
+
+
+Serving = Annotated[Service, Depends(_service)]
+
+
+async def _admit(
+    service: Serving,
+    key: Annotated[
+        str | None,
+        Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="if it wants one")),
+    ],
+) -> None:
+    expected = service.settings.api_key
+    # In constant time: how long it takes must not tell how much of a key is right.
+    if expected is not None and not hmac.compare_digest((key or "").encode(), expected.encode()):
+        raise HTTPException(401, "needs the API key in the header X-API-Key")
+
+
+async def _named(name: str, service: Serving) -> Served:
+    served = service.models.get(name)
+    if served is None:
+        raise HTTPException(404, "no such model")
+    return served
+
+
+def _says(*codes: int) -> dict[int | str, dict[str, Any]]:
+    return {code: {"model": Problem} for code in codes}
+
+
+open_to_all = APIRouter()
+protected = APIRouter(dependencies=[Depends(_admit)], responses=_says(401))
+
+
+@open_to_all.get("/health")
+async def health() -> Status:
+    """Whether the process answers."""
+    return Status(status="ok")
+
+
+@open_to_all.get("/ready", responses=_says(503))
+async def ready(service: Serving) -> Status:
+    """Whether it would take a picture now."""
+    if not service.scorer.alive:
+        raise HTTPException(503, "does not score")
+    if service.scorer.waiting >= service.settings.queue:
+        raise _busy()
+    return Status(status="ok")
+
+
+@open_to_all.get(
+    "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+)
+async def metrics(service: Serving) -> PlainTextResponse:
+    """Counters and times, for Prometheus."""
+    return PlainTextResponse(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+@protected.get("/models")
+async def list_models(service: Serving) -> list[Model]:
+    """What is served."""
+    return [Model.of(served) for served in service.models]
+
+
+@protected.post("/models/{name}/reload", responses=_says(404, 409))
+async def reload(served: Annotated[Served, Depends(_named)], service: Serving) -> Model:
+    """Load the model's file anew, as happens by itself when the file changes."""
+    try:
+        return Model.of(await _reloaded(service, served.name))
+    except ModelFileError as error:
+        raise HTTPException(409, f"the one before is served on: {error}") from error
+
+
+@protected.post(
+    "/models/{name}/detect",
+    responses=_says(400, 404, 408, 413, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": [FIELD],
+                        "properties": {
+                            FIELD: {
+                                "type": "array",
+                                "minItems": 1,
+                                "items": {"type": "string", "format": "binary"},
+                            }
+                        },
+                    }
+                }
+            },
+        }
+    },
+)
+async def detect(
+    request: Request,
+    served: Annotated[Served, Depends(_named)],
+    service: Serving,
+    draw: Annotated[
+        Literal["png"] | None, Query(alias="map", description="also give AnomalyMask")
+    ] = None,
+) -> Detection:
+    """Score pictures. All of them can be decoded, or none is scored."""
+    if service.scorer.waiting >= service.settings.queue:
+        raise _busy()  # before it is read
+    uploads = await read_uploads(request, service.settings)
+    request.state.about = {
+        "model": served.name,
+        "pictures": len(uploads),
+        "bytes": sum(len(upload.content) for upload in uploads),
+    }
+    try:
+        scored = await service.scorer.score(served.detector, [upload.content for upload in uploads])
+    except FullError as error:
+        raise _busy() from error
+    results = await asyncio.to_thread(_records, uploads, scored, served, draw is not None)
+    for result in results:
+        service.metrics.pictures.labels(served.name, VERDICTS[result.is_anomalous]).inc()
+    return Detection(model=served.name, results=results)
+
+
+def _records(
+    uploads: Sequence[Upload], scored: Results, served: Served, drawn: bool
+) -> list[Result]:
+    results = []
+    for upload, one in zip(uploads, scored, strict=True):
+        if isinstance(one, ImageError):
+            raise HTTPException(400, f"{upload.name}: {one.reason}")
+        results.append(Result.of(one, upload.name, served, drawn=drawn))
+    return results
+
+
+def _busy() -> HTTPException:
+    return HTTPException(503, "too many pictures wait", {"Retry-After": str(RETRY_SECONDS)})

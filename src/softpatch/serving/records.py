@@ -1,0 +1,127 @@
+"""What the service says, field by field; names as Amazon Lookout for Vision's where it has them."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_pascal
+
+from softpatch.heatmap import layer, png_bytes
+from softpatch.prediction import Prediction
+from softpatch.serving.models import Served
+from softpatch.serving.regions import anomalous_regions
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True)
+
+
+class Region(_Record):
+    """Part of a picture that is anomalous."""
+
+    polygon: list[tuple[float, float]] = Field(
+        description="x and y in pixels of the picture, from its top left corner; not closed"
+    )
+    percentage_area: float = Field(description="of the picture, 0 to 100")
+
+
+class Result(_Record):
+    """One picture's."""
+
+    name: str = Field(description="of the file as it was sent")
+    is_anomalous: bool | None = Field(
+        description="Score is above Threshold; null for a model without one"
+    )
+    confidence: float | None = Field(
+        description="in IsAnomalous: the larger of Level and 1 - Level, so 0.5 at the threshold "
+        "and never less; no probability. Null without a threshold"
+    )
+    level: float | None = Field(
+        description="Score / (Score + Threshold): 0 to 1, 0.5 at the threshold"
+    )
+    score: float = Field(
+        description="at least 0; larger is more anomalous; comparable within a model"
+    )
+    threshold: float | None = Field(description="the model's")
+    width: int = Field(description="of the picture in pixels, as EXIF turns it")
+    height: int
+    regions: list[Region] = Field(
+        description="largest first; empty if IsAnomalous is false. Where the map exceeds the "
+        "threshold or half its peak, whichever is lower"
+    )
+    anomaly_mask: str | None = Field(
+        description="with ?map=png: a PNG file as base64, RGBA, of the picture's aspect and at "
+        "most 512 pixels long, to be laid over it; clear where nothing is unusual"
+    )
+
+    @classmethod
+    def of(cls, prediction: Prediction, name: str, served: Served, *, drawn: bool) -> Self:
+        """The record of a prediction, with its map if ``drawn``."""
+        normal_limit = served.detector.normal_limit_
+        level = prediction.level
+        mask = png_bytes(layer(prediction, normal_limit)) if drawn else None
+        return cls(
+            name=name,
+            is_anomalous=prediction.anomalous,
+            confidence=None if level is None else max(level, 1 - level),
+            level=level,
+            score=prediction.score,
+            threshold=prediction.threshold,
+            width=prediction.size[1],
+            height=prediction.size[0],
+            regions=[
+                Region(
+                    polygon=[(round(x, 1), round(y, 1)) for x, y in polygon.points.tolist()],
+                    percentage_area=100 * polygon.share,
+                )
+                for polygon in anomalous_regions(prediction, normal_limit)
+            ],
+            anomaly_mask=None if mask is None else base64.b64encode(mask).decode(),
+        )
+
+
+class Detection(_Record):
+    """The answer to a request."""
+
+    model: str
+    results: list[Result] = Field(description="one a picture, in order")
+
+
+class Model(_Record):
+    """What is served under a name."""
+
+    name: str
+    method: str
+    threshold: float | None
+    normal_limit: float = Field(description="the score where colour begins in maps")
+    loaded: datetime
+    problem: str | None = Field(
+        description="why the file, as it is now, could not be loaded; the one before it is served"
+    )
+
+    @classmethod
+    def of(cls, served: Served) -> Self:
+        """The record of a model."""
+        return cls(
+            name=served.name,
+            method=served.detector.method,
+            threshold=served.detector.threshold_,
+            normal_limit=served.detector.normal_limit_,
+            loaded=served.loaded,
+            problem=served.problem,
+        )
+
+
+class Status(BaseModel):
+    """Of the service."""
+
+    status: str
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    detail: str

@@ -1,0 +1,133 @@
+"""The one thread that scores: what waits for the same model goes through it together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from softpatch.detectors import Detector
+from softpatch.errors import ImageError
+from softpatch.images import ImageSource
+from softpatch.prediction import Prediction
+
+BATCH = 16  # pictures of several requests that are scored together
+Results = list[Prediction | ImageError]
+
+
+class FullError(Exception):
+    """There is no room for more pictures to wait."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    detector: Detector
+    pictures: Sequence[bytes]
+    results: Future[Results] = field(default_factory=Future)
+
+
+class Scorer:
+    """A queue of pictures with a thread at its end, so that scoring never holds up the service."""
+
+    def __init__(self, room: int, on_batch: Callable[[int], object]) -> None:
+        """Prepare an empty queue.
+
+        Args:
+            room: pictures that may wait or be scored at a time.
+            on_batch: told how many pictures are scored together.
+        """
+        self.room = room
+        self.waiting = 0
+        self._on_batch = on_batch
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="score", daemon=True)
+
+    def start(self) -> None:
+        """Begin to score."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Score what waits, and end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it scores."""
+        return self._thread.is_alive()
+
+    async def score(self, detector: Detector, pictures: Sequence[bytes]) -> Results:
+        """Score pictures; those that cannot be decoded have an ``ImageError`` instead.
+
+        Raises:
+            FullError: too many are waiting.
+        """
+        job = _Job(detector, pictures)
+        with self._changed:
+            if self.waiting + len(pictures) > self.room:
+                raise FullError
+            self.waiting += len(pictures)
+            self._jobs.append(job)
+            self._changed.notify()
+        return await asyncio.wrap_future(job.results)
+
+    def _work(self) -> None:
+        while jobs := self._next():
+            pictures = sum(len(job.pictures) for job in jobs)
+            wanted = [job for job in jobs if job.results.set_running_or_notify_cancel()]
+            self._on_batch(pictures)
+            _answer(wanted)
+            with self._changed:
+                self.waiting -= pictures
+
+    def _next(self) -> list[_Job]:
+        """The job that waits longest and others for its model; none once it is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            taken: list[_Job] = []
+            others: deque[_Job] = deque()
+            room = BATCH
+            for job in self._jobs:
+                fits = not taken or len(job.pictures) <= room
+                if fits and (not taken or job.detector is taken[0].detector):
+                    taken.append(job)
+                    room -= len(job.pictures)
+                else:
+                    others.append(job)
+            self._jobs = others
+            return taken
+
+
+def _answer(jobs: Sequence[_Job]) -> None:
+    """Score jobs of one model together; or one by one, if one of them makes the model fail."""
+    try:
+        results = _score([picture for job in jobs for picture in job.pictures], jobs)
+    except Exception as error:
+        if len(jobs) == 1:
+            jobs[0].results.set_exception(error)
+        else:
+            for job in jobs:
+                _answer([job])
+        return
+    for job in jobs:
+        job.results.set_result([results.pop(0) for _ in job.pictures])
+
+
+def _score(pictures: Sequence[bytes], jobs: Sequence[_Job]) -> Results:
+    found: dict[int, Prediction | ImageError] = {}
+
+    def unreadable(error: ImageError) -> None:
+        found[int(error.name)] = error
+
+    sources = [ImageSource(str(number), picture) for number, picture in enumerate(pictures)]
+    if sources:
+        for prediction in jobs[0].detector.predict(sources, on_unreadable=unreadable):
+            found[int(prediction.name)] = prediction
+    return [found[number] for number in range(len(pictures))]

@@ -1,0 +1,80 @@
+"""The application behind a socket, until a signal ends it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from softpatch.errors import UsageError
+from softpatch.serving.app import create_app
+from softpatch.serving.logs import log, log_to_stdout
+from softpatch.serving.models import Models
+from softpatch.serving.settings import Settings
+
+CONNECTIONS = 256  # open at a time; further ones are turned away
+SHUTDOWN_SECONDS = 120  # that requests may take to be answered after the signal
+
+
+def serve(
+    models: Models,
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM; requests that have begun are answered first.
+
+    Args:
+        models: see ``create_app``.
+        settings: see ``create_app``.
+        host: address to listen at.
+        port: 0 takes one that is free.
+        ready: told the address once connections are accepted.
+
+    Raises:
+        UsageError: the address cannot be had.
+    """
+    with _listening(host, port) as listener:
+        log_to_stdout()
+        config = uvicorn.Config(
+            create_app(models, settings),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+        # uvicorn raises the signal that has ended it once more: then it is to do nothing.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        at = f"[{host}]" if ":" in host else host
+        ready(f"http://{at}:{listener.getsockname()[1]}/")
+        log("started", models=[served.name for served in models])
+        uvicorn.Server(config).run(sockets=[listener])
+        log("stopped")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        # The system's own words, without the address that some add; of a name, there are no others.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
+        raise UsageError(f"cannot listen at {host}, port {port}: {reason}") from error

@@ -1,0 +1,113 @@
+"""``softpatch update``, ``merge`` and ``rollback``, and checkpoints of ``fit``, as commands."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from softpatch.versions import kept_versions
+from tests.cli.test_cli import SMALL, Run, run
+from tests.detectors.pictures import new_pictures
+
+__all__ = ["run"]  # the fixture
+
+
+@pytest.fixture
+def part(small_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(small_model, tmp_path / "part.softpatch"))
+
+
+@pytest.fixture
+def today(tmp_path: Path) -> Path:
+    folder = tmp_path / "today"
+    folder.mkdir()
+    for index, picture in enumerate(new_pictures(6)):
+        Image.fromarray(picture).save(folder / f"{index}.png")
+    (folder / "broken.png").write_text("no picture")
+    return folder
+
+
+def test_update_and_rollback(run: Run, part: Path, today: Path, tmp_path: Path) -> None:
+    old = part.read_bytes()
+    suspects = tmp_path / "suspects.csv"
+    result = run("update", part, today, "--forget", "0.1", "--suspects", suspects)
+    assert result.code == 0, result.err
+    assert "added 6 pictures to 8" in result.out
+    assert "version 2" in result.out
+    assert "broken.png" in result.err
+    ranked = [Path(row["path"]).name for row in csv.DictReader(suspects.read_text().splitlines())]
+    assert ranked[0] == "5.png"
+    assert len(ranked) == 6
+    about = run("info", part)
+    assert "pictures added" in about.out
+    assert "made from" in about.out
+    assert "versions kept" in about.out
+    new = part.read_bytes()
+    result = run("rollback", part)
+    assert result.code == 0, result.err
+    assert "is version 1; kept are versions 1, 2" in result.out
+    assert part.read_bytes() == old
+    assert run("rollback", part, "--to", "2").code == 0
+    assert part.read_bytes() == new
+    assert "names of pictures learned before" in run("update", part, today).err
+
+
+def test_update_mistakes(run: Run, part: Path, today: Path, tmp_path: Path) -> None:
+    before = part.read_bytes()
+    assert run("update", part, tmp_path / "none").code == 1
+    assert "forget must lie in" in run("update", part, today, "--forget", "1").error
+    assert run("update", part, today, "--strict").code == 1
+    assert run("update", tmp_path / "none.softpatch", today).code == 1
+    assert "no such folder" in run("update", part, today, "--suspects", tmp_path / "x" / "y").error
+    assert "version 3 is not kept" in run("rollback", part, "--to", "3").error
+    assert part.read_bytes() == before
+
+
+def test_padim_has_no_bank(run: Run, small_pictures: Path, today: Path, tmp_path: Path) -> None:
+    padim = tmp_path / "padim.softpatch"
+    run("fit", small_pictures, "-o", padim, "--method", "padim", "--resize", "64", "--crop", "64")
+    assert "no memory bank to update" in run("update", padim, today).error
+    assert "no memory bank to merge" in run("merge", padim, padim, "-o", padim).error
+
+
+def test_merge(run: Run, part: Path, small_pictures: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both.softpatch"
+    result = run("merge", part, part, "-o", both, "--bank-size", "20")
+    assert result.code == 0, result.err
+    assert "into 20, the farthest of them" in result.out
+    assert not kept_versions(both)
+    first = both.read_bytes()
+    assert run("merge", part, part, "-o", both).code == 0
+    assert kept_versions(both)[1].read_bytes() == first
+    other = tmp_path / "other.softpatch"
+    run("fit", small_pictures, "-o", other, "--resize", "64", "--crop", "48")
+    refused = run("merge", part, other, "-o", tmp_path / "c.softpatch")
+    assert refused.code == 2
+    assert f"{part} and {other} cannot be merged: " in refused.error
+    assert not (tmp_path / "c.softpatch").exists()
+
+
+def test_fit_over_a_file_with_versions_is_another_version(
+    run: Run, part: Path, today: Path, small_pictures: Path
+) -> None:
+    run("update", part, today)
+    updated = part.read_bytes()
+    assert run("fit", small_pictures, "-o", part, *SMALL).code == 0
+    assert list(kept_versions(part)) == [1, 2]
+    assert kept_versions(part)[2].read_bytes() == updated
+
+
+def test_fit_with_a_checkpoint(run: Run, small_pictures: Path, tmp_path: Path) -> None:
+    plain, kept = tmp_path / "plain.softpatch", tmp_path / "kept.softpatch"
+    assert run("fit", small_pictures, "-o", plain, *SMALL).code == 0
+    folder = tmp_path / "unfinished"
+    assert run("fit", small_pictures, "-o", kept, "--checkpoint", folder, *SMALL).code == 0
+    assert kept.read_bytes() == plain.read_bytes()
+    assert not folder.exists()
+    refused = run("fit", small_pictures, "-o", kept, "--checkpoint", small_pictures, *SMALL)
+    assert refused.code == 2
+    assert "holds other files" in refused.error

@@ -1,0 +1,189 @@
+"""An update keeps what a fit promises, without the pictures that were learned before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from softpatch import PatchCore, SoftPatch, load
+from softpatch.detectors.patchcore import MemoryBankDetector
+from softpatch.discriminators import DISCRIMINATORS
+from softpatch.errors import DatasetError, NotFittedError, UsageError
+from tests.detectors.pictures import SMALL, new_pictures, predictions
+
+pytestmark = pytest.mark.usefixtures("one_backbone")
+
+Picture = npt.NDArray[np.uint8]
+OPTIONS: dict[str, Any] = {**SMALL, "dimension": 64, "max_false_alarms": 0.2}
+every_method = pytest.mark.parametrize("kind", [SoftPatch, PatchCore])
+
+
+def fitted(pictures: Path, kind: type[MemoryBankDetector] = SoftPatch, **options: Any) -> Any:
+    return kind(**{**OPTIONS, **options}).fit(pictures)
+
+
+def spoiled(count: int = 6) -> list[Picture]:
+    """New pictures, the last with a spot: a bad one among them."""
+    return new_pictures(count)
+
+
+@every_method
+def test_what_was_not_learned_becomes_normal(kind: Any, pictures: Path) -> None:
+    """A new kind of good picture, of which there are many."""
+    brighter = [picture // 2 + 100 for picture in new_pictures(12)[:-1]]
+    detector = fitted(pictures, kind)
+    before = detector.predict(brighter[0]).score
+    detector.update(brighter[1:])
+    assert detector.predict(brighter[0]).score < before / 2
+
+
+def test_a_bad_picture_does_not(pictures: Path) -> None:
+    bad = spoiled()[-1]
+    softpatch, patchcore = fitted(pictures), fitted(pictures, PatchCore)
+    for detector in (softpatch, patchcore):
+        detector.update(spoiled())
+    score = softpatch.predict(bad).score
+    assert score > 10 * patchcore.predict(bad).score
+    assert score > softpatch.threshold_
+
+
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
+def test_suspects_of_the_new_pictures_are_reported(discriminator: str, pictures: Path) -> None:
+    detector = fitted(pictures, discriminator=discriminator)
+    old = detector.suspicion_.clone()
+    detector.update(spoiled())
+    assert detector.images_[8:] == [f"image {index}" for index in range(6)]
+    assert torch.equal(detector.suspicion_[:8], old)
+    assert len(detector.suspicion_) == 14
+    assert detector.suspects(first=8)[0][0] == "image 5"
+    assert len(detector.suspects(first=8)) == 6
+    assert detector.suspects()[0][0] == "image 5"
+
+
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
+def test_one_good_picture_is_enough_and_unsuspected(discriminator: str, pictures: Path) -> None:
+    detector = fitted(pictures, discriminator=discriminator)
+    detector.update(new_pictures()[:1])
+    assert detector.suspicion_[-1] < 1.5 * detector.suspicion_[:8].max()
+
+
+@every_method
+def test_the_bank_stays_within_its_size(kind: Any, pictures: Path) -> None:
+    detector = fitted(pictures, kind, bank_size=60)
+    sizes = [len(detector.bank)]
+    for _ in range(3):
+        detector.update(spoiled())
+        sizes.append(len(detector.bank))
+    patches = detector._get_extractor().positions
+    assert sizes[0] == int(0.1 * 8 * patches)
+    assert sizes[1:] == [60, 60, 60]
+
+
+@every_method
+def test_the_bank_grows_as_a_fit_on_all_of_them_would(kind: Any, pictures: Path) -> None:
+    detector = fitted(pictures, kind)
+    positions = detector._get_extractor().positions
+    detector.update(spoiled())
+    assert len(detector.bank) == int(0.1 * 8 * positions) + int(0.1 * 6 * positions)
+
+
+def test_no_outlier_patch_of_the_new_pictures_is_in_the_bank(pictures: Path) -> None:
+    """The dark spot's patches are far from all others: the coreset would take them first."""
+    detector = fitted(pictures)
+    patches = detector._get_extractor()(detector.preprocessing(spoiled_tensor())).flatten(0, 2)
+    detector.update(spoiled())
+    spot = patches[fitted(pictures)._score(patches.unsqueeze(0))[0].argmax()]
+    assert float(torch.linalg.vector_norm(detector.bank.vectors - spot, dim=1).min()) > 1
+
+
+def spoiled_tensor() -> torch.Tensor:
+    return torch.from_numpy(spoiled()[-1]).permute(2, 0, 1)
+
+
+def test_what_is_forgotten_and_not_seen_again_is_gone(pictures: Path) -> None:
+    brighter = [picture // 2 + 100 for picture in new_pictures(12)[:-1]]
+    kept, forgotten = fitted(pictures), fitted(pictures)
+    first = {row.tobytes() for row in kept.bank.vectors.numpy()}
+    for _ in range(2):
+        kept.update(brighter)
+        forgotten.update(brighter, forget=0.8)
+    left = sum(row.tobytes() in first for row in forgotten.bank.vectors.numpy())
+    assert 0 < left <= 0.2**2 * len(first) + 2
+    old = new_pictures()[0]
+    assert forgotten.predict(old).score > kept.predict(old).score
+    with pytest.raises(UsageError, match="forget must lie in"):
+        kept.update(brighter, forget=1.0)
+
+
+def test_the_threshold_is_chosen_anew_unless_it_was_set(pictures: Path) -> None:
+    detector = fitted(pictures)
+    detector.update(spoiled())
+    assert detector.held_out_.shape == (14,)
+    assert detector.threshold_ == detector.choose_threshold(0.2).value
+    detector.threshold_ = 7.0
+    detector.update(spoiled())
+    assert detector.threshold_ == 7.0
+
+
+@every_method
+def test_the_same_updates_give_the_same_bytes(kind: Any, pictures: Path, tmp_path: Path) -> None:
+    """Whether the model was in memory or came from a file in between."""
+    one, other = fitted(pictures, kind), fitted(pictures, kind)
+    parent = one.digest()
+    one.update(spoiled())
+    one.update(spoiled()[:2], forget=0.3)
+    other.save(tmp_path / "m.softpatch")
+    loaded = load(tmp_path / "m.softpatch")
+    assert isinstance(loaded, MemoryBankDetector)
+    loaded.update(spoiled()).save(tmp_path / "m.softpatch")
+    again = load(tmp_path / "m.softpatch")
+    assert isinstance(again, MemoryBankDetector)
+    assert again.lineage_.parents == (parent,)
+    assert again.lineage_.added == 6
+    again.update(spoiled()[:2], forget=0.3)
+    assert again.digest() == one.digest()
+    assert again.lineage_.version == 3
+    assert [p.score for p in predictions(again, spoiled())] == [
+        p.score for p in predictions(one, spoiled())
+    ]
+
+
+def test_an_update_that_fails_changes_nothing(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = fitted(pictures)
+    before = detector.digest()
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SoftPatch, "_remember", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        detector.update(spoiled())
+    with pytest.raises(DatasetError, match="0 readable training pictures"):
+        detector.update([np.zeros((0, 3), np.uint8)], on_unreadable=lambda _: None)
+    assert detector.digest() == before
+
+
+def test_what_cannot_be_updated(pictures: Path) -> None:
+    with pytest.raises(NotFittedError):
+        SoftPatch(**OPTIONS).update(pictures)
+    tiled = SoftPatch(**{**OPTIONS, "tile": 40}).fit(pictures)
+    with pytest.raises(DatasetError, match="pictures of the same size"):
+        tiled.update([picture[:40, :40] for picture in spoiled()])
+    older = fitted(pictures)
+    older.sample_ = None
+    with pytest.raises(DatasetError, match="fit it again"):
+        older.update(spoiled())
+
+
+def test_tiled_pictures_and_projections(pictures: Path) -> None:
+    for options in ({"tile": 40}, {"projection": "orthonormal", "projection_dimension": 16}):
+        detector = fitted(pictures, **options)
+        detector.update(spoiled())
+        assert detector.suspects(first=8)[0][0] == "image 5"
