@@ -47,7 +47,8 @@ class PictureSample:
     @classmethod
     def of(cls, patches: Tensor, seed: int) -> PictureSample:
         """Draw from ``(M, P, D)`` patches as the discriminator sees them."""
-        return cls(shortened(patches, sampled(*patches.shape, seed)))
+        images, positions, dimension = patches.shape
+        return cls(shortened(patches, sampled(images, positions, dimension, seed)))
 
     def with_others(self, others: PictureSample, share: float, draw: int) -> PictureSample:
         """A sample of both, where ``share`` of all pictures are the others'; see ``of_both``."""

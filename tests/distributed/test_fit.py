@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from softpatch import ImageError, PaDiM, PatchCore, SoftPatch, UsageError, fail_unreadable
 from softpatch.detectors import Detector
@@ -69,6 +70,9 @@ def test_sharded_coreset_finds_the_same_suspects_and_says_how_well_it_covers(
     fitted.fit(photos, on_unreadable=ignore_unreadable)
 
     assert fitted.suspects() == plain.suspects()
+    assert fitted.sample_ is not None
+    assert plain.sample_ is not None
+    assert torch.equal(fitted.sample_.patches, plain.sample_.patches)
     assert len(fitted.bank) == len(plain.bank)
     coverage = fitted.coverage_
     assert coverage is not None
@@ -79,6 +83,8 @@ def test_sharded_coreset_finds_the_same_suspects_and_says_how_well_it_covers(
         for model in (plain, fitted)
     ]
     assert np.argmax(scores[0]) == np.argmax(scores[1])
+    with pytest.raises(UsageError, match="without a cluster"):
+        fitted.update(photos)
 
 
 @pytest.mark.parametrize("method", [PatchCore, PaDiM])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softpatch import ImageError, SoftPatch, audit, load
+from softpatch import ImageError, SoftPatch, UsageError, audit, load
 from softpatch.distributed.cluster import Cluster
 from softpatch.distributed.looking import look_on, moved_to
 from softpatch.distributed.pictures import find_pictures
@@ -77,6 +77,8 @@ def test_audit(photos: Path, cluster: Cluster) -> None:
         **SMALL,
     )  # fmt: skip
     assert "a cluster does not look" in found.why
+    with pytest.raises(UsageError, match="not by rule anywhere"):
+        audit(photos, rule="anywhere", moved=moved_to(cluster))
     assert found.as_dict() == {**plain.as_dict(), "why": found.why}
     for one, other in zip(found.images, plain.images, strict=True):
         assert np.array_equal(one.heat, other.heat)
