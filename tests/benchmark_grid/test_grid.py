@@ -50,7 +50,7 @@ def test_options_are_read_as_on_the_command_line() -> None:
         ({"data": "d", "methods": [{"method": "padim", "tau": 0.1}]}, "padim has no option 'tau'"),
         ({"data": "d", "methods": [{"method": "patchcore", "seed": 1}]}, "seed is no option"),
         ({"data": "d", "methods": [{"method": "softpatch", "tau": 2}]}, "tau must lie in"),
-        ({"data": "d", "methods": [{"method": "softpatch", "tau": "much"}]}, "softpatch with tau"),
+        ({"data": "d", "methods": [{"method": "softpatch", "tau": "much"}]}, "tau must lie in"),
         ({"data": "d", "options": [1]}, "options: expected options"),
         ({"data": "d", "noise": [-0.1]}, "noise: expected numbers"),
         ({"data": "d", "noise": ["much"]}, "noise: expected numbers"),

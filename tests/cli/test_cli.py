@@ -449,7 +449,6 @@ def test_demo_tells_the_whole_story(run: Run, line: Path, tmp_path: Path) -> Non
         (["fit", "--nope"], "--nope"),
         (["fit"], "Missing argument"),
         (["nope"], "nope"),
-        (["fit", "x", "-o", "y", "--tau", "much"], "--tau"),
         (["fit", "x", "-o", "y", "--k", "2.5"], "--k"),
         (["predict", "m", "x"], "--output"),
         (["evaluate", "--data", "x"], "--category"),
@@ -470,7 +469,8 @@ def test_command_line_that_cannot_be_parsed_exits_with_2(
     ("options", "code", "words"),
     [
         (["--method", "cutpaste"], 2, "no method is called 'cutpaste'; there are softpatch,"),
-        (["--tau", "2"], 2, "tau must lie in [0, 1), got 2"),
+        (["--tau", "2"], 2, "tau must lie in [0, 1) or be auto, got 2"),
+        (["--tau", "much"], 2, "tau must lie in [0, 1) or be auto, got much"),
         (["--tau", "nan"], 2, "tau"),
         (["--k", "0"], 2, "k"),
         (["--coreset-ratio", "0"], 2, "coreset_ratio must lie in (0, 1]"),

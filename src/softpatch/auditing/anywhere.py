@@ -144,7 +144,7 @@ def unlikeness(
             second = _second(of_views, owners, index) + norms
             scores[chunk] = second.where(second > SAME * norms, 0).sqrt().float()
         found.append(scores)
-        progress("compare", index + 1, len(pictures))
+        progress("match", index + 1, len(pictures))
     usual = max(float(torch.cat(found).median()), torch.finfo(torch.float32).tiny)
     return [scores / usual for scores in found]
 

@@ -86,7 +86,7 @@ def gather(
             parts in the wrong place count, too, and ``anywhere`` where they are not.
         detector: whose features and discriminator to use, see ``detector_for``; not fitted.
         sources: the pictures.
-        progress: told of the steps ``look`` and ``compare``, or ``embed`` and ``discriminate``.
+        progress: told of the steps ``look`` and ``match``, or ``embed`` and ``discriminate``.
         on_unreadable: gets those that cannot be read.
         only_at_places: ``auto`` takes ``fused`` without a look whether they are aligned.
 

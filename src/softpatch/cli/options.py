@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -233,8 +234,8 @@ def detector_options(arguments: dict[str, Any]) -> dict[str, Any]:
     for name in ("resize", "crop", "tile"):
         if name in options:
             options[name] = _size(name, options[name])
-    if "tau" in options and options["tau"] != "auto":
-        options["tau"] = _number("tau", options["tau"])
+    with suppress(KeyError, ValueError):  # of what is no number, the detector says so
+        options["tau"] = float(options["tau"])
     if "memory_limit" in options:
         options["memory_limit"] = _bytes(options["memory_limit"])
     return options
@@ -250,13 +251,6 @@ def _bytes(text: str) -> int:
     if not 1 <= size < float("inf"):
         raise UsageError(f"--memory-limit takes a size such as 500MB or 4GB, got {text!r}")
     return int(size)
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise UsageError(f"--{name} takes a number or auto, got {text!r}") from error
 
 
 def _size(name: str, text: str) -> tuple[int, int]:

@@ -31,6 +31,7 @@ STEPS = {
     "move": "moving pictures",
     "export": "writing the graph",
     "compare": "comparing with the model",
+    "match": "comparing pictures",
 }
 
 
