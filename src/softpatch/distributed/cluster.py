@@ -52,7 +52,7 @@ class Cluster:
         import ray
 
         self.surroundings = Surroundings(torch.get_num_threads(), str(Path.cwd()))
-        alive: Any = ray.nodes()  # type: ignore[no-untyped-call]
+        alive: Any = ray.nodes()
         nodes = [node["Resources"] for node in alive if node["Alive"]]
         cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
         if not cores:
