@@ -20,8 +20,8 @@ demo: install  ## Run the main job offline: PatchCore against SoftPatch (about 2
 	@echo "== softpatch demo: about 2 minutes on 2 cores for the synthetic line"
 	$(BIN)/softpatch demo $(if $(DATA),--data $(DATA) --output softpatch-demo/$(notdir $(DATA)))
 
-test: install  ## Pass the tests (about 7 minutes on 2 cores; real images if they are there)
-	@echo "== tests: about 7 minutes on 2 cores"
+test: install  ## Pass the tests (about 9 minutes on 2 cores; real images if they are there)
+	@echo "== tests: about 9 minutes on 2 cores"
 	@start=$$(date +%s); $(BIN)/python -m pytest \
 	  && echo "== tests passed in $$(( $$(date +%s) - start )) s"
 

@@ -12,6 +12,7 @@ let current = null;
 let stream = null;  // of the camera
 let sending = Promise.resolve();
 let waiting = 0;  // pictures that are being sent
+let looks = 0;  // for the models
 
 const element = (name, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(name), properties);
@@ -48,10 +49,13 @@ async function ask(path, options = {}) {
 }
 
 async function findModels() {
+  const look = looks += 1;
   try {
+    const found = await ask("models");
+    if (look !== looks) return;  // a later look, with another key, counts
     const chosen = $("model").value;
     models.clear();
-    for (const each of await ask("models")) models.set(each.Name, each);
+    for (const each of found) models.set(each.Name, each);
     $("model").replaceChildren(...[...models.keys()].map(name =>
       element("option", {value: name, textContent: name, selected: name === chosen})));
     const broken = [...models.values()].filter(each => each.Problem);
@@ -60,6 +64,7 @@ async function findModels() {
     for (const id of ["choose", "camera"]) $(id).disabled = false;
     show();
   } catch (error) {
+    if (look !== looks) return;
     notice(error.status === 401 ? "" : error.message);
     for (const id of ["choose", "camera"]) $(id).disabled = true;
   }
