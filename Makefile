@@ -25,9 +25,9 @@ test: install  ## Pass the tests (about 9 minutes on 2 cores; real images if the
 	@start=$$(date +%s); $(BIN)/python -m pytest \
 	  && echo "== tests passed in $$(( $$(date +%s) - start )) s"
 
-cluster: install  ## Pass the tests of the Ray engine (about 5 minutes on 2 cores)
+cluster: install  ## Pass the tests of the Ray engine (about 3 minutes on 2 cores)
 	$(BIN)/pip install --quiet -e '.[ray]'
-	@echo "== tests on a local Ray cluster: about 5 minutes on 2 cores"
+	@echo "== tests on a local Ray cluster: about 3 minutes on 2 cores"
 	$(BIN)/python -m pytest tests/distributed
 
 check: install  ## Lint, formatting and types (about 30 seconds)
