@@ -7,7 +7,6 @@ import contextlib
 import io
 import struct
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,11 +33,13 @@ from softpatch.images import (
     image_sources,
     is_single_image,
     list_images,
+    listed_sources,
     prefetch,
     read_image,
     to_unit,
     warn_unreadable,
 )
+from tests.png import png_that_claims
 
 HEIGHT, WIDTH = 12, 20
 Array = npt.NDArray[Any]
@@ -347,22 +348,6 @@ def frames(image_format: str) -> bytes:
     pages = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (10, 120, 250)]
     pages[0].save(buffer, image_format, save_all=True, append_images=pages[1:])
     return buffer.getvalue()
-
-
-def png_that_claims(width: int, height: int) -> bytes:
-    """A PNG whose header says any size, though it holds next to nothing."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + kind + content
-            + struct.pack(">I", zlib.crc32(kind + content))
-        )  # fmt: skip
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    data = zlib.compress(bytes(100))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    )
 
 
 def overwritten(content: bytes, at: float) -> bytes:
@@ -805,3 +790,22 @@ def test_nothing_else_is_reduced(tmp_path: Path, kind: str) -> None:
     picture, size = decode_reduced(content, "picture", 100)
     assert picture.shape == (3, 800, 1600)
     assert size == (800, 1600)
+
+
+def test_listing_a_dataset_reads_none_of_it() -> None:
+    """Ten thousand pictures must not be in memory at once because they are counted."""
+    read: list[int] = []
+
+    class Dataset:
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> np.ndarray:
+            read.append(index)
+            return np.zeros((4, 4), np.uint8)
+
+    sources = listed_sources(Dataset())
+    assert len(sources) == 3
+    assert read == []
+    assert [source.name for source in sources] == ["image 0", "image 1", "image 2"]
+    assert len(listed_sources(iter([np.zeros((4, 4), np.uint8)] * 2))) == 2

@@ -31,6 +31,18 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files of these names, each atomically; their paths, in order.
+
+    Raises:
+        OSError: as ``write_atomically``.
+    """
+    paths = [folder / name for name in contents]
+    for path in paths:
+        write_atomically(path, contents[path.name])
+    return paths
+
+
 def csv_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:
     """A table with one header line as CSV (UTF-8); all rows have the first one's columns."""
     buffer = io.StringIO(newline="")

@@ -54,11 +54,7 @@ class PictureSample:
         """A sample of both, where ``share`` of all pictures are the others'; see ``of_both``."""
         count = len(self.patches) + len(others.patches)
         most = sample_size(count, *others.patches.shape[1:])
-        own, other = of_both(len(self.patches), len(others.patches), most, share, draw)
-        device = self.patches.device
-        return PictureSample(
-            torch.cat([self.patches[own.to(device)], others.patches[other.to(device)]])
-        )
+        return PictureSample(from_both(self.patches, others.patches, most, share, draw))
 
 
 def sample_size(images: int, positions: int, dimension: int) -> int:
@@ -108,6 +104,12 @@ def of_both(old: int, new: int, most: int, share: float, draw: int) -> tuple[Ten
     drawn = int((torch.rand(most, generator=generator) < share).sum())
     taken = min(new, max(most - old, drawn))
     return _drawn(old, most - taken, generator), _drawn(new, taken, generator)
+
+
+def from_both(old: Tensor, new: Tensor, most: int, share: float, draw: int) -> Tensor:
+    """The rows of two tensors that ``of_both`` chooses, in one on the old one's device."""
+    of_old, of_new = of_both(len(old), len(new), most, share, draw)
+    return torch.cat([old[of_old.to(old.device)], new[of_new.to(new.device)].to(old.device)])
 
 
 def without_share(count: int, share: float, seed: int) -> Tensor:

@@ -59,10 +59,8 @@ def overlay(content: object, prediction: Prediction, normal_limit: float) -> Ima
 
 def mask(prediction: Prediction) -> Image.Image:
     """A prediction's ``defect_mask`` at the picture's own size: white is defective."""
-    height, width = prediction.size
-    left, top, right, bottom = (round(edge) for edge in prediction.box)
-    right, bottom = max(right, left + 1), max(bottom, top + 1)
-    canvas = np.zeros((height, width), dtype=np.uint8)
+    size, (left, top, right, bottom) = _frame(prediction, max(prediction.size))
+    canvas = np.zeros(size, dtype=np.uint8)
     if (level := prediction.defect_level) is not None:
         heat = _resized(prediction, (bottom - top, right - left))
         region = canvas[top:bottom, left:right]

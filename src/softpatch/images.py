@@ -10,7 +10,7 @@ import io
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,6 +111,12 @@ def image_sources(images: Images) -> Iterable[ImageSource]:
         f"cannot read images from a {type(images).__name__}; give a folder, paths, arrays, "
         "PIL images or a torch Dataset"
     )
+
+
+def listed_sources(images: Images) -> Sequence[ImageSource]:
+    """``image_sources`` with a length: a Dataset is still read picture by picture."""
+    sources = image_sources(images)
+    return sources if isinstance(sources, Sequence) else list(sources)
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -272,7 +278,7 @@ def prefetch(
                 future.cancel()
 
 
-class _IndexedSources:
+class _IndexedSources(Sequence[ImageSource]):
     """The sources of anything with a length and items (list, array, torch Dataset)."""
 
     def __init__(self, images: Any) -> None:
@@ -281,7 +287,7 @@ class _IndexedSources:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> ImageSource:
+    def __getitem__(self, index: int) -> ImageSource:  # type: ignore[override]  # and no slices
         return _source(self.images[index], index)
 
     def __iter__(self) -> Iterator[ImageSource]:

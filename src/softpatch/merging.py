@@ -14,7 +14,7 @@ from softpatch.coreset import greedy_coreset
 from softpatch.detectors import SoftPatch
 from softpatch.detectors.patchcore import MOST_HELD_OUT, MemoryBankDetector
 from softpatch.errors import NotFittedError, UsageError
-from softpatch.growth import of_both
+from softpatch.growth import from_both
 from softpatch.lineage import Lineage
 from softpatch.memory import Workspace
 from softpatch.memory_bank import MemoryBank
@@ -64,14 +64,9 @@ def merge(
         merged.normal_limit_ = (1 - share) * first.normal_limit_ + share * second.normal_limit_
         merged.held_out_ = merged.threshold_ = None
         if first.held_out_ is not None and second.held_out_ is not None:
-            one, other = of_both(
-                len(first.held_out_), len(second.held_out_), MOST_HELD_OUT, share, draw
+            merged.held_out_ = from_both(
+                first.held_out_, second.held_out_, MOST_HELD_OUT, share, draw
             )
-            scores = [
-                first.held_out_[one.to(first.device)],
-                second.held_out_[other.to(second.device)],
-            ]
-            merged.held_out_ = torch.cat([scores[0], scores[1].to(first.device)])
             if merged.max_false_alarms is not None:
                 merged.choose_threshold(merged.max_false_alarms)
         if isinstance(merged, SoftPatch) and isinstance(second, SoftPatch):

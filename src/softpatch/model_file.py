@@ -41,8 +41,17 @@ def write(path: Path, header: dict[str, Any], state: dict[str, Tensor]) -> None:
     Raises:
         ModelFileError: the file cannot be written.
     """
+    write_content(path, content(header, state))
+
+
+def write_content(path: Path, content: bytes) -> None:
+    """Write what ``content`` gave, or another model file holds; whole or not at all.
+
+    Raises:
+        ModelFileError: the file cannot be written.
+    """
     try:
-        write_atomically(path, content(header, state))
+        write_atomically(path, content)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written ({error.strerror})") from error
 

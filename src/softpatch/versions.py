@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from softpatch import model_file
 from softpatch.errors import ModelFileError
-from softpatch.files import write_atomically
 from softpatch.lineage import Lineage
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def roll_back(path: Path, to: int | None = None) -> Lineage:
         numbers = ", ".join(map(str, kept))
         raise ModelFileError(f"{path}: {wanted} is not kept; there are versions {numbers}")
     model_file.read(kept[to])  # not in exchange for a damaged one
-    _write(path, kept[to].read_bytes())
+    model_file.write_content(path, kept[to].read_bytes())
     return lineage_of(path)
 
 
@@ -87,14 +86,7 @@ def keep_version(path: Path) -> None:
         versions_folder(path).mkdir(exist_ok=True)
     except OSError as error:
         raise ModelFileError(f"{path}: its versions cannot be kept ({error.strerror})") from error
-    _write(versions_folder(path) / f"{number:04}{SUFFIX}", path.read_bytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be written ({error.strerror})") from error
+    model_file.write_content(versions_folder(path) / f"{number:04}{SUFFIX}", path.read_bytes())
 
 
 def lineage_of(path: Path) -> Lineage:

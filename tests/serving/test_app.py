@@ -19,8 +19,9 @@ from softpatch.heatmap import layer
 from softpatch.serving import Settings
 from softpatch.serving.logs import JsonLines
 from softpatch.serving.metrics import VERDICTS
+from tests.png import png_that_claims
 from tests.serving.conftest import Make
-from tests.serving.pictures import DARK, GOOD, bomb, encoded, sent
+from tests.serving.pictures import DARK, GOOD, encoded, sent
 
 DETECT = "/models/part/detect"
 
@@ -92,8 +93,16 @@ def test_limits(make: Make) -> None:
     with TestClient(application) as client:
         for answer, status, words in (
             (client.post(DETECT, files=sent(bytes(30_000))), 413, "more than 20,000 bytes"),
-            (client.post(DETECT, files=sent(bomb(60_000, 60_000))), 400, "0.png: more than 64,000"),
-            (client.post(DETECT, files=sent(bomb(51, 60))), 400, "0.png: more than 3,000 pixels"),
+            (
+                client.post(DETECT, files=sent(png_that_claims(60_000, 60_000))),
+                400,
+                "0.png: more than 64,000",
+            ),
+            (
+                client.post(DETECT, files=sent(png_that_claims(51, 60))),
+                400,
+                "0.png: more than 3,000 pixels",
+            ),
             (client.post(DETECT, files=sent(b"", b"", b"")), 400, "Too many files"),
             (client.post(DETECT, files=sent(b"")), 400, "the file is empty"),
             (client.post(DETECT, content=encoded()), 400, "multipart/form-data in the field"),

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from softpatch.coreset import greedy_coreset
 from softpatch.discriminators.positions import SAME, draw_references
-from softpatch.errors import DatasetError, UsageError
+from softpatch.errors import DatasetError
 from softpatch.features.extractor import PatchExtractor
 from softpatch.images import ImageSource, OnUnreadable, prefetch
 from softpatch.memory import chunks
@@ -29,6 +29,7 @@ from softpatch.preprocessing import Preprocessing
 from softpatch.progress import Progress, silent
 from softpatch.region import Region
 from softpatch.tiling import Layout
+from softpatch.views import views_of
 
 SIMILAR = 2  # the other picture whose likeness counts: a defect may have one twin
 SAMPLE = 60  # patches of a view that others are compared with, chosen by greedy k-center
@@ -79,6 +80,7 @@ def loose_pictures(
 
     Raises:
         DatasetError: fewer than two readable pictures.
+        UsageError: the region of interest covers no patch of one.
     """
     found: list[LoosePicture] = []
     usual = extractor.preprocessing
@@ -88,15 +90,10 @@ def loose_pictures(
         patches = _patches(extractor, seen)  # (V, h, w, C)
         grid = (patches.shape[1], patches.shape[2])
         layout = preprocessing.layout(*size)
-        if region is None:
+        inside = views_of(source.name, layout, region, grid)[0].region
+        if inside is None:
             inside = torch.ones(len(patches), grid[0] * grid[1], dtype=torch.bool)
-        else:
-            inside = region.inside(layout, grid)
         views, cells = inside.nonzero(as_tuple=True)
-        if not len(views):
-            raise UsageError(
-                f"{source.name}: the region of interest covers no patch; paint it larger"
-            )
         chosen = patches.flatten(1, 2)[views.to(patches.device), cells.to(patches.device)]
         found.append(LoosePicture(source.name, layout, grid, chosen, views, cells))
         progress("look", len(found), len(sources))

@@ -121,17 +121,16 @@ def _at_places(
     """What the detector's discriminator says, position by position."""
     found = detector.discriminate(sources, on_unreadable=on_unreadable, progress=progress)
     of_picture = [found.outlier[found.owners == at] for at in range(len(found.names))]
-    return Evidence(
-        names=found.names,
-        suspicion=suspicion(found.outlier, found.owners).double().cpu().numpy(),
-        maps=[
+    return _evidence(
+        found.names,
+        suspicion(found.outlier, found.owners),
+        [
             _map(detector.roi, found.grid, layout, scores)
             for layout, scores in zip(found.layouts, of_picture, strict=True)
         ],
-        sizes=[(layout.rows.side, layout.columns.side) for layout in found.layouts],
-        boxes=[layout.box for layout in found.layouts],
-        rule=detector.discriminator,
-        why=f"{WHY[detector.discriminator]} ({choice})",
+        found.layouts,
+        detector.discriminator,
+        choice,
     )
 
 
@@ -141,18 +140,35 @@ def _anywhere(
     """What is unlike the other pictures, wherever in them one looks."""
     found = unlikeness(pictures, detector.seed, progress)
     worst = [scores.topk(min(WORST, len(scores))).values.mean() for scores in found]
-    layouts = [picture.layout for picture in pictures]
-    return Evidence(
-        names=[picture.name for picture in pictures],
-        suspicion=torch.stack(worst).double().cpu().numpy(),
-        maps=[
+    return _evidence(
+        [picture.name for picture in pictures],
+        torch.stack(worst),
+        [
             _map(detector.roi, picture.grid, picture.layout, scores)
             for picture, scores in zip(pictures, found, strict=True)
         ],
+        [picture.layout for picture in pictures],
+        "anywhere",
+        choice,
+    )
+
+
+def _evidence(
+    names: list[str],
+    suspicion: Tensor,
+    maps: list[npt.NDArray[np.float32]],
+    layouts: Sequence[Layout],
+    rule: str,
+    choice: str,
+) -> Evidence:
+    return Evidence(
+        names=names,
+        suspicion=suspicion.double().cpu().numpy(),
+        maps=maps,
         sizes=[(layout.rows.side, layout.columns.side) for layout in layouts],
         boxes=[layout.box for layout in layouts],
-        rule="anywhere",
-        why=f"{WHY['anywhere']} ({choice})",
+        rule=rule,
+        why=f"{WHY[rule]} ({choice})",
     )
 
 

@@ -17,7 +17,13 @@ from softpatch.auditing.spot import Box, oddest_spot
 from softpatch.contamination import estimate_contamination
 from softpatch.detectors.softpatch import SoftPatch
 from softpatch.errors import DatasetError, ImageError, UsageError
-from softpatch.images import Images, OnUnreadable, ignore_unreadable, image_sources, warn_unreadable
+from softpatch.images import (
+    Images,
+    OnUnreadable,
+    ignore_unreadable,
+    listed_sources,
+    warn_unreadable,
+)
 from softpatch.progress import Progress, silent
 
 LIKELY = 0.5  # confidence from which a picture is called suspicious
@@ -155,7 +161,7 @@ def audit(
         if rule == "anywhere":
             raise UsageError("a cluster compares pictures at every place, not by rule anywhere")
         detector = moved(detector)
-    sources = list(image_sources(images))
+    sources = listed_sources(images)
     unreadable: list[ImageError] = []
 
     def note(error: ImageError) -> None:

@@ -9,7 +9,7 @@ from softpatch.auditing.decisions import digest
 from softpatch.auditing.findings import LIKELY, Audit
 from softpatch.auditing.page import Card, as_shares, heat_layer, render, thumbnails
 from softpatch.auditing.reason import Reason
-from softpatch.files import csv_bytes, write_atomically
+from softpatch.files import csv_bytes, write_files
 from softpatch.progress import Progress, silent
 
 
@@ -37,15 +37,14 @@ def write_report(
         str(folder.resolve()),
         _cards(audit, folder, progress),
     )
-    written = []
-    for name, content in (
-        ("audit.csv", csv_bytes(audit.rows())),
-        ("audit.json", f"{json.dumps(audit.as_dict(), indent=1)}\n".encode()),
-        ("audit.html", page),
-    ):
-        write_atomically(output / name, content)
-        written.append(output / name)
-    return written
+    return write_files(
+        output,
+        {
+            "audit.csv": csv_bytes(audit.rows()),
+            "audit.json": f"{json.dumps(audit.as_dict(), indent=1)}\n".encode(),
+            "audit.html": page,
+        },
+    )
 
 
 def summary(audit: Audit) -> list[str]:

@@ -13,7 +13,7 @@ from softpatch.benchmark.sections import Results, sections
 from softpatch.benchmark.setting import Setting, read_setting
 from softpatch.benchmark.table import Labels
 from softpatch.errors import MissingExtraError
-from softpatch.files import write_atomically
+from softpatch.files import write_files
 
 
 def write_report(folder: Path, output: Path, command: str) -> list[Path]:
@@ -53,14 +53,10 @@ def write_report(folder: Path, output: Path, command: str) -> list[Path]:
         title=setting["title"], about=setting["about"], commands=commands, facts=facts,
         sections=parts,
     )  # fmt: skip
-    written = []
-    for name, text in (
-        ("report.html", page),
-        ("report.md", _markdown(setting, commands, facts, parts)),
-    ):
-        write_atomically(output / name, f"{text.rstrip()}\n".encode())
-        written.append(output / name)
-    return written
+    texts = {"report.html": page, "report.md": _markdown(setting, commands, facts, parts)}
+    return write_files(
+        output, {name: f"{text.rstrip()}\n".encode() for name, text in texts.items()}
+    )
 
 
 def _facts(rows: Sequence[Row]) -> list[str]:

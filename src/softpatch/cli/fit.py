@@ -61,12 +61,10 @@ def fit(
 
     softpatch fit s3://bucket/photos -o part.softpatch --engine ray --address auto
     """
-    if not output.parent.is_dir():
-        raise UsageError(f"{output.parent}: no such folder to write the model to")
+    options.check_folder_of(output, "the model")
     if output.is_dir():
         raise UsageError(f"{output}: is a folder; name a file such as part.softpatch")
-    if suspects is not None and not suspects.parent.is_dir():
-        raise UsageError(f"{suspects.parent}: no such folder to write the suspects to")
+    options.check_folder_of(suspects, "the suspects")
 
     from softpatch.cli.threshold import in_words
     from softpatch.detectors import SoftPatch, make_detector

@@ -30,8 +30,7 @@ def merge(
     Example:
     softpatch merge line1.softpatch line2.softpatch -o both.softpatch
     """
-    if not output.parent.is_dir():
-        raise UsageError(f"{output.parent}: no such folder to write the model to")
+    options.check_folder_of(output, "the model")
 
     from softpatch import merging
     from softpatch.detectors.patchcore import MemoryBankDetector

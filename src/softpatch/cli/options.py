@@ -226,6 +226,12 @@ def with_threshold(
     return {**given, "max_false_alarms": max_false_alarms} if max_false_alarms else given
 
 
+def check_folder_of(file: Path | None, what: str) -> None:
+    """Raise UsageError, before any work, where a file that was asked for could not be written."""
+    if file is not None and not file.parent.is_dir():
+        raise UsageError(f"{file.parent}: no such folder to write {what} to")
+
+
 def detector_options(arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments as constructor options: parsed, and without the ones not given."""
     options = {name: value for name, value in arguments.items() if value is not None}

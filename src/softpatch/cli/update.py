@@ -41,8 +41,7 @@ def update(
 
     softpatch update part.softpatch photos/today/ --forget 0.1
     """
-    if suspects is not None and not suspects.parent.is_dir():
-        raise UsageError(f"{suspects.parent}: no such folder to write the suspects to")
+    options.check_folder_of(suspects, "the suspects")
 
     from softpatch.cli.fit import show_suspects, write_suspects
     from softpatch.cli.threshold import in_words

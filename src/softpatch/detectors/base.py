@@ -26,6 +26,7 @@ from softpatch.images import (
     ignore_unreadable,
     image_sources,
     is_single_image,
+    listed_sources,
     prefetch,
     warn_unreadable,
 )
@@ -227,7 +228,7 @@ class Detector(ABC):
         Raises:
             DatasetError: none of the eight can be read.
         """
-        every = list(image_sources(images))
+        every = listed_sources(images)
         probed = [every[at] for at in sorted({i * len(every) // PROBED for i in range(PROBED)})]
         with torch.inference_mode():
             workspace = Workspace(self.memory_limit, self.device)
@@ -265,8 +266,7 @@ class Detector(ABC):
             NotFittedError: before ``fit``.
             ImageError: a single picture that cannot be read.
         """
-        if not self._fitted:
-            raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
+        self._require_fitted()
         if is_single_image(images):
             return next(self._predict(images, fail_unreadable))
         return self._predict(images, on_unreadable)
@@ -383,6 +383,10 @@ class Detector(ABC):
             self._extractor = PatchExtractor(self.features, self.device)
         return self._extractor
 
+    def _require_fitted(self) -> None:
+        if not self._fitted:
+            raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
+
     def _noting(self, on_unreadable: OnUnreadable) -> OnUnreadable:
         """Begin ``skipped_`` anew, and list what goes to ``on_unreadable`` there."""
         self.skipped_ = []
@@ -403,9 +407,7 @@ class Detector(ABC):
     ) -> tuple[Tensor, Tensor, list[str]]:
         """Embed the training pictures: what ``_fit`` takes, and their names."""
         extractor = self._get_extractor()
-        sources = image_sources(images)
-        if not isinstance(sources, Sized):
-            sources = list(sources)
+        sources = listed_sources(images)
         collected = TrainingPatches(
             workspace, len(sources), extractor.positions, extractor.dimension
         )

@@ -17,7 +17,7 @@ from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import LARGEST_NUMBER, NORMAL_SHARE, CommonOptions, Detector
 from softpatch.errors import NotFittedError, UsageError
 from softpatch.estimate import Foreseen, coreset_seconds, seconds
-from softpatch.growth import Judged, of_both, without_share
+from softpatch.growth import Judged, from_both, without_share
 from softpatch.images import Images, OnUnreadable, warn_unreadable
 from softpatch.lineage import Lineage
 from softpatch.memory import Workspace
@@ -115,8 +115,7 @@ class MemoryBankDetector(Detector):
         """
         if not 0 <= forget < 1:
             raise UsageError(f"forget must lie in [0, 1), got {forget}")
-        if not self._fitted:
-            raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
+        self._require_fitted()
         parent = self.digest()
         grown = copy(self)
         added = grown._grow(images, forget, grown._noting(on_unreadable), progress)
@@ -227,9 +226,7 @@ class MemoryBankDetector(Detector):
         as_chosen = self.choose_threshold(self.max_false_alarms).value == chosen
         new = self._held_out_scores(patches, owners, of_bank, progress)
         draw = self.seed + len(self.images_)
-        of_old, of_new = of_both(len(self.held_out_), len(new), MOST_HELD_OUT, share, draw)
-        both = [self.held_out_[of_old.to(new.device)], new[of_new.to(new.device)]]
-        self.held_out_ = torch.cat(both)
+        self.held_out_ = from_both(self.held_out_, new, MOST_HELD_OUT, share, draw)
         self.threshold_ = chosen
         if as_chosen:
             self.choose_threshold(self.max_false_alarms)

@@ -15,7 +15,7 @@ from softpatch.detectors.base import CommonOptions
 from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
 from softpatch.discriminators import make_discriminator
 from softpatch.discriminators.positions import REFERENCES
-from softpatch.errors import DatasetError, NotFittedError
+from softpatch.errors import DatasetError
 from softpatch.estimate import Foreseen, seconds
 from softpatch.growth import DIMENSION, Judged, PictureSample, sample_size, shortened
 from softpatch.images import Images, OnUnreadable, warn_unreadable
@@ -232,8 +232,7 @@ class SoftPatch(MemoryBankDetector):
         Raises:
             NotFittedError: before ``fit``.
         """
-        if not self._fitted:
-            raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
+        self._require_fitted()
         order = self.suspicion_[first:].argsort(descending=True, stable=True).tolist()
         return [(self.images_[first + i], float(self.suspicion_[first + i])) for i in order]
 
@@ -247,8 +246,7 @@ class SoftPatch(MemoryBankDetector):
         Raises:
             NotFittedError: before ``fit``.
         """
-        if not self._fitted:
-            raise NotFittedError(f"{type(self).__name__} has to be fitted or loaded first")
+        self._require_fitted()
         return estimate_contamination(self.suspicion_.double().cpu().numpy(), self.seed)
 
     def _parameters(self) -> dict[str, Any]:

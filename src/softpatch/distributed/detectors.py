@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from typing import Any, Self
 
 import torch
@@ -18,7 +17,7 @@ from softpatch.distributed.recipe import recipe_of
 from softpatch.distributed.shards import Shards, shuffle
 from softpatch.errors import UsageError
 from softpatch.growth import PictureSample, sampled, shortened
-from softpatch.images import Images, OnUnreadable, image_sources, warn_unreadable
+from softpatch.images import Images, OnUnreadable, listed_sources, warn_unreadable
 from softpatch.memory import Workspace
 from softpatch.memory_bank import MemoryBank
 from softpatch.progress import Progress, silent
@@ -48,9 +47,7 @@ class OnCluster(Detector):
     def _shuffle(
         self, images: Images, on_unreadable: OnUnreadable, progress: Progress, least: int = 2
     ) -> Shards:
-        sources = image_sources(images)
-        listed: Any = sources if isinstance(sources, Sized) else list(sources)
-        shards = shuffle(self.cluster, self, listed, on_unreadable, progress)
+        shards = shuffle(self.cluster, self, listed_sources(images), on_unreadable, progress)
         self._check_enough(shards.names, least)
         self._layouts = shards.layouts
         return shards

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from softpatch.auditing.page import thumbnails
-from softpatch.files import csv_bytes, write_atomically
+from softpatch.files import csv_bytes, write_files
 from softpatch.fleet.advice import CODES, OK, in_words, light_in_words
 from softpatch.fleet.fleet import Fleet, Line
 from softpatch.fleet.visit import UNCHANGED, Visit
@@ -43,15 +43,14 @@ def write_report(fleet: Fleet, output: Path, progress: Progress = silent) -> lis
         summary=summary(fleet),
         cameras=[_card(line, thumbs) for line in fleet.lines],
     )
-    written = []
-    for name, content in (
-        ("fleet.csv", csv_bytes([_numbers(line) for line in fleet.lines])),
-        ("fleet.json", f"{json.dumps(as_dict(fleet), indent=1)}\n".encode()),
-        ("fleet.html", page),
-    ):
-        write_atomically(output / name, content)
-        written.append(output / name)
-    return written
+    return write_files(
+        output,
+        {
+            "fleet.csv": csv_bytes([_numbers(line) for line in fleet.lines]),
+            "fleet.json": f"{json.dumps(as_dict(fleet), indent=1)}\n".encode(),
+            "fleet.html": page,
+        },
+    )
 
 
 def summary(fleet: Fleet) -> str:
