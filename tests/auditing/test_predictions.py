@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,28 @@ def test_page_is_sorted_by_score(
     assert [card["path"] for card in cards] == [Path(one.name).name for one in expected]
     assert [card["score"] for card in cards] == [one.score for one in expected]
     assert all(card["confidence"] is None and card["thumb"] and card["heat"] for card in cards)
+    assert all(card["region"] and not card["reasons"] for card in cards)
+
+
+def test_with_a_threshold_the_page_tells_who_is_above(
+    small_detector: SoftPatch, small_pictures: Path, tmp_path: Path
+) -> None:
+    scored = list(small_detector.predict(small_pictures))
+    threshold = sorted(one.score for one in scored)[-3]  # two are above
+    predictions = [replace(one, threshold=threshold) for one in scored]
+    page = write_page(
+        [in_small(one) for one in predictions], small_detector.normal_limit_, small_pictures,
+        tmp_path,
+    ).read_bytes()  # fmt: skip
+    cards = embedded(page)["cards"]
+    assert f"2 anomalous: their score is above the threshold, {threshold:.4g}." in page.decode()
+    assert [[reason["code"] for reason in card["reasons"]] for card in cards] == [
+        ["anomalous"], ["anomalous"], *[[]] * (len(cards) - 2)
+    ]  # fmt: skip
+    assert [card["region"] is not None for card in cards] == [True] * 2 + [False] * (len(cards) - 2)
+    levels = sorted((one.level or 0 for one in predictions), reverse=True)
+    for card, level in zip(cards[:2], levels, strict=False):
+        assert f"level {level:.2f}" in card["reasons"][0]["text"]
 
 
 def test_predict_writes_the_page(

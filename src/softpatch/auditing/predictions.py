@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from softpatch.auditing.decisions import digest
 from softpatch.auditing.page import Card, as_shares, heat_layer, render, thumbnails
+from softpatch.auditing.reason import Reason
 from softpatch.auditing.spot import oddest_spot
 from softpatch.files import write_atomically
 from softpatch.heatmap import FULL_COLOUR
@@ -37,6 +38,8 @@ def write_page(
 ) -> Path:
     """Write ``predictions.html``, the most anomalous picture first.
 
+    With a threshold only pictures above it have a box, and one can filter by it.
+
     Args:
         predictions: of files below the folder.
         normal_limit: the model's ``normal_limit_``; the colours begin there, as in heat maps.
@@ -53,13 +56,15 @@ def write_page(
     for rank, prediction in enumerate(ranked, start=1):
         path, heat = Path(prediction.name), prediction.anomaly_map
         region = oddest_spot(heat, prediction.box, prediction.size)
+        calm = prediction.anomalous is False
         drawn = prediction.name in thumbs
         cards.append(
             Card(
                 path=path.relative_to(folder).as_posix(),
                 rank=rank,
                 score=prediction.score,
-                region=as_shares(region, prediction.size),
+                reasons=_reasons(prediction),
+                region=None if calm else as_shares(region, prediction.size),
                 box=as_shares(prediction.box, prediction.size),
                 thumb=thumbs.get(prediction.name),
                 heat=heat_layer(heat, normal_limit, FULL_COLOUR * normal_limit) if drawn else None,
@@ -68,10 +73,24 @@ def write_page(
         )
     page = render(
         f"Scores of {folder.name or folder}",
-        [f"{len(cards)} pictures, the most anomalous first."],
+        _summary(ranked),
         str(folder.resolve()),
         cards,
     )
     written = output / "predictions.html"
     write_atomically(written, page)
     return written
+
+
+def _reasons(prediction: Prediction) -> list[Reason]:
+    if not prediction.anomalous:
+        return []
+    return [Reason("anomalous", f"level {prediction.level:.2f}, where 0.5 is the threshold")]
+
+
+def _summary(predictions: Sequence[Prediction]) -> list[str]:
+    lines = [f"{len(predictions)} pictures, the most anomalous first."]
+    if predictions and (threshold := predictions[0].threshold) is not None:
+        above = sum(bool(prediction.anomalous) for prediction in predictions)
+        lines.append(f"{above} anomalous: their score is above the threshold, {threshold:.4g}.")
+    return lines

@@ -10,9 +10,9 @@ class Reason:
     """One thing about a picture.
 
     Attributes:
-        code: for programs: ``outlier``, ``duplicate``, ``near-duplicate``, ``repeated-defect``,
-            ``other-size``, ``other-mode``, ``blank``, ``blurred``, ``too-dark`` or
-            ``too-bright``.
+        code: for programs: ``anomalous``, ``outlier``, ``duplicate``, ``near-duplicate``,
+            ``repeated-defect``, ``other-size``, ``other-mode``, ``blank``, ``blurred``,
+            ``too-dark`` or ``too-bright``.
         text: for people.
     """
 
