@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?=
 IMAGES ?=
 
-.PHONY: help install demo test cluster check bench format clean
+.PHONY: help install demo test check bench format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,15 +20,10 @@ demo: install  ## Run the main job offline: PatchCore against SoftPatch (about 2
 	@echo "== softpatch demo: about 2 minutes on 2 cores for the synthetic line"
 	$(BIN)/softpatch demo $(if $(DATA),--data $(DATA) --output softpatch-demo/$(notdir $(DATA)))
 
-test: install  ## Pass the tests (about 9 minutes on 2 cores; real images if they are there)
-	@echo "== tests: about 9 minutes on 2 cores"
+test: install  ## Pass the tests (about 12 minutes on 2 cores; real images if they are there)
+	@echo "== tests: about 12 minutes on 2 cores"
 	@start=$$(date +%s); $(BIN)/python -m pytest \
 	  && echo "== tests passed in $$(( $$(date +%s) - start )) s"
-
-cluster: install  ## Pass the tests of the Ray engine (about 3 minutes on 2 cores)
-	$(BIN)/pip install --quiet -e '.[ray]'
-	@echo "== tests on a local Ray cluster: about 3 minutes on 2 cores"
-	$(BIN)/python -m pytest tests/distributed
 
 check: install  ## Lint, formatting and types (about 30 seconds)
 	$(BIN)/ruff check

@@ -1,0 +1,65 @@
+"""What a bank picked in shards costs: metrics and suspects beside the exact one, on real pictures.
+
+``python -m benchmarks.sharded --data DATA``. Training sets with 10 % of overlapping defects, preset
+``edge``, a bank of 2 %. One model is fitted without a cluster, one on a local one with
+``coreset="sharded"``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import command, hardware
+from benchmarks.pictures import DATA
+from benchmarks.processes import RESULTS, say, write_json
+from benchmarks.updating import CATEGORIES, KEPT, NOISE, RATIO, measured
+from softpatch import SoftPatch
+from softpatch.datasets import Contamination, contaminate, read_category
+from softpatch.distributed import shards
+from softpatch.distributed.cluster import Cluster, connected
+from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--categories", nargs="+", default=CATEGORIES)
+    parser.add_argument("--shard-bytes", type=int, default=64 * 2**20, help="smaller: more shards")
+    parser.add_argument("--thin", type=int, default=1, help="take every so many test pictures")
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS / "sharded.json")
+    arguments = parser.parse_args()
+    shards.SHARD_BYTES = arguments.shard_bytes
+    rows = []
+    with connected() as cluster:
+        for name in arguments.categories:
+            draw = contaminate(read_category(arguments.data / name), NOISE, overlap=True, seed=0)
+            rows.append({"set": name, **compared(draw, cluster, arguments.thin)})
+            say(json.dumps(rows[-1]))
+    write_json(
+        arguments.output,
+        {"command": command("benchmarks.sharded"), "hardware": hardware(), "rows": rows},
+    )
+
+
+def compared(draw: Contamination, cluster: Cluster, thin: int) -> dict[str, Any]:
+    plain = SoftPatch(coreset_ratio=RATIO, max_false_alarms=0.01).fit(draw.train)
+    sharded = on_cluster(SoftPatch(coreset_ratio=RATIO, max_false_alarms=0.01), cluster, "sharded")
+    assert isinstance(sharded, SoftPatchOnCluster)
+    sharded.fit(draw.train)
+    coverage = sharded.coverage_
+    assert coverage is not None
+    found = {"exact": measured(plain, draw, thin), "sharded": measured(sharded, draw, thin)}
+    return {
+        **found,
+        "largest_difference": max(abs(found["exact"][key] - found["sharded"][key]) for key in KEPT),
+        "same_suspects": plain.suspects() == sharded.suspects(),
+        "radius": coverage.radius,
+        "half_separation": coverage.separation / 2,
+    }
+
+
+if __name__ == "__main__":
+    main()
