@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from softpatch.export.graph import Precision
 from softpatch.features import FeatureConfig
 
 RATIO = 0.1  # of all patches enter every route's bank
@@ -35,8 +36,13 @@ OURS: dict[str, dict[str, Any]] = {
     "softpatch": {},
     "softpatch-bf16": {"precision": "bf16"},
     "softpatch-1gb": {"memory_limit": 1_000_000_000},
+    "softpatch-100": {},
 }
-ROUTES = (*OURS, "released", "anomalib")
+EXPORTED: dict[str, Precision] = {"softpatch-openvino": "fp32", "softpatch-int8": "int8"}
+ROUTES = (*OURS, *EXPORTED, "released", "anomalib")
+# Training pictures of a route at most. anomalib's coreset was not through with all of bottle's
+# after 20 minutes; ours has the same few to be compared with it.
+MOST = {"softpatch-100": 100, "anomalib": 100}
 
 
 def make_route(name: str, config: FeatureConfig) -> Route:
@@ -58,6 +64,8 @@ def make_route(name: str, config: FeatureConfig) -> Route:
             return AnomalibPatchCore(config, ratio=RATIO)
     except ModuleNotFoundError as error:
         raise NotAvailableError(f"{error.name} is not installed") from error
-    from benchmarks.ours import OurSoftPatch
+    from benchmarks.ours import OurExported, OurSoftPatch
 
+    if name in EXPORTED:
+        return OurExported(config, RATIO, EXPORTED[name])
     return OurSoftPatch(config, RATIO, OURS[name])

@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, resident_mb
 from benchmarks.pictures import DATA, PREDICTED, training_and_test
 from benchmarks.processes import RESULTS, in_own_process, say, write_json
-from benchmarks.routes import ROUTES, NotAvailableError, make_route
+from benchmarks.routes import MOST, ROUTES, NotAvailableError, make_route
 from softpatch.benchmark.machine import reset_peak
 
 # name of the ratio: what is compared, the peer's route, ours
@@ -29,13 +29,15 @@ RATIOS = {
     "coreset_vs_released": ("coreset", "released", "softpatch"),
     "predict_vs_released": ("predict_seconds", "released", "softpatch"),
     "memory_vs_released": ("peak_memory_mb", "released", "softpatch"),
-    "fit_vs_anomalib": ("fit_seconds", "anomalib", "softpatch"),
-    "embed_vs_anomalib": ("embed", "anomalib", "softpatch"),
-    "coreset_vs_anomalib": ("coreset", "anomalib", "softpatch"),
-    "predict_vs_anomalib": ("predict_seconds", "anomalib", "softpatch"),
-    "memory_vs_anomalib": ("peak_memory_mb", "anomalib", "softpatch"),
+    "fit_vs_anomalib": ("fit_seconds", "anomalib", "softpatch-100"),
+    "embed_vs_anomalib": ("embed", "anomalib", "softpatch-100"),
+    "coreset_vs_anomalib": ("coreset", "anomalib", "softpatch-100"),
+    "predict_vs_anomalib": ("predict_seconds", "anomalib", "softpatch-100"),
+    "memory_vs_anomalib": ("peak_memory_mb", "anomalib", "softpatch-100"),
     "fit_bf16_vs_released": ("fit_seconds", "released", "softpatch-bf16"),
     "predict_bf16_vs_released": ("predict_seconds", "released", "softpatch-bf16"),
+    "predict_openvino_vs_released": ("predict_seconds", "released", "softpatch-openvino"),
+    "predict_int8_vs_released": ("predict_seconds", "released", "softpatch-int8"),
     "memory_1gb_vs_released": ("peak_memory_mb", "released", "softpatch-1gb"),
 }
 CALIBRATED = "calibrated"
@@ -115,7 +117,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     except NotAvailableError as error:
         return {"skipped": str(error)}
-    train, test = training_and_test(arguments.data, arguments.images)
+    images = min(arguments.images, MOST.get(arguments.route, arguments.images))
+    train, test = training_and_test(arguments.data, images)
     before = resident_mb()
     others = OtherWork()
     reset_peak()  # loading a checkpoint is not the method's doing
