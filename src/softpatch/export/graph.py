@@ -24,7 +24,7 @@ from softpatch.export.search import NearestSearch
 from softpatch.region import Region
 from softpatch.tiling import Layout
 
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 class PatchScores(nn.Module):
@@ -110,7 +110,8 @@ class DetectorGraph(nn.Module):
         Args:
             detector: it stays as it is.
             threshold: of the labels; None for none.
-            precision: ``fp16`` rounds the weights to halves, to be stored as such.
+            precision: ``fp16`` rounds the weights to halves, to be stored as such; ``int8``
+                changes nothing here.
 
         Raises:
             UsageError: a detector that looks at tiles, or computes in bfloat16.
