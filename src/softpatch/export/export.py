@@ -17,6 +17,7 @@ from softpatch.errors import UsageError
 from softpatch.export.formats import FORMATS
 from softpatch.export.graph import DetectorGraph, Precision
 from softpatch.export.parity import ParityReport, compare, read_levels
+from softpatch.export.tiles import in_tiles, some_tiles
 from softpatch.loading import load
 from softpatch.progress import Progress, silent
 
@@ -83,12 +84,20 @@ def export_model(
         graph = DetectorGraph(detector, threshold, precision).eval()
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
             file = Path(folder) / output.name
-            shown = (read_levels(path, detector.preprocessing.enough) for path in calibration)
+            preprocessing = detector.preprocessing
+            shown = (
+                tile
+                for path in calibration
+                for tile in some_tiles(read_levels(path, preprocessing.enough), preprocessing)
+            )
             form.write(graph, file, KEY, json.dumps(metadata(detector, header, graph)), shown)
             progress("export", 1, 1)
             report = None
             if pictures:
-                report = compare(detector, form.open(file), threshold, pictures, progress)
+                run = form.open(file)
+                if graph.tiled:
+                    run = in_tiles(run, preprocessing, threshold)
+                report = compare(detector, run, threshold, pictures, progress)
                 report.check(output, TOLERANCE[precision] if tolerance is None else tolerance)
             for part in sorted(Path(folder).iterdir()):  # .bin before the .xml that names it
                 part.replace(output.parent / part.name)
@@ -98,8 +107,11 @@ def export_model(
 def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -> dict[str, Any]:
     """What a runtime and a reader need to know; no names of pictures, no paths."""
     preprocessing = detector.preprocessing
-    height, width = preprocessing.resize
-    left, top, right, bottom = preprocessing.layout(height, width).box
+    box = None  # with tiles it depends on the picture's size
+    if not graph.tiled:
+        height, width = preprocessing.resize
+        left, top, right, bottom = preprocessing.layout(height, width).box
+        box = [left / width, top / height, right / width, bottom / height]
     return {
         "format": FORMAT,
         "version": __version__,
@@ -111,5 +123,5 @@ def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -
         "threshold": graph.threshold,
         "precision": graph.precision,
         "enough": preprocessing.enough,
-        "box": [left / width, top / height, right / width, bottom / height],
+        "box": box,
     }
