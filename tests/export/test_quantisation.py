@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +58,6 @@ def test_scores_stay_near(
     expected = [one.score for one in small_detector.predict(list(batch))]
     np.testing.assert_allclose(found, expected, rtol=0.3)
     assert not np.allclose(found, expected, rtol=1e-4)
-
-
-def test_nothing_is_logged_and_logging_goes_on(
-    exported: Path, quantised: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert not caplog.records
-    assert logging.root.manager.disable == logging.NOTSET
 
 
 def test_network_without_convolutions_is_refused(exported: Path) -> None:
