@@ -24,8 +24,8 @@ from softpatch.progress import Progress, silent
 FORMAT = 1
 KEY = "softpatch"  # of the metadata in the exported file
 # On 20 bottles and 20 magnetic tiles 1.2e-6 at most; with halves 0.02 in places where another bank
-# vector, of another weight, became the nearest. With int8 0.13 of the scores and 0.18 of the maps on
-# bottle, whose good pictures have low peaks, and 0.13 and 0.10 on magnetic tile.
+# vector, of another weight, became the nearest; with int8 0.13 of the scores and 0.18 of the maps,
+# those of good bottles, whose peaks are low.
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2, "int8": 0.3}
 
 
