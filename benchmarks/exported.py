@@ -6,9 +6,9 @@ Model and files run in a process of their own each, the files without torch.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,13 +19,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.processes import in_own_process
+
 if TYPE_CHECKING:
     from softpatch import PatchCore
+    from softpatch.export.graph import Precision
 
 BANK = 20_000
 TRAINED = 30  # pictures, of 784 patches
 BATCH = 8
 ROUNDS = 3
+PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 RUNTIME = Path(__file__).parents[1] / "runtime" / "src"
 Run = Callable[[npt.NDArray[np.uint8]], object]
 
@@ -52,16 +56,25 @@ def main() -> None:
         np.save(batch, np.stack([grey_levels(decode_image(path)) for path in test[:BATCH]]))
         model = Path(scratch) / "part.softpatch"
         filled(train).save(model)
-        files = [model.with_suffix(suffix) for suffix in (".onnx", ".xml")]
-        for file in files:
-            export_model(model, file, pictures=[])
+        files = []
+        for precision in PRECISIONS:
+            for suffix in (".onnx", ".xml"):
+                file = Path(scratch) / f"{precision}{suffix}"
+                export_model(model, file, pictures=[], precision=precision, calibration=train)
+                files.append(file)
         threads = [] if options.threads is None else ["--threads", str(options.threads)]
         paths = os.pathsep.join([str(RUNTIME), *sys.path])
+        busy = 0.0  # the model's time of the processor
         for path in (model, *files):
-            subprocess.run(
-                [sys.executable, "-m", "benchmarks.exported", "--run", path, batch, *threads],
-                check=True,
-                env={**os.environ, "PYTHONPATH": paths},
+            run = ["--run", str(path), str(batch), *threads]
+            took = in_own_process("benchmarks.exported", *run, PYTHONPATH=paths)
+            singly, together = took["singly"], took["together"]
+            busy = busy or singly[1]
+            print(
+                f"{path.name}: {singly[0]:.0f} ms a picture, {together[0]:.0f} in batches of "
+                f"{BATCH} (of the processor {singly[1]:.0f}, {together[1]:.0f}; the model's "
+                f"{singly[1] / busy:.2f}); peak memory {took['peak_mb']:.0f} MB",
+                flush=True,
             )
 
 
@@ -82,7 +95,7 @@ def filled(train: list[Path]) -> PatchCore:
 
 
 def measure(path: Path, pictures: Path, threads: int | None) -> None:
-    """Print one model's or file's time and peak memory."""
+    """Print one model's or file's time and peak memory as JSON."""
     from benchmarks.machine import peak_memory_mb
 
     batch = np.load(pictures)
@@ -91,11 +104,7 @@ def measure(path: Path, pictures: Path, threads: int | None) -> None:
     run(batch)
     singly = median_ms(lambda: [run(batch[at : at + 1]) for at in range(BATCH)])
     together = median_ms(lambda: run(batch))
-    print(
-        f"{path.name}: {singly[0]:.0f} ms a picture, {together[0]:.0f} in batches of {BATCH} "
-        f"(of the processor {singly[1]:.0f}, {together[1]:.0f}); "
-        f"peak memory {peak_memory_mb():.0f} MB"
-    )
+    print(json.dumps({"singly": singly, "together": together, "peak_mb": peak_memory_mb()}))
 
 
 def of_model(path: Path, threads: int | None) -> Run:

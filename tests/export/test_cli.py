@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from softpatch.cli import main, terminal
 from softpatch.export import export
 from softpatch.export.formats import Onnx, Run
 from softpatch.export.graph import DetectorGraph
+from softpatch.export.quantisation import Levels
 from softpatch.loading import load
 
 
@@ -22,9 +24,14 @@ class Quick(Onnx):
 
     model: Path
     shift = 0.0
+    calibrated = 0  # pictures
 
-    def write(self, graph: DetectorGraph, path: Path, key: str, metadata: str) -> None:
+    def write(
+        self, graph: DetectorGraph, path: Path, key: str, metadata: str,
+        calibration: Iterable[Levels],
+    ) -> None:  # fmt: skip
         path.write_text(metadata)
+        type(self).calibrated = len(list(calibration))
 
     def open(self, path: Path) -> Run:
         detector = load(self.model, device="cpu")
@@ -79,6 +86,19 @@ def test_training_pictures_are_compared_unless_others_are_given(
     assert "File beside model" not in capsys.readouterr().out
 
 
+def test_int8_is_calibrated_on_training_pictures_unless_others_are_given(
+    quick: type[Quick], small_model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "part.onnx"
+    (pictures / "0.png").unlink()
+    few = ("--pictures", 0)
+    for given, calibrated in (((), 8), (("--calibration", pictures), 7)):
+        assert run(small_model, "-o", target, "--precision", "int8", *few, *given) == 0
+        assert quick.calibrated == calibrated
+    assert run(small_model, "-o", target, *few) == 0
+    assert quick.calibrated == 0
+
+
 def test_exit_codes(
     quick: type[Quick],
     small_model: Path,
@@ -115,5 +135,8 @@ def test_model_whose_pictures_are_gone_asks_for_others(
     PatchCore(resize=64, crop=64, dimension=64).fit(pictures).save(tmp_path / "a.softpatch")
     for path in pictures.iterdir():
         path.unlink()
-    assert run(tmp_path / "a.softpatch", "-o", tmp_path / "a.onnx") == 2
+    command = (tmp_path / "a.softpatch", "-o", tmp_path / "a.onnx")
+    assert run(*command) == 2
     assert "give some with --check FOLDER" in capsys.readouterr().err
+    assert run(*command, "--pictures", 0, "--precision", "int8") == 2
+    assert "give some with --calibration FOLDER" in capsys.readouterr().err

@@ -83,7 +83,7 @@ def test_nothing_is_left_of_a_file_that_differs(
     small_model: Path, small_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Wrong(Onnx):
-        def write(self, graph: DetectorGraph, path: Path, key: str, metadata: str) -> None:
+        def write(self, graph: DetectorGraph, path: Path, *others: object) -> None:
             path.write_text("a graph")
 
         def open(self, path: Path) -> Run:
@@ -110,7 +110,9 @@ def test_other_labels_and_nan_are_no_parity() -> None:
 def test_wrong_names_and_numbers_are_refused(small_model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"part.pt: an exported file is called .onnx or .xml"):
         export_model(small_model, tmp_path / "part.pt", pictures=[])
-    with pytest.raises(UsageError, match="precision must be fp32 or fp16, got 'int4'"):
+    with pytest.raises(UsageError, match="precision must be fp32, fp16, int8, got 'int4'"):
         export_model(small_model, tmp_path / "a.onnx", pictures=[], precision="int4")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="a threshold is a score, got nan"):
         export_model(small_model, tmp_path / "a.onnx", pictures=[], threshold=float("nan"))
+    with pytest.raises(UsageError, match="int8 needs pictures to calibrate on"):
+        export_model(small_model, tmp_path / "a.onnx", pictures=[], precision="int8")

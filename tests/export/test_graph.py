@@ -69,7 +69,7 @@ def test_labels_are_1_above_the_threshold_and_halves_round_a_copy(
 
 
 @pytest.mark.usefixtures("one_backbone")
-@pytest.mark.parametrize("options", [{"tile": 64}, {"precision": "bf16"}])
+@pytest.mark.parametrize("options", [{"tile": 64, "roi": ROI}, {"precision": "bf16"}])
 def test_what_cannot_be_exported_says_so(options: dict[str, Any], small_pictures: Path) -> None:
     detector: Detector = PatchCore(dimension=64, coreset_ratio=0.5, **SMALL, **options)
     with pytest.raises(UsageError, match="cannot be exported; fit with"):

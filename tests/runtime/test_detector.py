@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 import softpatch
+from softpatch.export import export_model
+from softpatch.export.parity import map_difference
 from softpatch.heatmap import colourise as softpatch_colours
 from softpatch.images import decode_image, list_images
 from softpatch_runtime import Detector, ImageError, ModelFileError, Prediction
@@ -63,6 +65,30 @@ def test_arrays_batches_and_single_pictures(exported: Path, tmp_path: Path) -> N
     [whole] = detector.predict(tmp_path, on_unreadable=skipped.append)
     assert whole.score == named[1][1]
     assert [Path(error.name).name for error in skipped] == ["broken.png"]
+
+
+@pytest.mark.usefixtures("one_backbone")
+def test_large_pictures_in_tiles(small_pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs softpatch[export]")
+    detector = softpatch.SoftPatch(resize=64, crop=48, dimension=64, tile=48).fit(small_pictures)
+    detector.save(tmp_path / "part.softpatch")
+    large = tmp_path / "large.png"
+    Image.fromarray(np.tile(new_pictures(1)[0], (3, 2, 1))).save(large)
+    report = export_model(
+        tmp_path / "part.softpatch",
+        tmp_path / "part.onnx",
+        pictures=[large],
+        precision="int8",
+        calibration=list_images(small_pictures),
+    )
+    assert report is not None
+    one, other = Detector(tmp_path / "part.onnx").predict(large), detector.predict(large)
+    # What the export has seen, put together by the runtime's own means.
+    assert abs(one.score / other.score - 1) == pytest.approx(report.score_difference, rel=1e-3)
+    difference = map_difference(one.anomaly_map, other.anomaly_map)
+    assert difference == pytest.approx(report.map_difference, rel=1e-3)
+    assert 0 < report.score_difference < 0.3
+    assert (one.size, one.box) == (other.size, pytest.approx(other.box))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "I;16", "1", "CMYK"])

@@ -13,6 +13,7 @@ from softpatch_runtime.engine import open_model
 from softpatch_runtime.errors import ImageError, UsageError
 from softpatch_runtime.images import list_images, read_image
 from softpatch_runtime.prediction import Prediction
+from softpatch_runtime.tiling import score_tiles
 
 One = str | Path | npt.NDArray[np.uint8]
 
@@ -86,13 +87,11 @@ class Detector:
 
     def _predict_one(self, content: One, name: str) -> Prediction:
         levels, (height, width) = read_image(content, name, self.metadata["enough"])
-        outputs = self._run(levels[None])
-        left, top, right, bottom = self.metadata["box"]
-        return Prediction(
-            name,
-            float(outputs["score"][0]),
-            outputs["map"][0],
-            (height, width),
-            (left * width, top * height, right * width, bottom * height),
-            self.threshold,
-        )
+        if self.metadata["box"] is None:  # it depends on the picture's size
+            score, heat, box = score_tiles(self._run, levels, self.metadata["preprocessing"])
+        else:
+            outputs = self._run(levels[None])
+            score, heat = float(outputs["score"][0]), outputs["map"][0]
+            left, top, right, bottom = self.metadata["box"]
+            box = (left * width, top * height, right * width, bottom * height)
+        return Prediction(name, score, heat, (height, width), box, self.threshold)

@@ -13,6 +13,8 @@ from softpatch.cli.terminal import progress_bars, say, stdout
 if TYPE_CHECKING:
     from softpatch.export import ParityReport
 
+CALIBRATED = 32  # pictures; 4 are not much worse
+
 
 def export(
     model: Annotated[Path, typer.Argument(help="A file written by softpatch fit.")],
@@ -24,8 +26,12 @@ def export(
         typer.Option(help="Scores above it are labelled 1, others 0.  [the model's, or no labels]"),
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="Of the weights in the file: fp32, or fp16 for half the size.")
+        str, typer.Option(help="fp32; fp16 for half the size; int8 for a network in 8 bits.")
     ] = "fp32",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Pictures int8 learns its ranges from.  [the model's training pictures]"),
+    ] = None,
     check: Annotated[
         Path | None,
         typer.Option(
@@ -35,7 +41,7 @@ def export(
     pictures: Annotated[int, typer.Option(min=0, help="How many; 0 compares nothing.")] = 10,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Largest relative difference.  [0.001; 0.05 with fp16]"),
+        typer.Option(help="Largest relative difference.  [0.001; fp16 0.05, int8 0.3]"),
     ] = None,
     weights: options.Weights = None,
 ) -> None:
@@ -47,34 +53,23 @@ def export(
     softpatch export part.softpatch -o part.onnx --threshold 12.5
 
     softpatch export part.softpatch -o part.xml --check new/ --pictures 50
-    """
-    from softpatch.errors import UsageError
-    from softpatch.export import export_model
-    from softpatch.images import list_images
-    from softpatch.model_file import read_header
 
-    chosen = []
-    if pictures:
-        if check is not None:
-            available = list_images(check)
-        else:
-            available = [Path(name) for name in read_header(model)["images"]]
-            available = [path for path in available if path.is_file()]
-        if not available:
-            raise UsageError(
-                "none of the training pictures is where it was; give some with --check FOLDER, or "
-                "--pictures 0"
-            )
-        # From all over the folder: its defects lie in folders of their own.
-        few = min(pictures, len(available))
-        chosen = [available[at * len(available) // few] for at in range(few)]
+    softpatch export part.softpatch -o part.xml --precision int8
+    """
+    from softpatch.export import export_model
+
+    few = _some(model, check, pictures, "--check FOLDER, or --pictures 0") if pictures else []
+    shown = []
+    if precision == "int8":
+        shown = _some(model, calibration, CALIBRATED, "--calibration FOLDER")
     with progress_bars() as progress:
         report = export_model(
             model,
             output,
-            pictures=chosen,
+            pictures=few,
             threshold=threshold,
             precision=precision,  # type: ignore[arg-type]  # checked there
+            calibration=shown,
             tolerance=tolerance,
             weights=weights,
             progress=progress,
@@ -86,6 +81,26 @@ def export(
         _show(report)
     said = f"wrote {output}, {size / 1e6:.1f} MB"
     say(said)
+
+
+def _some(model: Path, folder: Path | None, most: int, otherwise: str) -> list[Path]:
+    """Pictures of a folder, or of the model's training pictures if it is None."""
+    from softpatch.errors import UsageError
+    from softpatch.images import list_images
+    from softpatch.model_file import read_header
+
+    if folder is not None:
+        available = list_images(folder)
+    else:
+        available = [Path(name) for name in read_header(model)["images"]]
+        available = [path for path in available if path.is_file()]
+    if not available:
+        raise UsageError(
+            f"none of the training pictures is where it was; give some with {otherwise}"
+        )
+    # From all over the folder: its defects lie in folders of their own.
+    most = min(most, len(available))
+    return [available[at * len(available) // most] for at in range(most)]
 
 
 def _show(report: ParityReport) -> None:

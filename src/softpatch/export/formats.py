@@ -6,7 +6,7 @@ import logging
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from softpatch.errors import MissingExtraError
 from softpatch.export.graph import DetectorGraph
 from softpatch.export.integers import translations
+from softpatch.export.quantisation import Levels, quantise
 
 # (B, H, W, 3) uint8 -> the graph's outputs by name
 Run = Callable[[npt.NDArray[np.uint8]], Mapping[str, npt.NDArray[Any]]]
@@ -41,8 +42,20 @@ class Format(ABC):
             raise MissingExtraError("export", "export")
 
     @abstractmethod
-    def write(self, graph: DetectorGraph, path: Path, key: str, metadata: str) -> None:
-        """Write the graph with one entry of metadata."""
+    def write(
+        self,
+        graph: DetectorGraph,
+        path: Path,
+        key: str,
+        metadata: str,
+        calibration: Iterable[Levels],
+    ) -> None:
+        """Write the graph with one entry of metadata.
+
+        Raises:
+            UsageError: ``int8`` of a network without convolutions.
+            ImageError: a picture to calibrate ``int8`` on that cannot be read.
+        """
 
     @abstractmethod
     def open(self, path: Path) -> Run:
@@ -54,11 +67,18 @@ class Onnx(Format):
 
     needs = ("onnx", "onnxscript", "onnxruntime")
 
-    def write(self, graph: DetectorGraph, path: Path, key: str, metadata: str) -> None:
+    def write(
+        self,
+        graph: DetectorGraph,
+        path: Path,
+        key: str,
+        metadata: str,
+        calibration: Iterable[Levels],
+    ) -> None:
         """See ``Format``."""
         import onnx
 
-        model = _onnx_model(graph)
+        model = _onnx_model(graph, calibration)
         entry = model.metadata_props.add()
         entry.key, entry.value = key, metadata
         onnx.save_model(model, path)
@@ -79,16 +99,23 @@ class Onnx(Format):
 class OpenVino(Format):
     """OpenVINO's IR: an ``.xml`` with the graph, a ``.bin`` with the weights."""
 
-    needs = ("onnx", "onnxscript", "openvino")
+    needs = ("onnx", "onnxscript", "onnxruntime", "openvino")
 
-    def write(self, graph: DetectorGraph, path: Path, key: str, metadata: str) -> None:
+    def write(
+        self,
+        graph: DetectorGraph,
+        path: Path,
+        key: str,
+        metadata: str,
+        calibration: Iterable[Levels],
+    ) -> None:
         """See ``Format``."""
         import onnx
         import openvino
 
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "graph.onnx"
-            onnx.save_model(_onnx_model(graph), source)
+            onnx.save_model(_onnx_model(graph, calibration), source)
             model = openvino.Core().read_model(source)
             model.set_rt_info(metadata, key)
             # Its own compression would cut constants off that are no weights.
@@ -112,13 +139,15 @@ class OpenVino(Format):
 FORMATS: Mapping[str, type[Format]] = MappingProxyType({".onnx": Onnx, ".xml": OpenVino})
 
 
-def _onnx_model(graph: DetectorGraph) -> Any:
+def _onnx_model(graph: DetectorGraph, calibration: Iterable[Levels]) -> Any:
     """The graph as an ``onnx.ModelProto``, weights included."""
     example = torch.zeros(2, 300, 200, 3, dtype=torch.uint8)  # no two sides equal, and none 1
     sides = {"images": {0: "batch", 1: "height", 2: "width"}}
     model = to_onnx(graph, example, graph.outputs, sides)
     if graph.precision == "fp16":
         _store_halves(model)
+    if graph.precision == "int8":
+        return quantise(model, calibration)
     return model
 
 

@@ -24,7 +24,7 @@ from softpatch.export.search import NearestSearch
 from softpatch.region import Region
 from softpatch.tiling import Layout
 
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 class PatchScores(nn.Module):
@@ -95,6 +95,10 @@ class DetectorGraph(nn.Module):
 
     Outputs: ``score`` ``(B,)`` float32; ``map`` ``(B, h, w)`` float32; and, with a threshold,
     ``label`` ``(B,)`` int64 between them: 1 where the score is above the threshold, else 0.
+
+    Of a model with tiles it takes tiles, as all tiles of a large picture at once would take memory
+    without bound: ``(B, h, w)`` float32 ``patches``, the patch scores, come in place of map and
+    label, for ``in_tiles`` to put together.
     """
 
     mean: Tensor
@@ -110,14 +114,18 @@ class DetectorGraph(nn.Module):
         Args:
             detector: it stays as it is.
             threshold: of the labels; None for none.
-            precision: ``fp16`` rounds the weights to halves, to be stored as such.
+            precision: ``fp16`` rounds the weights to halves, to be stored as such; ``int8``
+                changes nothing here.
 
         Raises:
-            UsageError: a detector that looks at tiles, or computes in bfloat16.
+            UsageError: a detector that looks at tiles of a region, or computes in bfloat16.
         """
         super().__init__()
-        if detector.features.tile is not None:
-            raise UsageError("a model that looks at tiles cannot be exported; fit without --tile")
+        self.tiled = detector.features.tile is not None
+        if self.tiled and detector.roi is not None:
+            raise UsageError(
+                "a model with both --tile and --roi cannot be exported; fit without one of them"
+            )
         if detector.features.precision != "fp32":
             raise UsageError(
                 f"a model with a {detector.features.precision} backbone cannot be exported; "
@@ -126,10 +134,13 @@ class DetectorGraph(nn.Module):
         extractor = detector._get_extractor()
         preprocessing = extractor.preprocessing
         self.precision, self.threshold = precision, threshold
-        self.outputs = ["score", "map"] if threshold is None else ["score", "label", "map"]
+        if self.tiled:
+            self.outputs = ["score", "patches"]
+        else:
+            self.outputs = ["score", "map"] if threshold is None else ["score", "label", "map"]
         self.backbone = deepcopy(extractor.backbone)
         self.embedding = deepcopy(extractor.embedding)
-        # Without tiles the network sees the same share of every picture, whatever its size.
+        # The network sees the same share of every picture or tile, whatever its size.
         whole = preprocessing.resize if detector.roi is None else detector.roi.mask.shape
         layout = preprocessing.layout(*whole)
         self.rows, self.columns = (
@@ -161,7 +172,10 @@ class DetectorGraph(nn.Module):
         scores, score = self.patch_scores(patches)
         if self.region is not None:
             scores = self.region.spread(scores)
-        heat = self.down @ scores.unflatten(1, self.grid) @ self.across
+        scores = scores.unflatten(1, self.grid)
+        if self.tiled:
+            return score, scores
+        heat = self.down @ scores @ self.across
         if self.region is not None:
             heat = self.region.within(heat)
         if self.threshold is None:

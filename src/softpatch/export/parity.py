@@ -16,6 +16,7 @@ from torch import Tensor
 from softpatch.detectors import Detector
 from softpatch.errors import ExportError
 from softpatch.export.formats import Run
+from softpatch.export.quantisation import Levels
 from softpatch.images import decode_reduced, to_unit
 from softpatch.progress import Progress
 
@@ -87,11 +88,10 @@ def compare(
     """
     done, total = 0, 2 * len(pictures)
 
-    def timed(call: Callable[[npt.NDArray[np.uint8]], T]) -> Iterator[tuple[T, float]]:
+    def timed(call: Callable[[Levels], T]) -> Iterator[tuple[T, float]]:
         nonlocal done
         for number, path in enumerate(pictures):
-            picture, _ = decode_reduced(path, str(path), detector.preprocessing.enough)
-            levels = grey_levels(picture)
+            levels = read_levels(path, detector.preprocessing.enough)
             if number == 0:
                 call(levels)  # the first call is slower
             started = time.perf_counter()
@@ -126,7 +126,12 @@ def map_difference(one: Map, other: Map) -> float:
     return float(exceeded / max(float(other.max()), TINY))
 
 
-def grey_levels(picture: Tensor) -> npt.NDArray[np.uint8]:
+def read_levels(path: Path, enough: int | None) -> Levels:
+    """Read a picture as a file takes it; see ``decode_reduced``."""
+    return grey_levels(decode_reduced(path, str(path), enough)[0])
+
+
+def grey_levels(picture: Tensor) -> Levels:
     """``(3, H, W)`` as ``decode_image`` gives it -> ``(H, W, 3)`` in the 8 bits a file takes."""
     levels = to_unit(picture).mul(255).round().byte()
     return np.ascontiguousarray(levels.permute(1, 2, 0).numpy())
