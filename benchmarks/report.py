@@ -32,7 +32,8 @@ same weights, and a bank of the same share of their patches. They are not the sa
 - `softpatch-bf16` lets the network compute in 8 significant bits, which no peer does here;
   `softpatch-1gb` is given a memory limit of 1 GB, imports and network included.
 - `softpatch-openvino` and `softpatch-int8` predict by files exported for OpenVINO, the latter with
-  the network's convolutions in 8 bits; they fit as `softpatch` does.
+  the network's convolutions in 8 bits; they fit as `softpatch` does, and
+  the export is part of their fit.
 - Peak memory is that of the process while it fits and predicts, *before fit* what the imports and
   the network take of it.
 - *Directions* is how many principal directions hold 99 % of the variance of softpatch's bank. In
