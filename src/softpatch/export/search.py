@@ -15,8 +15,8 @@ LARGEST_CODE = 64  # of the bank: 8 bits times 7 add up in 16 without overflow o
 LARGEST_LEVEL = 127  # of the patches
 ROUNDING = 3e-4  # of sums of up to 4,096 numbers in float32, as a share of them
 PARTS = 4  # that pairs are compared in; batches of 8 have 60,000 pairs of 1,024 numbers
-# Of a sketch, and one more. Of 20,000 patches of bottle, no coreset, 767 leave 6 in each section, as
-# all 1,024 do. 511 leave 10: a tenth faster, but OpenVINO takes 200 MB more, in batches of 8.
+# Of a sketch, and one more. Of 20,000 patches of bottle, no coreset, 767 leave 6 a section, as all
+# 1,024 do. 511 leave 10: a tenth faster, but OpenVINO takes 200 MB more, in batches of 8.
 COORDINATES = 767
 SKETCHED = 1e-3  # what rounding moves a sketch by at most, as a share of the patch's length
 TINY = 1e-30  # no patch is divided by less
@@ -140,7 +140,8 @@ def _sketch_axes(vectors: Tensor) -> Tensor:
     axes = axes[:, -COORDINATES:]
     generator = torch.Generator().manual_seed(0)
     mixed = torch.randn(axes.shape[1], axes.shape[1], generator=generator, dtype=axes.dtype)
-    return axes @ torch.linalg.qr(mixed).Q
+    rotated: Tensor = axes @ torch.linalg.qr(mixed).Q
+    return rotated
 
 
 class Section(nn.Module):

@@ -91,7 +91,7 @@ def _result(score: Scorer, arrival: Arrival, output: Path | None) -> dict[str, A
     try:
         prediction, drawing = score(arrival.path, output is not None)
         height, width = prediction.size
-        result = {
+        result: dict[str, Any] = {
             "score": prediction.score, **prediction.verdict, "width": width, "height": height,
         }  # fmt: skip
     except ImageError as error:
