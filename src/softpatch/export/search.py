@@ -14,7 +14,7 @@ SPREAD = 6.0  # standard deviations of the bank's coordinates that its codes rea
 LARGEST_CODE = 64  # of the bank: 8 bits times 7 add up in 16 without overflow on any processor
 LARGEST_LEVEL = 127  # of the patches
 ROUNDING = 3e-4  # of sums of up to 4,096 numbers in float32, as a share of them
-PARTS = 4  # that pairs are compared in; batches of 8 have 60,000 pairs of 1,024 numbers
+PARTS = 8  # that pairs are compared in; batches of 8 have 60,000 pairs of 1,024 numbers
 # Of a sketch, and one more. Of 20,000 patches of bottle, no coreset, 767 leave 6 a section, as all
 # 1,024 do. 511 leave 10: a tenth faster, but OpenVINO takes 200 MB more, in batches of 8.
 COORDINATES = 767
