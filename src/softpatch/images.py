@@ -24,9 +24,9 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from softpatch.errors import DatasetError, ImageError, UsageError
+from softpatch.files import EXTENSIONS as EXTENSIONS  # without torch
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # the same, as Pillow calls them
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # EXTENSIONS, as Pillow calls them
 MAX_PIXELS = 64_000_000  # 8,000 x 8,000: one float32 copy is 768 MB; more is a decompression bomb
 READERS = min(8, os.cpu_count() or 1)  # threads that decode
 READ_AHEAD = 2 * READERS + 4  # pictures decoded before they are asked for

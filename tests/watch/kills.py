@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from softpatch import load
-from softpatch.watch import watch
+from softpatch.watch import by_model, watch
 
 KILLS = 50
 LONGEST = 0.15  # seconds until a kill; a picture takes a few hundredths
@@ -25,7 +25,7 @@ LONGEST = 0.15  # seconds until a kill; a picture takes a few hundredths
 def main(model: str, *folders: str) -> None:
     pictures, inbox, out, done = map(Path, folders)
     torch.set_num_threads(1)  # threads do not survive a fork
-    detector = load(model, device="cpu")
+    score = by_model(load(model, device="cpu"))
     moments = random.Random(0)
     contents = [path.read_bytes() for path in sorted(pictures.iterdir())]
     options = {"interval": 0.01, "patience": 1e9}
@@ -36,7 +36,7 @@ def main(model: str, *folders: str) -> None:
         arriving.flush()
         child = os.fork()
         if child == 0:
-            for _ in watch(detector, inbox, out, move=done, **options):  # type: ignore[arg-type]
+            for _ in watch(score, inbox, out, move=done, **options):  # type: ignore[arg-type]
                 pass
             os._exit(1)  # it never ends by itself
         time.sleep(moments.random() * LONGEST / 2)
@@ -48,7 +48,7 @@ def main(model: str, *folders: str) -> None:
         if not os.WIFSIGNALED(status):
             sys.exit(f"process {number} ended by itself")
     print((out / "results.jsonl").read_bytes().count(b"\n"), "before the last process")
-    for _ in watch(detector, inbox, out, move=done, once=True, **options):  # type: ignore[arg-type]
+    for _ in watch(score, inbox, out, move=done, once=True, **options):  # type: ignore[arg-type]
         pass
 
 

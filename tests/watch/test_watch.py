@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from softpatch import DatasetError, SoftPatch, UsageError
-from softpatch.watch import Journal, watch
+from softpatch import DatasetError, ModelFileError, SoftPatch, UsageError
+from softpatch.watch import Journal, by_exported, by_model, watch
 from softpatch.watch.arrivals import Arrival
 from tests.watch.kills import KILLS
 
@@ -73,15 +73,15 @@ def test_pictures_stay_and_are_not_done_again(
     shutil.copy(small_pictures / "0.png", inbox / "a.png")
     shutil.copy(small_pictures / "1.png", inbox / ".hidden.png")
     (inbox / "half.png").write_bytes((small_pictures / "2.png").read_bytes()[:1000])
-    new = list(watch(small_detector, inbox, out, heatmaps=False, **QUICK))
+    new = list(watch(by_model(small_detector), inbox, out, heatmaps=False, **QUICK))
     assert [record["path"] for record in new] == ["a.png", "half.png"]
     assert new[0]["score"] == small_detector.predict(inbox / "a.png").score
     assert "cut or corrupt" in new[1]["error"]
-    assert list(watch(small_detector, inbox, out, **QUICK)) == []
+    assert list(watch(by_model(small_detector), inbox, out, **QUICK)) == []
     # Of the same name, but another picture.
     shutil.copy(small_pictures / "3.png", inbox / "a.png")
     os.utime(inbox / "a.png", ns=(1, 1))
-    [again] = watch(small_detector, inbox, out, **QUICK)
+    [again] = watch(by_model(small_detector), inbox, out, **QUICK)
     assert again["score"] == small_detector.predict(small_pictures / "3.png").score
     assert lines(out) == [*new, again]
     assert sorted(path.name for path in inbox.iterdir()) == [".hidden.png", "a.png", "half.png"]
@@ -94,11 +94,38 @@ def test_moved_pictures_never_take_another_one_s_place(
     for number in range(3):
         shutil.copy(small_pictures / f"{number}.png", inbox / "last.png")
         os.utime(inbox / "last.png", ns=(number, number))
-        list(watch(small_detector, inbox, out, move=done, heatmaps=False, **QUICK))
+        list(watch(by_model(small_detector), inbox, out, move=done, heatmaps=False, **QUICK))
     moved = ["last.png", "last-1.png", "last-2.png"]
     for number, name in enumerate(moved):
         assert (done / name).read_bytes() == (small_pictures / f"{number}.png").read_bytes()
     assert len(list(done.iterdir())) == len(lines(out)) == 3
+
+
+def test_exported_files_score_without_torch(
+    exported: Path, small_pictures: Path, places: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    inbox, out, _ = places
+    shutil.copy(small_pictures / "0.png", inbox)
+    (inbox / "half.png").write_bytes((small_pictures / "2.png").read_bytes()[:1000])
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    command = Path(sys.executable).parent / "softpatch"
+    options = ["--once", "--interval", "0.01", "--patience", "0.05"]
+    ran = subprocess.run(
+        [command, "watch", exported, inbox, "--out", out, *options],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    whole, half = lines(out)
+    prediction, drawing = by_exported(exported)(inbox / "0.png", True)
+    assert (whole["score"], whole["anomalous"]) == (prediction.score, prediction.anomalous)
+    assert (out / whole["heatmap"]).read_bytes() == drawing
+    assert "cut or corrupt" in half["error"]
+    foreign = tmp_path / "part.onnx"
+    foreign.write_text("no graph")
+    with pytest.raises(ModelFileError, match="cut, or not an ONNX file"):
+        by_exported(foreign)
 
 
 def test_own_folders_inside_are_not_watched(
@@ -110,7 +137,9 @@ def test_own_folders_inside_are_not_watched(
         folder.mkdir(parents=True)
     shutil.copy(small_pictures / "0.png", inbox)
     for expected in (1, 0):
-        assert len(list(watch(small_detector, inbox, out, move=done, **QUICK))) == expected
+        assert (
+            len(list(watch(by_model(small_detector), inbox, out, move=done, **QUICK))) == expected
+        )
     assert (done / "0.png").is_file()
 
 

@@ -130,7 +130,7 @@ def blurred_upsampling(axis: Axis, length: int) -> npt.NDArray[np.float32]:
     radius = int(TRUNCATE * BLUR_SIGMA + 0.5)
     offsets = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 * (offsets / BLUR_SIGMA) ** 2)
-    blurred = np.zeros_like(sharp)
+    blurred = np.zeros(sharp.shape)
     for offset, share in zip(offsets, kernel / kernel.sum(), strict=True):
         # Mirrored at both ends, edge pixel included, as often as it takes.
         source = (np.arange(axis.seen) + offset) % (2 * axis.seen)

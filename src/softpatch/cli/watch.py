@@ -13,7 +13,9 @@ from softpatch.cli.terminal import note, say
 
 
 def watch(
-    model: Annotated[Path, typer.Argument(help="A file written by softpatch fit.")],
+    model: Annotated[
+        Path, typer.Argument(help="A file written by softpatch fit, or by softpatch export.")
+    ],
     folder: Annotated[Path, typer.Argument(help="Where pictures appear, in it or below.")],
     output: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for results.jsonl and heat maps.")
@@ -44,11 +46,22 @@ def watch(
 
     Example:
     softpatch watch part.softpatch camera/ --out results/ --move done/
-    """
-    from softpatch.loading import load
-    from softpatch.watch import watch as watch_folder
 
-    detector = load(model, device=device, weights=weights)
+    softpatch watch part.onnx camera/ --out results/   # without torch
+    """
+    from softpatch.errors import UsageError
+    from softpatch.watch import by_exported, by_model
+    from softpatch.watch import watch as watch_folder
+    from softpatch.watch.scoring import EXPORTED
+
+    if model.suffix in EXPORTED:
+        if weights is not None or device not in ("auto", "cpu"):
+            raise UsageError(f"{model}: an exported file takes no --weights and no --device")
+        score = by_exported(model)
+    else:
+        from softpatch.loading import load
+
+        score = by_model(load(model, device=device, weights=weights))
     output.mkdir(parents=True, exist_ok=True)
     if move is not None:
         move.mkdir(parents=True, exist_ok=True)
@@ -59,7 +72,7 @@ def watch(
     said = f"watching {folder}; Ctrl-C ends it"
     note(said)
     for record in watch_folder(
-        detector,
+        score,
         folder,
         output,
         move=move,

@@ -1,6 +1,7 @@
 """Score what appears in a folder, each picture once, across kills at any moment."""
 
 from softpatch.watch.journal import Journal
+from softpatch.watch.scoring import by_exported, by_model
 from softpatch.watch.watching import watch
 
-__all__ = ["Journal", "watch"]
+__all__ = ["Journal", "by_exported", "by_model", "watch"]

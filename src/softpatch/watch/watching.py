@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from softpatch.detectors import Detector
 from softpatch.errors import DatasetError, ImageError
 from softpatch.files import write_atomically
-from softpatch.heatmap import overlay, png_bytes
 from softpatch.watch.arrivals import Arrival, Arrivals
 from softpatch.watch.journal import Journal
+from softpatch.watch.scoring import Scorer
 
 HEATMAPS = "heatmaps"
 
 
 def watch(
-    detector: Detector,
+    score: Scorer,
     folder: Path,
     output: Path,
     *,
@@ -40,7 +39,7 @@ def watch(
     is done or not, and one that a kill has prevented is done by the next process.
 
     Args:
-        detector: fitted.
+        score: see ``scoring``.
         folder: watched with all folders below, but for ``output`` and ``move``.
         output: for the journal and the heat maps; it exists.
         move: where pictures go when they are done; it exists. They stay if None.
@@ -70,7 +69,7 @@ def watch(
                 if arrival not in journal:
                     result = None
                     if seconds >= interval:
-                        result = _result(detector, arrival, output if heatmaps else None)
+                        result = _result(score, arrival, output if heatmaps else None)
                     if result is None or ("error" in result and seconds < patience):
                         waiting = True
                         continue
@@ -86,17 +85,15 @@ def watch(
         journal.close()
 
 
-def _result(detector: Detector, arrival: Arrival, output: Path | None) -> dict[str, Any] | None:
+def _result(score: Scorer, arrival: Arrival, output: Path | None) -> dict[str, Any] | None:
     """What the journal says of a picture, its heat map written; None if it changed meanwhile."""
     drawing = None
     try:
-        prediction = detector.predict(arrival.path)
+        prediction, drawing = score(arrival.path, output is not None)
         height, width = prediction.size
-        result = {
+        result: dict[str, Any] = {
             "score": prediction.score, **prediction.verdict, "width": width, "height": height,
         }  # fmt: skip
-        if output is not None:
-            drawing = overlay(arrival.path, prediction, detector.normal_limit_)
     except ImageError as error:
         result = {"error": error.reason}
     if not arrival.unchanged:
@@ -106,7 +103,7 @@ def _result(detector: Detector, arrival: Arrival, output: Path | None) -> dict[s
         result["heatmap"] = f"{HEATMAPS}/{arrival.name}-{arrival.modified_ns}.png"
         target = output / result["heatmap"]
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, png_bytes(drawing))
+        write_atomically(target, drawing)
     return result
 
 

@@ -1,0 +1,58 @@
+"""What scores the pictures that arrive: a model, or an exported file without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from softpatch.errors import ImageError, ModelFileError
+from softpatch.prediction import Prediction
+
+if TYPE_CHECKING:
+    from softpatch.detectors import Detector
+
+# (picture, whether to draw) -> its record, and its heat map as a PNG file's content.
+# Raises ImageError for a picture that cannot be read.
+Scorer = Callable[[Path, bool], tuple[Prediction, bytes | None]]
+EXPORTED = (".onnx", ".xml")
+
+
+def by_model(detector: Detector) -> Scorer:
+    """By a fitted detector."""
+    from softpatch.heatmap import overlay, png_bytes
+
+    def score(path: Path, draw: bool) -> tuple[Prediction, bytes | None]:
+        prediction = detector.predict(path)
+        if not draw:
+            return prediction, None
+        return prediction, png_bytes(overlay(path, prediction, detector.normal_limit_))
+
+    return score
+
+
+def by_exported(file: Path) -> Scorer:
+    """By what ``softpatch export`` wrote, through ``softpatch_runtime``.
+
+    Raises:
+        ModelFileError: the file cannot be used, or ``softpatch_runtime`` is not installed.
+    """
+    try:
+        import softpatch_runtime
+        from softpatch_runtime.heatmap import overlay, png_bytes
+    except ImportError as error:
+        raise ModelFileError(f"{file}: needs softpatch-runtime: pip install ./runtime") from error
+    try:
+        detector = softpatch_runtime.Detector(file)
+    except softpatch_runtime.ModelFileError as error:
+        raise ModelFileError(str(error)) from error
+
+    def score(path: Path, draw: bool) -> tuple[Prediction, bytes | None]:
+        try:
+            record = detector.predict(path)
+            drawing = overlay(str(path), record, detector.normal_limit) if draw else None
+        except softpatch_runtime.ImageError as error:
+            raise ImageError(error.name, error.reason) from error
+        return Prediction(**vars(record)), None if drawing is None else png_bytes(drawing)
+
+    return score
