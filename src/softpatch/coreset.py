@@ -122,7 +122,8 @@ class _LazyGreedy:
         """The picked ones as members, after taking over the distances to them."""
         place = torch.empty(len(self.patches), dtype=torch.long, device=picked.device)
         place[self.members] = torch.arange(len(self.members), device=picked.device)
-        picks = [block for block in place[picked].split(BLOCK) if len(block)]
+        starts = range(0, len(picked), BLOCK)
+        picks = [place[picked[start : start + BLOCK]] for start in starts]
         for block in picks:
             self._update(block)
         return picks

@@ -137,7 +137,8 @@ class SoftPatch(MemoryBankDetector):
         )
         weights = outlier[picks] if self.soft_weight else torch.ones_like(outlier[picks])
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], weights)
-        rows = sampled(*projected.shape, self.seed)
+        images, positions, dimension = projected.shape
+        rows = sampled(images, positions, dimension, self.seed)
         self.sample_ = PictureSample.of(shortened(projected, rows), rows, owners, picks)
         self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
 
@@ -298,19 +299,21 @@ class SoftPatch(MemoryBankDetector):
             expected = min(dimension, DIMENSION)
             if sample.ndim != 3 or sample.dtype != torch.float16 or sample.shape[2] != expected:
                 raise ValueError("sample holds no patches")
-            unknown = torch.full((len(sample) + len(self.bank),), -1, device=sample.device)
-            owners, of_bank = unknown.split([len(sample), len(self.bank)])  # what older files lack
+            owners = _indices(state.get("sample_owners"), len(sample), len(self.images_))
+            patches = sample.shape[:2].numel()
+            of_bank = _indices(state.get("sample_of_bank"), len(self.bank), patches)
             self.sample_ = PictureSample(
-                sample,
-                _indices(state.get("sample_owners", owners), owners, len(self.images_)),
-                _indices(state.get("sample_of_bank", of_bank), of_bank, sample[..., 0].numel()),
+                sample, owners.to(sample.device), of_bank.to(sample.device)
             )
 
 
-def _indices(given: Tensor, like: Tensor, count: int) -> Tensor:
-    if given.shape != like.shape or given.dtype != torch.int64:
+def _indices(given: Tensor | None, length: int, count: int) -> Tensor:
+    """Check ``(length,)`` indices of ``count`` things, or -1; older files have none."""
+    if given is None:
+        return torch.full((length,), -1)
+    if given.shape != (length,) or given.dtype != torch.int64:
         raise ValueError("the sample does not match the bank or the pictures")
-    if len(given) and not -1 <= int(given.min()) <= int(given.max()) < count:
+    if length and not -1 <= int(given.min()) <= int(given.max()) < count:
         raise ValueError("the sample is of pictures or patches that there are not")
     return given
 
