@@ -63,17 +63,29 @@ def test_suspects_of_the_new_pictures_are_reported(discriminator: str, pictures:
     assert detector.suspects()[0][0] == "image 5"
 
 
-def test_all_are_judged_as_a_fit_on_all_of_them_would(pictures: Path) -> None:
-    """Pictures old and new, and what is in the bank; their patches are short enough to be kept."""
+def test_all_pictures_are_judged_as_a_fit_on_all_of_them_would(pictures: Path) -> None:
+    """Their patches are short enough to be kept."""
     added = spoiled()
     everything = [*sorted(pictures.iterdir()), *added]
     grown, refitted = fitted(pictures), SoftPatch(**OPTIONS).fit(everything)
     grown.update(added[:2]).update(added[2:])
     torch.testing.assert_close(grown.suspicion_, refitted.suspicion_, rtol=0.01, atol=0)
-    outlier = refitted.discriminate(everything).outlier.flatten()
-    of_bank = grown.sample_.of_bank
-    torch.testing.assert_close(grown.bank.weights, outlier[of_bank], rtol=0.01, atol=0)
-    assert float(grown.bank.weights.max()) <= 1.01 * refitted._noise_threshold(outlier)
+
+
+def test_vectors_of_the_bank_are_judged_anew(pictures: Path) -> None:
+    """And leave it if they would not enter it now."""
+    detector = fitted(pictures, tau=0.5)
+    before, old = detector.bank.weights, detector.sample_.of_bank
+    detector.update(spoiled())
+    patches = detector.sample_.patches
+    outlier = detector._outlier_scores(patches.float(), lambda *_: None).flatten()
+    again = (before * outlier[old]).sqrt()
+    stays = again <= detector._noise_threshold(outlier)
+    assert 0 < int(stays.sum()) < len(old)
+    assert set(detector.sample_.of_bank.tolist()) & set(old.tolist()) == set(old[stays].tolist())
+    now = torch.isin(detector.sample_.of_bank, old)
+    torch.testing.assert_close(detector.bank.weights[now], again[stays])
+    torch.testing.assert_close(detector.bank.weights[~now], outlier[detector.sample_.of_bank[~now]])
 
 
 def test_a_bad_picture_stays_a_suspect_and_its_score_out_of_the_threshold(pictures: Path) -> None:

@@ -272,7 +272,7 @@ class MemoryBankDetector(Detector):
         """The same for new pictures, which are that share of all.
 
         What no longer tells how good pictures score is dropped: scores of suspects, and those by
-        a bank that had seen fewer than half of the pictures, which are too high.
+        a bank that had seen half of the pictures or fewer, which are too high.
         """
         limit = self._held_out_limit(patches, owners, of_bank)
         self.normal_limit_ = (1 - share) * self.normal_limit_ + share * limit
@@ -285,7 +285,7 @@ class MemoryBankDetector(Detector):
         draw = self.seed + before
         scores = from_both(self.held_out_, new, MOST_HELD_OUT, share, draw)
         of = from_both(self.held_out_of_, of_new, MOST_HELD_OUT, share, draw)
-        recent = 2 * of[:, 1] >= of[:, 1].max()
+        recent = 2 * of[:, 1] > of[:, 1].max()
         counting = recent & ~torch.isin(of[:, 0], self._suspected())
         counting |= ~counting.any()
         self.held_out_, self.held_out_of_ = scores[counting], of[counting]

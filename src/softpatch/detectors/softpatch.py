@@ -160,13 +160,14 @@ class SoftPatch(MemoryBankDetector):
         pictures = self.sample_.joined(new, len(self.images_))
         outlier = self._outlier_scores(pictures.patches.float(), progress)  # (r + M, P)
         known = pictures.of_bank >= 0
-        weights = outlier.flatten()[pictures.of_bank]
-        admitted = ~known | (weights <= self._noise_threshold(outlier.flatten()))
+        found = outlier.flatten()[pictures.of_bank]
         if self.soft_weight:
-            before = torch.cat([self.bank.weights, weights[len(self.bank) :]])
-            weights = torch.where(known, weights, before)
-        else:
-            weights = torch.ones_like(weights)
+            # Either is an estimate: the one from fewer pictures, the other from shorter patches.
+            old = slice(len(self.bank))
+            both = (self.bank.weights * found[old]).sqrt()
+            found[old] = torch.where(known[old], both, self.bank.weights)
+        admitted = ~known | (found <= self._noise_threshold(outlier.flatten()))
+        weights = found if self.soft_weight else torch.ones_like(found)
         return Judged(weights, admitted, outlier, pictures)
 
     def _picking_space(self, vectors: Tensor, workspace: Workspace) -> Tensor:
