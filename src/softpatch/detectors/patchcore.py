@@ -108,9 +108,10 @@ class MemoryBankDetector(Detector):
     ) -> Self:
         """Learn from more pictures, of which most are good, without those learned from before.
 
-        As in ``fit``, outlier patches stay out of the bank. It becomes the greedy k-center coreset
-        of its old vectors and the new patches, larger by ``coreset_ratio`` of these, and
-        ``bank_size`` at most. The threshold is chosen anew, unless it was set otherwise since.
+        As in ``fit``, outlier patches stay out of the bank. It grows by ``coreset_ratio`` of the
+        new patches, to ``bank_size`` at most; old vectors stay, but for what the new pictures show
+        to be outliers and, where there is no room, the new ones' share. The threshold is chosen
+        anew, unless it was set otherwise since.
 
         Args:
             images: as in ``fit``; one is enough.
@@ -177,14 +178,14 @@ class MemoryBankDetector(Detector):
         """Which vectors are the bank from now on.
 
         Those kept stay, thinned only where there is no room, and the new ones farthest from them
-        join. A coreset of both would at once be half the new ones' (of 12 bottles after 114):
-        these are many, and few old ones are left to stand for what was near them.
+        join. Half of a coreset of both would be vectors of the new ones (of 12 bottles after 114),
+        as all of their patches would compete with the few that stand for the old pictures.
 
         Args:
             vectors: ``(n, D)``, the bank's and then the new ones.
             admitted: ``(n,)`` bool, which may be in the bank.
             kept: indices of the old ones that are not forgotten.
-            share: of all pictures seen that are new; new vectors have no larger share of the bank.
+            share: of all pictures seen that are new, and so of a bank without room for all.
             workspace: for the coreset's own arrays.
             progress: told of the step ``coreset``.
 
