@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.machine import command, hardware
+from benchmarks.markdown import table, text
 from benchmarks.pictures import DATA
 from benchmarks.processes import RESULTS, say, write_json
 from softpatch import SoftPatch
@@ -30,6 +32,16 @@ RATIO = 0.02
 UPDATES = 10
 FIRST = {"all": 1, "half": 1 / 2, "eleventh": 1 / 11}  # of the pictures is fitted on
 KEPT = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
+MEASURED = {
+    "image AUROC": "image_auroc",
+    "pixel AUROC": "pixel_auroc",
+    "pixel AP": "pixel_ap",
+    "AUPRO": "aupro",
+    "suspects (AUROC)": "audit_auroc",
+    "false alarms": "false_alarms",
+    "defects found": "found",
+}
+SHOWN = {"set": "set", "fitted on": "first", **MEASURED}
 
 
 def main() -> None:
@@ -40,44 +52,42 @@ def main() -> None:
     parser.add_argument("--resize", type=int, help="pixels; the preset's if not given")
     parser.add_argument("--crop", type=int)
     parser.add_argument("--thin", type=int, default=1, help="take every so many test pictures")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of everything drawn")
     parser.add_argument("--features", type=Path, required=True, help="folder of the feature cache")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "updating.json")
     arguments = parser.parse_args()
     rows = []
     for name in arguments.categories:
-        for row in rows_of(arguments, name):
-            rows.append(row)
-            say(json.dumps(row))
+        for seed in arguments.seeds:
+            for row in rows_of(arguments, name, seed):
+                rows.append(row)
+                say(json.dumps(row))
     write_json(
         arguments.output,
         {"command": command("benchmarks.updating"), "hardware": hardware(), "rows": rows},
     )
+    say(table({name: text(key) for name, key in SHOWN.items()}, means(rows)))
 
 
-def rows_of(arguments: argparse.Namespace, name: str) -> list[dict[str, Any]]:
-    draw = contaminate(
-        read_category(arguments.data / name), NOISE, overlap=True, seed=arguments.seed
-    )
-    order = np.random.default_rng(arguments.seed).permutation(len(draw.train))
+def rows_of(arguments: argparse.Namespace, name: str, seed: int) -> Iterator[dict[str, Any]]:
+    draw = contaminate(read_category(arguments.data / name), NOISE, overlap=True, seed=seed)
+    order = np.random.default_rng(seed).permutation(len(draw.train))
     pictures = [draw.train[index] for index in order]
     model = SoftPatch(
-        coreset_ratio=RATIO, seed=arguments.seed, max_false_alarms=0.01,
+        coreset_ratio=RATIO, seed=seed, max_false_alarms=0.01,
         resize=arguments.resize, crop=arguments.crop,
     )  # fmt: skip
     cache = FeatureCache(arguments.features, 10**11)
     model.share_extractor(
         CachedExtractor(model.features, model.device, cache, torch.get_num_threads())
     )
-    rows = []
     for first in arguments.first:
         begun = int(FIRST[first] * len(pictures))
         model.fit(pictures[:begun])
         for part in np.array_split(np.arange(begun, len(pictures)), UPDATES):
             if len(part):
                 model.update([pictures[index] for index in part])
-        rows.append({"set": name, "first": first, **measured(model, draw, arguments.thin)})
-    return rows
+        yield {"set": name, "first": first, "seed": seed, **measured(model, draw, arguments.thin)}
 
 
 def measured(model: SoftPatch, draw: Contamination, thin: int) -> dict[str, Any]:
@@ -95,6 +105,21 @@ def measured(model: SoftPatch, draw: Contamination, thin: int) -> dict[str, Any]
         "false_alarms": float(np.array(flagged)[good].mean()),
         "found": float(np.array(flagged)[~good].mean()),
     }
+
+
+def means(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Of every set and first part over the seeds, and from the least to the largest."""
+    kinds = dict.fromkeys((row["set"], row["first"]) for row in rows)
+    found = []
+    for name, first in kinds:
+        like = [row for row in rows if (row["set"], row["first"]) == (name, first)]
+        line = {"set": name, "first": first}
+        for key in MEASURED.values():
+            values = [row[key] for row in like]
+            span = f" ({min(values):.3f}–{max(values):.3f})" if len(like) > 1 else ""
+            line[key] = f"{np.mean(values):.3f}{span}"
+        found.append(line)
+    return found
 
 
 if __name__ == "__main__":

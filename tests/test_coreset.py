@@ -88,6 +88,18 @@ def test_any_shape_and_any_mask(n: int, dimension: int, size: int, share: float,
     assert_same_picks(gaussian(n, dimension, seed), size, eligible=eligible, seed=seed)
 
 
+@pytest.mark.parametrize("make", [gaussian, clustered, repeated])
+@pytest.mark.parametrize("picked", [0, 1, 40, 100])
+def test_it_goes_on_from_what_was_picked(
+    make: Any, picked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patches, eligible = make(600, 12), mask(600, 0.8)
+    picks = greedy_coreset(patches, 100, eligible=eligible, seed=3)
+    monkeypatch.setattr("softpatch.coreset.BLOCK", 16)
+    rest = greedy_coreset(patches, 100, eligible=eligible, picked=picks[:picked], seed=3)
+    assert rest.tolist() == picks.tolist()
+
+
 @pytest.mark.parametrize("size", [1, 600])
 def test_real_patches(bottle_patches: Tensor, size: int) -> None:
     patches = bottle_patches.flatten(0, 2)

@@ -5,10 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from softpatch.growth import DIMENSION, SAMPLED, PictureSample, of_both, shortened, without_share
+from softpatch.growth import (
+    DIMENSION,
+    MOST_BYTES,
+    PictureSample,
+    of_both,
+    sample_size,
+    sampled,
+    shortened,
+    without_share,
+)
 
 
 @given(
@@ -58,9 +68,58 @@ def test_shortened_patches_keep_their_squared_distances() -> None:
     assert float(ratio.std()) < 2 * (2 / DIMENSION) ** 0.5
 
 
+def made(images: int, vectors: int, seed: int) -> tuple[PictureSample, Tensor]:
+    """A sample of all, and what its bank is."""
+    generator = torch.Generator().manual_seed(seed)
+    patches = torch.randn(images, 3, 16, generator=generator)
+    picks = torch.randperm(3 * images, generator=generator)[:vectors]
+    everyone = torch.arange(images)
+    sample = PictureSample.of(shortened(patches), everyone, everyone, picks)
+    return sample, shortened(patches).flatten(0, 1)[picks]
+
+
+def assert_describes(sample: PictureSample, bank: Tensor) -> None:
+    """Where it says so, each vector of the bank is that patch of the sample."""
+    known = sample.of_bank >= 0
+    assert torch.equal(sample.patches.flatten(0, 1)[sample.of_bank[known]], bank[known])
+    gone = bank[~known].unsqueeze(1) == sample.patches.flatten(0, 1)
+    assert not gone.all(dim=2).any()
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 24), st.integers(0, 99))
+@settings(max_examples=50, deadline=None)
+def test_a_sample_knows_its_pictures_and_the_bank_whatever_is_drawn(
+    old: int, new: int, most: int, seed: int
+) -> None:
+    (one, bank), (other, joining) = made(old, 5, seed), made(new, 7, seed + 100)
+    both, banks = one.joined(other, before=old), torch.cat([bank, joining])
+    assert both.owners.tolist() == list(range(old + new))
+    assert_describes(both, banks)
+    picks = torch.randperm(len(banks), generator=torch.Generator().manual_seed(seed))[:6]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("softpatch.growth.MOST_BYTES", most * 2 * 3 * 16)
+        drawn = both.drawn(picks, new, share=0.5, draw=seed)
+    assert len(drawn.patches) == min(most, old + new)
+    assert torch.equal(drawn.patches, both.patches[drawn.owners])
+    assert_describes(drawn, banks[picks])
+
+
 def test_short_patches_are_kept_as_they_are() -> None:
     patches = torch.randn(50, 3, 16, generator=torch.Generator().manual_seed(0))
-    sample = PictureSample.of(patches, seed=0)
-    assert sample.patches.shape == (SAMPLED, 3, 16)
-    kept = {row.numpy().tobytes() for row in patches.half()}
-    assert all(row.numpy().tobytes() in kept for row in sample.patches)
+    assert torch.equal(shortened(patches), patches.half())
+    rows = torch.tensor([3, 8])
+    assert torch.equal(shortened(patches, rows), patches[rows].half())
+
+
+def test_a_sample_fits_in_its_bytes() -> None:
+    assert sample_size(40, 784, 1024) == 40
+    assert sample_size(10**6, 784, 1024) * 784 * DIMENSION * 2 <= MOST_BYTES
+    assert len(sampled(5, 10**6, 1024, seed=0)) == 1
+
+
+def test_tiles_are_not_whole_pictures() -> None:
+    owners = torch.tensor([0, 1, 1, 2])
+    rows = torch.tensor([0, 2, 3])
+    sample = PictureSample.of(torch.rand(3, 2, 4), rows, owners, torch.tensor([7, 2, 0]))
+    assert sample.owners.tolist() == [0, -1, 2]
+    assert sample.of_bank.tolist() == [5, -1, 0]

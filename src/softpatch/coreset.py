@@ -42,6 +42,7 @@ def greedy_coreset(
     size: int,
     *,
     eligible: Tensor | None = None,
+    picked: Tensor | None = None,
     seed: int = 0,
     workspace: Workspace | None = None,
     progress: Progress = silent,
@@ -52,6 +53,8 @@ def greedy_coreset(
         patches: ``(n, D)`` float32.
         size: how many to pick. Fewer are returned when fewer distinct ones are eligible.
         eligible: ``(n,)`` bool; the others are never picked nor covered. All if None.
+        picked: ``(p,)`` int64 indices of eligible patches that are picks already, of the ``size``;
+            the rule goes on from them.
         seed: draws the ``STARTING_PATCHES`` whose mean distance starts the rule.
         workspace: where the sketches of all patches are kept; one of its own if None. Its
             checkpoint keeps the picks so far.
@@ -73,7 +76,7 @@ def greedy_coreset(
     if len(members) == 0:
         raise UsageError("no patch may enter the coreset: everything was rejected as an outlier")
     workspace = workspace or Workspace(device=patches.device)
-    return _LazyGreedy(patches, members, seed, workspace).run(size, progress)
+    return _LazyGreedy(patches, members, seed, workspace).run(size, picked, progress)
 
 
 class _LazyGreedy:
@@ -98,9 +101,9 @@ class _LazyGreedy:
         self.checkpoint = workspace.checkpoint
         self.distance = self._mean_distance(anchors)
 
-    def run(self, size: int, progress: Progress) -> Tensor:
+    def run(self, size: int, picked: Tensor | None, progress: Progress) -> Tensor:
         size = min(size, len(self.members))
-        picks = self._picked_before()
+        picks = self._picked_before() if picked is None else self._go_on_from(picked)
         found = sum(map(len, picks))
         while found < size:
             block, outside = self._farthest_block()
@@ -114,6 +117,16 @@ class _LazyGreedy:
             progress("coreset", found, size)
         progress("coreset", size, size)
         return self.members[torch.cat(picks)]
+
+    def _go_on_from(self, picked: Tensor) -> list[Tensor]:
+        """The picked ones as members, after taking over the distances to them."""
+        place = torch.empty(len(self.patches), dtype=torch.long, device=picked.device)
+        place[self.members] = torch.arange(len(self.members), device=picked.device)
+        starts = range(0, len(picked), BLOCK)
+        picks = [place[picked[start : start + BLOCK]] for start in starts]
+        for block in picks:
+            self._update(block)
+        return picks
 
     def _picked_before(self) -> list[Tensor]:
         """What a killed run had picked, after taking over the distances to it."""

@@ -10,56 +10,101 @@ from torch import Tensor
 from softpatch.memory import chunks
 from softpatch.projection import projection_matrix
 
-SAMPLED = 32  # pictures that new ones are compared with
 DIMENSION = 128  # numbers kept of a patch, see docs/update.md
-MOST_BYTES = 64 * 2**20  # of a sample; fewer pictures are kept where each has many tiles
+MOST_BYTES = 64 * 2**20  # of a sample, which is all pictures so far as long as they fit
 LARGEST = torch.finfo(torch.float16).max
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a method makes of new training patches.
-
-    Attributes:
-        outlier: ``(M, P)`` outlier scores W.
-        weights: ``(M * P,)`` with which they would enter the bank.
-        admitted: ``(M * P,)`` bool, which of them may.
-        pictures: the new pictures as a sample keeps them; None where none is kept.
-    """
-
-    outlier: Tensor
-    weights: Tensor
-    admitted: Tensor
-    pictures: PictureSample | None = None
-
-
 class PictureSample:
-    """A few of the training pictures, position by position, so that new ones can be compared.
+    """Training pictures, position by position, that new ones are compared with.
 
     Attributes:
         patches: ``(r, P, d)`` float16, projected at random so that squared distances are kept in
             expectation; of pictures or of tiles, as discriminators compare them.
+        owners: ``(r,)`` int64, the index in ``images_`` of each; -1 for a tile, which is a part.
+        of_bank: ``(m,)`` int64, which of these r * P patches a vector of the bank is; -1 for none.
     """
 
-    def __init__(self, patches: Tensor) -> None:
-        self.patches = patches
+    patches: Tensor
+    owners: Tensor
+    of_bank: Tensor
 
     @classmethod
-    def of(cls, patches: Tensor, seed: int) -> PictureSample:
-        """Draw from ``(M, P, D)`` patches as the discriminator sees them."""
-        images, positions, dimension = patches.shape
-        return cls(shortened(patches, sampled(images, positions, dimension, seed)))
+    def of(cls, short: Tensor, rows: Tensor, owners: Tensor, picks: Tensor) -> PictureSample:
+        """Of training patches some rows alone.
 
-    def with_others(self, others: PictureSample, share: float, draw: int) -> PictureSample:
-        """A sample of both, where ``share`` of all pictures are the others'; see ``of_both``."""
-        count = len(self.patches) + len(others.patches)
-        most = sample_size(count, *others.patches.shape[1:])
-        return PictureSample(from_both(self.patches, others.patches, most, share, draw))
+        Args:
+            short: ``(r, P, d)``, those rows ``shortened``.
+            rows: ``(r,)`` int64, which of the M they are.
+            owners: ``(M,)`` int64, the picture each is from, the first being 0.
+            picks: ``(m,)`` int64, which of the M * P patches are the bank.
+        """
+        rows, owners, picks = (indices.to(short.device) for indices in (rows, owners, picks))
+        whole = owners.bincount()[owners] == 1
+        of_bank = _renumbered(picks, rows, len(owners), short.shape[1])
+        return cls(short, owners.where(whole, -1)[rows], of_bank)
+
+    def joined(self, others: PictureSample, before: int) -> PictureSample:
+        """Both, and both banks, where ``before`` pictures come before the others'."""
+        patches = self.patches.shape[:2].numel()
+        both = (
+            (self.patches, others.patches),
+            (self.owners, further(others.owners, before)),
+            (self.of_bank, further(others.of_bank, patches)),
+        )
+        return PictureSample(*(torch.cat([one, other.to(one.device)]) for one, other in both))
+
+    def drawn(self, picks: Tensor, new: int, share: float, draw: int) -> PictureSample:
+        """What is kept once some of the bank's vectors were picked to be the bank.
+
+        Args:
+            picks: ``(m',)`` int64, which of them.
+            new: how many of the pictures, the last, are new.
+            share: of all pictures seen that are new.
+            draw: seed of the draw, where not all can be kept.
+        """
+        count, positions, dimension = self.patches.shape
+        old = count - new
+        of_old, of_new = of_both(old, new, sample_size(count, positions, dimension), share, draw)
+        rows = torch.cat([of_old, of_new + old]).to(picks.device)
+        of_bank = _renumbered(self.of_bank[picks], rows, count, positions)
+        return PictureSample(self.patches[rows], self.owners[rows], of_bank)
+
+
+def further(indices: Tensor, offset: int) -> Tensor:
+    """Indices where so many come before; -1, which is none, stays."""
+    return torch.where(indices < 0, -1, indices + offset)
+
+
+def _renumbered(of_bank: Tensor, rows: Tensor, count: int, positions: int) -> Tensor:
+    """Which patches of some rows they are, that were patches of ``count`` rows; -1 for none."""
+    place = torch.full((count + 1,), -1, device=rows.device)  # the last for -1
+    place[rows] = torch.arange(len(rows), device=rows.device)
+    row = place[of_bank.div(positions, rounding_mode="floor")]
+    return torch.where(row < 0, -1, row * positions + of_bank % positions)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a method makes of its bank and new training patches.
+
+    Attributes:
+        weights: ``(m + M * P,)`` of the bank's vectors and with which new patches would enter it.
+        admitted: ``(m + M * P,)`` bool, which of them may be in it.
+        outlier: ``(r + M, P)`` outlier scores W of a sample and the new pictures; None without.
+        pictures: both, as a sample keeps them; None where none is kept.
+    """
+
+    weights: Tensor
+    admitted: Tensor
+    outlier: Tensor | None = None
+    pictures: PictureSample | None = None
 
 
 def sample_size(images: int, positions: int, dimension: int) -> int:
     """How many of the images are kept, at most; of tiles, where these are compared."""
-    return min(images, SAMPLED, max(1, MOST_BYTES // (2 * positions * min(dimension, DIMENSION))))
+    return min(images, max(1, MOST_BYTES // (2 * positions * min(dimension, DIMENSION))))
 
 
 def sampled(images: int, positions: int, dimension: int, seed: int) -> Tensor:

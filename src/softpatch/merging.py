@@ -14,7 +14,7 @@ from softpatch.coreset import greedy_coreset
 from softpatch.detectors import SoftPatch
 from softpatch.detectors.patchcore import MOST_HELD_OUT, MemoryBankDetector
 from softpatch.errors import NotFittedError, UsageError
-from softpatch.growth import from_both
+from softpatch.growth import from_both, further
 from softpatch.lineage import Lineage
 from softpatch.memory import Workspace
 from softpatch.memory_bank import MemoryBank
@@ -60,20 +60,29 @@ def merge(
     share = len(second.images_) / (len(first.images_) + len(second.images_))
     draw = first.seed + len(first.images_) + len(second.images_)
     with torch.inference_mode():
-        merged.bank = _union(first, second, merged.bank_size, progress)
+        merged.bank, picks = _union(first, second, merged.bank_size, progress)
         merged.normal_limit_ = (1 - share) * first.normal_limit_ + share * second.normal_limit_
-        merged.held_out_ = merged.threshold_ = None
+        merged.held_out_ = merged.held_out_of_ = merged.threshold_ = None
         if first.held_out_ is not None and second.held_out_ is not None:
             merged.held_out_ = from_both(
                 first.held_out_, second.held_out_, MOST_HELD_OUT, share, draw
             )
             if merged.max_false_alarms is not None:
                 merged.choose_threshold(merged.max_false_alarms)
+        if first.held_out_of_ is not None and second.held_out_of_ is not None:
+            pictures, seen = second.held_out_of_.unbind(dim=1)
+            of_second = torch.stack([further(pictures, len(first.images_)), seen], dim=1)
+            merged.held_out_of_ = from_both(
+                first.held_out_of_, of_second, MOST_HELD_OUT, share, draw
+            )
         if isinstance(merged, SoftPatch) and isinstance(second, SoftPatch):
             other_suspicion = second.suspicion_.to(first.device)
             merged.suspicion_ = torch.cat([merged.suspicion_, other_suspicion])
-            if merged.sample_ is not None and second.sample_ is not None:
-                merged.sample_ = merged.sample_.with_others(second.sample_, share, draw)
+            if merged.sample_ is None or second.sample_ is None:
+                merged.sample_ = None
+            else:
+                both = merged.sample_.joined(second.sample_, len(first.images_))
+                merged.sample_ = both.drawn(picks, len(second.sample_.patches), share, draw)
     merged.images_ = [*first.images_, *second.images_]
     version = 1 + max(first.lineage_.version, second.lineage_.version)
     merged.lineage_ = Lineage(version, parents)
@@ -87,7 +96,8 @@ def covering_radius(vectors: Tensor, bank: MemoryBank) -> float:
 
 def _union(
     first: MemoryBankDetector, second: MemoryBankDetector, size: int, progress: Progress
-) -> MemoryBank:
+) -> tuple[MemoryBank, Tensor]:
+    """The merged bank, and which of both banks' vectors it is."""
     vectors = torch.cat([first.bank.vectors, second.bank.vectors.to(first.device)])
     weights = torch.cat([first.bank.weights, second.bank.weights.to(first.device)])
     workspace = Workspace(first.memory_limit, first.device)
@@ -99,7 +109,7 @@ def _union(
         progress=progress,
     )
     picks = picks.sort().values
-    return MemoryBank(vectors[picks], weights[picks])
+    return MemoryBank(vectors[picks], weights[picks]), picks
 
 
 def _differences(

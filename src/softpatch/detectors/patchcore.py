@@ -39,6 +39,8 @@ class MemoryBankDetector(Detector):
     Attributes after ``fit`` with ``max_false_alarms``:
         held_out_: ``(n,)`` float32 scores of training pictures, at most ``MOST_HELD_OUT``, each by
             the bank without the picture's own vectors.
+        held_out_of_: ``(n, 2)`` int64, of each the picture, an index in ``images_``, and how many
+            pictures the bank had seen.
     """
 
     def __init__(
@@ -65,20 +67,34 @@ class MemoryBankDetector(Detector):
         self.max_false_alarms = max_false_alarms
         self.bank: MemoryBank
         self.held_out_: Tensor | None = None
+        self.held_out_of_: Tensor | None = None
 
     # -- what a method adds ------------------------------------------------------------------
 
     @abstractmethod
-    def _judge(self, patches: Tensor, workspace: Workspace, progress: Progress) -> Judged:
-        """Judge the ``(M, P, D)`` patches of new training pictures."""
+    def _judge(
+        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+    ) -> Judged:
+        """Judge the bank, and the ``(M, P, D)`` patches of new training pictures."""
 
     def _picking_space(self, vectors: Tensor, workspace: Workspace) -> Tensor:
         """``(n, D)`` -> what the coreset is picked by."""
         del workspace
         return vectors
 
-    def _remember(self, owners: Tensor, judged: Judged, share: float) -> None:
-        """Keep what else of new pictures is needed; ``share`` of all pictures seen are new."""
+    def _suspected(self) -> Tensor:
+        """Indices of the pictures that are more likely bad than good, as far as it can tell."""
+        return torch.empty(0, dtype=torch.long, device=self.device)
+
+    def _remember(self, owners: Tensor, judged: Judged, picks: Tensor, share: float) -> None:
+        """Keep what else of new pictures is needed.
+
+        Args:
+            owners: ``(M,)`` the new picture each is from.
+            judged: what ``_judge`` gave.
+            picks: ``(m',)`` which of the judged vectors are the bank now.
+            share: of all pictures seen that are new.
+        """
 
     # ----------------------------------------------------------------------------------------
 
@@ -92,9 +108,10 @@ class MemoryBankDetector(Detector):
     ) -> Self:
         """Learn from more pictures, of which most are good, without those learned from before.
 
-        As in ``fit``, outlier patches stay out of the bank. It becomes the greedy k-center coreset
-        of its old vectors and the new patches, larger by ``coreset_ratio`` of these, and
-        ``bank_size`` at most. The threshold is chosen anew, unless it was set otherwise since.
+        As in ``fit``, outlier patches stay out of the bank. It grows by ``coreset_ratio`` of the
+        new patches, to ``bank_size`` at most; old vectors stay, but for what the new pictures show
+        to be outliers and, where there is no room, the new ones' share. The threshold is chosen
+        anew, unless it was set otherwise since.
 
         Args:
             images: as in ``fit``; one is enough.
@@ -132,31 +149,66 @@ class MemoryBankDetector(Detector):
             patches, owners, names = self._collect(
                 images, workspace, on_unreadable, progress, least=1
             )
-            judged = self._judge(patches, workspace, progress)
+            judged = self._judge(patches, owners, workspace, progress)
             seen = len(self.images_) + len(names)  # seeds each update's own draws
-            kept = without_share(len(self.bank), forget, self.seed + seen).to(patches.device)
-            size = min(self.bank_size, len(kept) + int(self.coreset_ratio * len(judged.weights)))
-            vectors = workspace.empty(len(kept) + len(judged.weights), patches.shape[2])
-            vectors[: len(kept)] = self.bank.vectors[kept]
-            vectors[len(kept) :] = patches.flatten(0, 1)
-            weights = torch.cat([self.bank.weights[kept], judged.weights])
-            picks = greedy_coreset(
-                self._picking_space(vectors, workspace),
-                max(1, size),
-                eligible=torch.cat([torch.ones_like(kept, dtype=torch.bool), judged.admitted]),
-                seed=self.seed,
-                workspace=workspace,
-                progress=progress,
-            )
-            picks = picks.sort().values  # older vectors first
+            old = len(self.bank)
+            kept = without_share(old, forget, self.seed + seen).to(patches.device)
             share = len(names) / ((1 - forget) * len(self.images_) + len(names))
-            self.bank = MemoryBank(vectors[picks], weights[picks])
+            vectors = workspace.empty(len(judged.weights), patches.shape[2])
+            vectors[:old] = self.bank.vectors
+            vectors[old:] = patches.flatten(0, 1)
+            picks = self._pick(vectors, judged.admitted, kept, share, workspace, progress)
+            self.bank = MemoryBank(vectors[picks], judged.weights[picks])
+            self._remember(owners, judged, picks, share)
             of_patch = owners.repeat_interleave(patches.shape[1])
-            of_bank = torch.cat([torch.full_like(kept, -1), of_patch])[picks]
+            of_bank = torch.cat([of_patch.new_full((old,), -1), of_patch])[picks]
             self._update_held_out(patches, owners, of_bank, share, progress)
-            self._remember(owners, judged, share)
         self.images_ = [*self.images_, *names]
         return len(names)
+
+    def _pick(
+        self,
+        vectors: Tensor,
+        admitted: Tensor,
+        kept: Tensor,
+        share: float,
+        workspace: Workspace,
+        progress: Progress,
+    ) -> Tensor:
+        """Which vectors are the bank from now on.
+
+        Those kept stay, thinned only where there is no room, and the new ones farthest from them
+        join. Half of a coreset of both would be vectors of the new ones (of 12 bottles after 114),
+        as all of their patches would compete with the few that stand for the old pictures.
+
+        Args:
+            vectors: ``(n, D)``, the bank's and then the new ones.
+            admitted: ``(n,)`` bool, which may be in the bank.
+            kept: indices of the old ones that are not forgotten.
+            share: of all pictures seen that are new, and so of a bank without room for all.
+            workspace: for the coreset's own arrays.
+            progress: told of the step ``coreset``.
+
+        Returns:
+            ``(m,)`` int64 indices, ascending.
+        """
+        old = len(self.bank)
+        space = self._picking_space(vectors, workspace)
+        joining = max(1, int(self.coreset_ratio * (len(vectors) - old)))
+        size = min(self.bank_size, len(kept) + joining)
+        room = size - min(joining, max(1, int(share * size)))
+        stay = kept[admitted[kept]]
+        if len(stay) > room > 0:
+            stay = stay[greedy_coreset(space[stay], room, seed=self.seed, workspace=workspace)]
+        stay = stay[:room]
+        eligible = admitted.clone()
+        eligible[:old] = False
+        eligible[stay] = True
+        picks = greedy_coreset(
+            space, size, eligible=eligible, picked=stay, seed=self.seed,
+            workspace=workspace, progress=progress,
+        )  # fmt: skip
+        return picks.sort().values
 
     def choose_threshold(self, max_false_alarms: float) -> Threshold:
         """Set ``threshold_`` anew from ``held_out_``, without labels; nothing is fitted again.
@@ -209,43 +261,61 @@ class MemoryBankDetector(Detector):
             progress: told of the step ``calibrate``.
         """
         self.normal_limit_ = self._held_out_limit(patches, owners, of_bank)
-        self.threshold_ = self.held_out_ = None
+        self.threshold_ = self.held_out_ = self.held_out_of_ = None
         if self.max_false_alarms is not None:
-            self.held_out_ = self._held_out_scores(patches, owners, of_bank, progress)
+            scored = self._held_out_scores(patches, owners, of_bank, 0, progress)
+            self.held_out_, self.held_out_of_ = scored
             self.choose_threshold(self.max_false_alarms)
 
     def _update_held_out(
         self, patches: Tensor, owners: Tensor, of_bank: Tensor, share: float, progress: Progress
     ) -> None:
-        """The same for new pictures, which are that share of all."""
+        """The same for new pictures, which are that share of all.
+
+        What no longer tells how good pictures score is dropped: scores of suspects, and those by
+        a bank that had seen half of the pictures or fewer, which are too high.
+        """
         limit = self._held_out_limit(patches, owners, of_bank)
         self.normal_limit_ = (1 - share) * self.normal_limit_ + share * limit
-        if self.held_out_ is None or self.max_false_alarms is None:
+        if self.held_out_ is None or self.held_out_of_ is None or self.max_false_alarms is None:
             return
         chosen = self.threshold_
         as_chosen = self.choose_threshold(self.max_false_alarms).value == chosen
-        new = self._held_out_scores(patches, owners, of_bank, progress)
-        draw = self.seed + len(self.images_)
-        self.held_out_ = from_both(self.held_out_, new, MOST_HELD_OUT, share, draw)
+        before = len(self.images_)
+        new, of_new = self._held_out_scores(patches, owners, of_bank, before, progress)
+        draw = self.seed + before
+        scores = from_both(self.held_out_, new, MOST_HELD_OUT, share, draw)
+        of = from_both(self.held_out_of_, of_new, MOST_HELD_OUT, share, draw)
+        recent = 2 * of[:, 1] > of[:, 1].max()
+        counting = recent & ~torch.isin(of[:, 0], self._suspected())
+        counting |= ~counting.any()
+        self.held_out_, self.held_out_of_ = scores[counting], of[counting]
         self.threshold_ = chosen
         if as_chosen:
             self.choose_threshold(self.max_false_alarms)
 
     def _held_out_scores(
-        self, patches: Tensor, owners: Tensor, of_bank: Tensor, progress: Progress
-    ) -> Tensor:
-        """Score training pictures, each by the bank without its own vectors; ``(n,)``."""
+        self, patches: Tensor, owners: Tensor, of_bank: Tensor, before: int, progress: Progress
+    ) -> tuple[Tensor, Tensor]:
+        """Score training pictures, before which others came, each by the bank without its own.
+
+        Returns:
+            what ``held_out_`` and ``held_out_of_`` are for them.
+        """
         images = owners.unique()  # type: ignore[no-untyped-call]
         drawn = images[held_out_pictures(len(images)).to(images.device)].tolist()
-        scores = []
+        scores, scored = [], []
         for done, image in enumerate(drawn, start=1):
             own = patches[owners == image].flatten(0, 1)  # of its tiles
             of_patch = torch.full((len(own),), image, device=own.device)
             score = self.bank.score(own, self.distance, (of_patch, of_bank)).max()
             if score.isfinite():  # else the whole bank is from this picture
                 scores.append(score)
+                scored.append(image)
             progress("calibrate", done, len(drawn))
-        return torch.stack(scores)
+        pictures = owners.new_tensor(scored) + before
+        seen = torch.full_like(pictures, before + int(owners[-1]) + 1)
+        return torch.stack(scores), torch.stack([pictures, seen], dim=1)
 
     def _held_out_limit(self, patches: Tensor, owners: Tensor, of_bank: Tensor) -> float:
         """Score a sample of training patches by the bank without their own picture's vectors."""
@@ -260,7 +330,11 @@ class MemoryBankDetector(Detector):
 
     def _state(self) -> dict[str, Tensor]:
         state = {"bank": self.bank.vectors, "weights": self.bank.weights}
-        return state if self.held_out_ is None else {**state, "held_out": self.held_out_}
+        if self.held_out_ is not None:
+            state["held_out"] = self.held_out_
+        if self.held_out_of_ is not None:
+            state["held_out_of"] = self.held_out_of_
+        return state
 
     def _restore(self, state: dict[str, Tensor]) -> None:
         vectors, weights = state["bank"], state["weights"]
@@ -274,12 +348,17 @@ class MemoryBankDetector(Detector):
             raise ValueError("the bank's vectors are not this backbone's patches")
         self.bank = MemoryBank(vectors, weights)
         self.held_out_ = held_out = state.get("held_out")
-        if held_out is not None and (
-            held_out.ndim != 1 or held_out.dtype != torch.float32 or not len(held_out)
-        ):
+        if held_out is None:
+            return
+        if held_out.ndim != 1 or held_out.dtype != torch.float32 or not len(held_out):
             raise ValueError("held_out is no list of scores")
-        if held_out is not None and not bool((held_out.isfinite() & (held_out >= 0)).all()):
+        if not bool((held_out.isfinite() & (held_out >= 0)).all()):
             raise ValueError("held_out holds numbers that are no scores")
+        unknown = torch.tensor([-1, len(self.images_)], device=held_out.device)
+        of = state.get("held_out_of", unknown.repeat(len(held_out), 1))  # not in older files
+        if of.shape != (len(held_out), 2) or of.dtype != torch.int64:
+            raise ValueError("held_out_of does not match held_out")
+        self.held_out_of_ = of
 
 
 class PatchCore(MemoryBankDetector):
@@ -331,10 +410,12 @@ class PatchCore(MemoryBankDetector):
         self.bank = MemoryBank(flat[picks], torch.ones(len(picks), device=flat.device))
         self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
 
-    def _judge(self, patches: Tensor, workspace: Workspace, progress: Progress) -> Judged:
-        del workspace, progress
-        outlier = torch.ones(patches.shape[:2], device=patches.device)
-        return Judged(outlier, outlier.flatten(), outlier.flatten() > 0)
+    def _judge(
+        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+    ) -> Judged:
+        del owners, workspace, progress
+        ones = torch.ones(len(self.bank) + patches.shape[:2].numel(), device=patches.device)
+        return Judged(ones, ones > 0)
 
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
         if not self.reweight:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from softpatch.checkpoint import Checkpoint, scored_in_parts
-from softpatch.contamination import Contamination, estimate_contamination
+from softpatch.contamination import Contamination, chance_of_bad, estimate_contamination
 from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import CommonOptions
 from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
@@ -17,13 +17,14 @@ from softpatch.discriminators import make_discriminator
 from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import DatasetError
 from softpatch.estimate import Foreseen, seconds
-from softpatch.growth import DIMENSION, Judged, PictureSample, sample_size, shortened
+from softpatch.growth import DIMENSION, Judged, PictureSample, sample_size, sampled, shortened
 from softpatch.images import Images, OnUnreadable, warn_unreadable
 from softpatch.memory import Workspace, chunks
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.noise import Tau, check_tau, noise_threshold
 from softpatch.progress import Progress, silent
 from softpatch.projection import Projection, projection_matrix
+from softpatch.threshold import SUSPECT
 from softpatch.tiling import Layout
 
 TRIED = 4  # positions that tell what the discriminator will take
@@ -136,11 +137,15 @@ class SoftPatch(MemoryBankDetector):
         )
         weights = outlier[picks] if self.soft_weight else torch.ones_like(outlier[picks])
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], weights)
-        self.sample_ = PictureSample.of(projected, self.seed)
+        images, positions, dimension = projected.shape
+        rows = sampled(images, positions, dimension, self.seed)
+        self.sample_ = PictureSample.of(shortened(projected, rows), rows, owners, picks)
         self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
 
-    def _judge(self, patches: Tensor, workspace: Workspace, progress: Progress) -> Judged:
-        """Compare new pictures with each other and with the sample of those before."""
+    def _judge(
+        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+    ) -> Judged:
+        """Compare new pictures and the sample of those before with each other."""
         if self.sample_ is None:
             raise DatasetError("the model was fitted before models could be updated; fit it again")
         kept = self.sample_.patches
@@ -149,21 +154,39 @@ class SoftPatch(MemoryBankDetector):
                 f"the new pictures have {patches.shape[1]} patches and those before "
                 f"{kept.shape[1]}; a model is updated with pictures of the same size"
             )
-        new = shortened(self._project(patches, workspace))
-        outlier = self._outlier_scores(torch.cat([kept, new]).float(), progress)[len(kept) :]
-        flat = outlier.flatten()
-        weights = flat if self.soft_weight else torch.ones_like(flat)
-        return Judged(outlier, weights, flat <= self._noise_threshold(flat), PictureSample(new))
+        short = shortened(self._project(patches, workspace))
+        every = torch.arange(short.shape[:2].numel())
+        new = PictureSample.of(short, torch.arange(len(short)), owners, every)
+        pictures = self.sample_.joined(new, len(self.images_))
+        outlier = self._outlier_scores(pictures.patches.float(), progress)  # (r + M, P)
+        known = pictures.of_bank >= 0
+        found = outlier.flatten()[pictures.of_bank]
+        if self.soft_weight:
+            # Either is an estimate: the one from fewer pictures, the other from shorter patches.
+            old = slice(len(self.bank))
+            both = (self.bank.weights * found[old]).sqrt()
+            found[old] = torch.where(known[old], both, self.bank.weights)
+        admitted = ~known | (found <= self._noise_threshold(outlier.flatten()))
+        weights = found if self.soft_weight else torch.ones_like(found)
+        return Judged(weights, admitted, outlier, pictures)
 
     def _picking_space(self, vectors: Tensor, workspace: Workspace) -> Tensor:
         return self._project(vectors.unsqueeze(1), workspace).squeeze(1)
 
-    def _remember(self, owners: Tensor, judged: Judged, share: float) -> None:
-        new = suspicion(judged.outlier, owners)
+    def _remember(self, owners: Tensor, judged: Judged, picks: Tensor, share: float) -> None:
+        pictures, outlier = judged.pictures, judged.outlier
+        if pictures is None or outlier is None:
+            return
+        new = suspicion(outlier[-len(owners) :], owners)
         self.suspicion_ = torch.cat([self.suspicion_, new])
-        if self.sample_ is not None and judged.pictures is not None:
-            draw = self.seed + len(self.images_)
-            self.sample_ = self.sample_.with_others(judged.pictures, share, draw)
+        whole = pictures.owners >= 0  # those before are judged anew
+        self.suspicion_[pictures.owners[whole]] = worst(outlier[whole])
+        draw = self.seed + len(self.images_)
+        self.sample_ = pictures.drawn(picks, len(owners), share, draw)
+
+    def _suspected(self) -> Tensor:
+        chances = torch.from_numpy(chance_of_bad(self.suspicion_.cpu().numpy()))
+        return (chances > SUSPECT).nonzero().flatten().to(self.device)
 
     def _foresee(self, sample: Tensor, images: int) -> Foreseen:
         bank = super()._foresee(sample, images)
@@ -258,7 +281,11 @@ class SoftPatch(MemoryBankDetector):
 
     def _state(self) -> dict[str, Tensor]:
         state = {**super()._state(), "suspicion": self.suspicion_}
-        return state if self.sample_ is None else {**state, "sample": self.sample_.patches}
+        if self.sample_ is not None:
+            state["sample"] = self.sample_.patches
+            state["sample_owners"] = self.sample_.owners
+            state["sample_of_bank"] = self.sample_.of_bank
+        return state
 
     def _restore(self, state: dict[str, Tensor]) -> None:
         super()._restore(state)
@@ -273,7 +300,23 @@ class SoftPatch(MemoryBankDetector):
             expected = min(dimension, DIMENSION)
             if sample.ndim != 3 or sample.dtype != torch.float16 or sample.shape[2] != expected:
                 raise ValueError("sample holds no patches")
-            self.sample_ = PictureSample(sample)
+            owners = _indices(state.get("sample_owners"), len(sample), len(self.images_))
+            patches = sample.shape[:2].numel()
+            of_bank = _indices(state.get("sample_of_bank"), len(self.bank), patches)
+            self.sample_ = PictureSample(
+                sample, owners.to(sample.device), of_bank.to(sample.device)
+            )
+
+
+def _indices(given: Tensor | None, length: int, count: int) -> Tensor:
+    """Check ``(length,)`` indices of ``count`` things, or -1; older files have none."""
+    if given is None:
+        return torch.full((length,), -1)
+    if given.shape != (length,) or given.dtype != torch.int64:
+        raise ValueError("the sample does not match the bank or the pictures")
+    if length and not -1 <= int(given.min()) <= int(given.max()) < count:
+        raise ValueError("the sample is of pictures or patches that there are not")
+    return given
 
 
 def suspicion(outlier: Tensor, owners: Tensor) -> Tensor:
@@ -287,7 +330,12 @@ def suspicion(outlier: Tensor, owners: Tensor) -> Tensor:
         ``(N,)`` means of each picture's worst 1 % of scores, or worst ``MOST_PATCHES``: in a large
         tiled picture a small defect is as suspicious as in a small one.
     """
+    scores = worst(outlier)
+    of_pictures = scores.new_zeros(int(owners[-1]) + 1)
+    return of_pictures.scatter_reduce_(0, owners, scores, "amax")
+
+
+def worst(outlier: Tensor) -> Tensor:
+    """``(M, P)`` -> ``(M,)`` means of the worst."""
     count = min(MOST_PATCHES, max(1, int(SUSPICION_SHARE * outlier.shape[1])))
-    worst = outlier.topk(count, dim=1).values.mean(dim=1)
-    of_pictures = worst.new_zeros(int(owners[-1]) + 1)
-    return of_pictures.scatter_reduce_(0, owners, worst, "amax")
+    return outlier.topk(count, dim=1).values.mean(dim=1)

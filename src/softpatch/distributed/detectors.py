@@ -99,8 +99,8 @@ class _BankOnCluster(OnCluster, MemoryBankDetector):
 
     def _cover(
         self, shards: Shards, eligible: Tensor, weights: Tensor, owners: Tensor, progress: Progress
-    ) -> None:
-        """Fill the bank from ``(M, P)`` eligible patches, softened by their weights."""
+    ) -> Tensor:
+        """Fill the bank from ``(M, P)`` eligible patches, softened by their weights; the picks."""
         picks, vectors, self.coverage_ = sharded_coreset(
             shards, eligible, self.coreset_size(eligible.numel()), self.seed, progress
         )
@@ -110,6 +110,7 @@ class _BankOnCluster(OnCluster, MemoryBankDetector):
         some = shards.of_rows(rows).to(self.device)
         of_bank = owners[picks // shards.positions]
         self._set_held_out(some, owners[rows].to(self.device), of_bank.to(self.device), progress)
+        return picks
 
 
 class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
@@ -137,11 +138,12 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         self.suspicion_ = suspicion(outlier, owners)
         eligible = outlier <= self._noise_threshold(outlier.flatten())
         weights = outlier if self.soft_weight else torch.ones_like(outlier)
-        self._cover(self._shards, eligible, weights, owners, progress)
+        picks = self._cover(self._shards, eligible, weights, owners, progress)
         dimension = self._shards.dimension if self.projection is None else self.projection_dimension
         rows = sampled(len(owners), self._shards.positions, dimension, self.seed)
         some = self._shards.of_rows(rows).to(self.device)
-        self.sample_ = PictureSample(shortened(self._project(some, workspace)))
+        short = shortened(self._project(some, workspace))
+        self.sample_ = PictureSample.of(short, rows, owners, picks)
 
     def discriminate(
         self,
