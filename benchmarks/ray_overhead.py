@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -53,8 +52,7 @@ def main() -> None:
             )
             say(f"   {json.dumps(found[engine])}")
     ratios = {
-        name: found["ray"][name] / found["local"][name]
-        for name in ("fit_seconds", "total_seconds", "processor_seconds")
+        name: found["ray"][name] / found["local"][name] for name in ("fit_seconds", "total_seconds")
     }
     result = {
         "command": command("benchmarks.ray_overhead"),
@@ -68,8 +66,7 @@ def main() -> None:
     write_json(arguments.output, result)
     say(
         f"Ray takes {ratios['fit_seconds']:.2f} times as long, {ratios['total_seconds']:.2f} times "
-        f"with its start, {ratios['processor_seconds']:.2f} times the processor time; same model: "
-        f"{result['same_model']}"
+        f"with its start; same model: {result['same_model']}"
     )
 
 
@@ -98,8 +95,6 @@ def measure(engine: str, folder: Path, options: dict[str, Any]) -> dict[str, Any
         model.fit(folder, progress=clock)
         fit_seconds = time.perf_counter() - began
     total = time.perf_counter() - started
-    # Of Ray's processes, too: they have ended and been waited for.
-    used = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     busy = others.cores()
     with tempfile.TemporaryDirectory() as scratch:
         model.save(Path(scratch) / "model")
@@ -107,7 +102,6 @@ def measure(engine: str, folder: Path, options: dict[str, Any]) -> dict[str, Any
     return {
         "fit_seconds": fit_seconds,
         "total_seconds": total,
-        "processor_seconds": sum(one.ru_utime + one.ru_stime for one in used),
         "steps": clock.seconds(),
         "sha256": digest,
         "other_work_cores": busy,  # of the Ray fit, its own workers among them
