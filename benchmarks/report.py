@@ -27,7 +27,7 @@ same weights, and a bank of the same share of their patches. They are not the sa
 - `anomalib` is its PatchCore torch model without the trainer. It has no noise discriminator, so
   one step less. Its patches are plain averages of the backbone's channels, its coreset works on a
   random projection, its image score looks at neighbours of the nearest vector.
-- `anomalib` learns from 100 pictures, as its coreset was not through with 229 after 20 minutes;
+- `anomalib` learns from every third picture, as its coreset was not through with 229 in 20 minutes;
   `softpatch-100` is what it is compared with.
 - `softpatch-bf16` lets the network compute in 8 significant bits, which no peer does here;
   `softpatch-1gb` is given a memory limit of 1 GB, imports and network included.
