@@ -57,9 +57,11 @@ def test_swaps_and_broken_files_fail_no_request(make: Make, model: Path) -> None
         for thread in asking:
             thread.start()
         try:
+            until(lambda: bool(answers))
             for value, content in contents.items():
                 write_atomically(model, content)  # seen by itself
                 until(lambda value=value: served() == (value, False))  # type: ignore[misc]
+                until(lambda value=value: answers[-1][1] == value)  # type: ignore[misc]
                 write_atomically(model, content[:-100])
                 until(lambda value=value: served() == (value, True))  # type: ignore[misc]
             last = client.post("/models/part/reload")
