@@ -26,12 +26,12 @@ class Quick(Onnx):
     shift = 0.0
     calibrated = 0  # pictures
 
-    def write(
-        self, graph: DetectorGraph, path: Path, key: str, metadata: str,
-        calibration: Iterable[Levels],
-    ) -> None:  # fmt: skip
+    @classmethod
+    def convert(cls, graph: DetectorGraph, calibration: Iterable[Levels]) -> None:
+        cls.calibrated = len(list(calibration))
+
+    def write(self, model: None, path: Path, key: str, metadata: str) -> None:
         path.write_text(metadata)
-        type(self).calibrated = len(list(calibration))
 
     def open(self, path: Path) -> Run:
         detector = load(self.model, device="cpu")
@@ -48,6 +48,7 @@ class Quick(Onnx):
 def quick(small_model: Path, monkeypatch: pytest.MonkeyPatch, one_backbone: None) -> type[Quick]:
     monkeypatch.setattr(Quick, "model", small_model, raising=False)
     monkeypatch.setattr(export, "FORMATS", {".onnx": Quick})
+    monkeypatch.setattr(export, "onnx_model", Quick.convert)
     monkeypatch.setenv("COLUMNS", "200")
     return Quick
 

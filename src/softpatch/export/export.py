@@ -14,7 +14,7 @@ import torch
 from softpatch import __version__, model_file
 from softpatch.detectors import Detector
 from softpatch.errors import UsageError
-from softpatch.export.formats import FORMATS
+from softpatch.export.formats import FORMATS, onnx_model
 from softpatch.export.graph import DetectorGraph, Precision
 from softpatch.export.parity import ParityReport, compare, read_levels
 from softpatch.export.tiles import in_tiles, some_tiles
@@ -91,7 +91,8 @@ def export_model(
                 for path in calibration
                 for tile in some_tiles(read_levels(path, preprocessing.enough), preprocessing)
             )
-            form.write(graph, file, KEY, json.dumps(metadata(detector, header, graph)), shown)
+            about = json.dumps(metadata(detector, header, graph))
+            form.write(onnx_model(graph, shown), file, KEY, about)
             progress("export", 1, 1)
             report = None
             if pictures:

@@ -42,20 +42,8 @@ class Format(ABC):
             raise MissingExtraError("export", "export")
 
     @abstractmethod
-    def write(
-        self,
-        graph: DetectorGraph,
-        path: Path,
-        key: str,
-        metadata: str,
-        calibration: Iterable[Levels],
-    ) -> None:
-        """Write the graph with one entry of metadata.
-
-        Raises:
-            UsageError: ``int8`` of a network without convolutions.
-            ImageError: a picture to calibrate ``int8`` on that cannot be read.
-        """
+    def write(self, model: Any, path: Path, key: str, metadata: str) -> None:
+        """Write what ``onnx_model`` made, with one entry of metadata."""
 
     @abstractmethod
     def open(self, path: Path) -> Run:
@@ -67,18 +55,10 @@ class Onnx(Format):
 
     needs = ("onnx", "onnxscript", "onnxruntime")
 
-    def write(
-        self,
-        graph: DetectorGraph,
-        path: Path,
-        key: str,
-        metadata: str,
-        calibration: Iterable[Levels],
-    ) -> None:
+    def write(self, model: Any, path: Path, key: str, metadata: str) -> None:
         """See ``Format``."""
         import onnx
 
-        model = _onnx_model(graph, calibration)
         entry = model.metadata_props.add()
         entry.key, entry.value = key, metadata
         onnx.save_model(model, path)
@@ -101,25 +81,18 @@ class OpenVino(Format):
 
     needs = ("onnx", "onnxscript", "onnxruntime", "openvino")
 
-    def write(
-        self,
-        graph: DetectorGraph,
-        path: Path,
-        key: str,
-        metadata: str,
-        calibration: Iterable[Levels],
-    ) -> None:
+    def write(self, model: Any, path: Path, key: str, metadata: str) -> None:
         """See ``Format``."""
         import onnx
         import openvino
 
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "graph.onnx"
-            onnx.save_model(_onnx_model(graph, calibration), source)
-            model = openvino.Core().read_model(source)
-            model.set_rt_info(metadata, key)
+            onnx.save_model(model, source)
+            converted = openvino.Core().read_model(source)
+            converted.set_rt_info(metadata, key)
             # Its own compression would cut constants off that are no weights.
-            openvino.save_model(model, path, compress_to_fp16=False)
+            openvino.save_model(converted, path, compress_to_fp16=False)
 
     def open(self, path: Path) -> Run:
         """See ``Format``."""
@@ -139,8 +112,13 @@ class OpenVino(Format):
 FORMATS: Mapping[str, type[Format]] = MappingProxyType({".onnx": Onnx, ".xml": OpenVino})
 
 
-def _onnx_model(graph: DetectorGraph, calibration: Iterable[Levels]) -> Any:
-    """The graph as an ``onnx.ModelProto``, weights included."""
+def onnx_model(graph: DetectorGraph, calibration: Iterable[Levels]) -> Any:
+    """The graph as an ``onnx.ModelProto``, weights included, which both formats are written from.
+
+    Raises:
+        UsageError: ``int8`` of a network without convolutions.
+        ImageError: a picture to calibrate ``int8`` on that cannot be read.
+    """
     example = torch.zeros(2, 300, 200, 3, dtype=torch.uint8)  # no two sides equal, and none 1
     sides = {"images": {0: "batch", 1: "height", 2: "width"}}
     model = to_onnx(graph, example, graph.outputs, sides)
