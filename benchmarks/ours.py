@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.exported import RUNTIME
 from benchmarks.routes import NotAvailableError
 from softpatch import SoftPatch
 from softpatch.benchmark.step_clock import StepClock
@@ -19,7 +20,6 @@ from softpatch.features import FeatureConfig
 
 HELD = 0.99
 CALIBRATION = 30  # pictures that an 8-bit network is calibrated on
-RUNTIME = Path(__file__).parents[1] / "runtime" / "src"
 
 
 class OurSoftPatch:

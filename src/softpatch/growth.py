@@ -145,7 +145,7 @@ def of_both(old: int, new: int, most: int, share: float, draw: int) -> tuple[Ten
     if old + new <= most:
         return torch.arange(old), torch.arange(new)
     generator = torch.Generator().manual_seed(draw)
-    # Drawn and not rounded: else a picture a day would never be among 32 of thousands.
+    # Drawn and not rounded: else a picture a day would never be among some hundred of thousands.
     drawn = int((torch.rand(most, generator=generator) < share).sum())
     taken = min(new, max(most - old, drawn))
     return _drawn(old, most - taken, generator), _drawn(new, taken, generator)

@@ -135,8 +135,7 @@ class SoftPatch(MemoryBankDetector):
             workspace=workspace,
             progress=progress,
         )
-        weights = outlier[picks] if self.soft_weight else torch.ones_like(outlier[picks])
-        self.bank = MemoryBank(patches.flatten(0, 1)[picks], weights)
+        self.bank = MemoryBank(patches.flatten(0, 1)[picks], self._weights(outlier[picks]))
         images, positions, dimension = projected.shape
         rows = sampled(images, positions, dimension, self.seed)
         self.sample_ = PictureSample.of(shortened(projected, rows), rows, owners, picks)
@@ -167,8 +166,7 @@ class SoftPatch(MemoryBankDetector):
             both = (self.bank.weights * found[old]).sqrt()
             found[old] = torch.where(known[old], both, self.bank.weights)
         admitted = ~known | (found <= self._noise_threshold(outlier.flatten()))
-        weights = found if self.soft_weight else torch.ones_like(found)
-        return Judged(weights, admitted, outlier, pictures)
+        return Judged(self._weights(found), admitted, outlier, pictures)
 
     def _picking_space(self, vectors: Tensor, workspace: Workspace) -> Tensor:
         return self._project(vectors.unsqueeze(1), workspace).squeeze(1)
@@ -215,6 +213,10 @@ class SoftPatch(MemoryBankDetector):
     def _noise_threshold(self, outlier: Tensor) -> float:
         """Patches whose W is above stay out of the bank."""
         return noise_threshold(outlier.cpu().numpy(), self.tau) if self.denoise else float("inf")
+
+    def _weights(self, outlier: Tensor) -> Tensor:
+        """With which vectors of these outlier scores are in the bank."""
+        return outlier if self.soft_weight else torch.ones_like(outlier)
 
     def _project(self, patches: Tensor, workspace: Workspace) -> Tensor:
         if self.projection is None:

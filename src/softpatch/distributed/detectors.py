@@ -137,8 +137,7 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         outlier = self._outlier
         self.suspicion_ = suspicion(outlier, owners)
         eligible = outlier <= self._noise_threshold(outlier.flatten())
-        weights = outlier if self.soft_weight else torch.ones_like(outlier)
-        picks = self._cover(self._shards, eligible, weights, owners, progress)
+        picks = self._cover(self._shards, eligible, self._weights(outlier), owners, progress)
         dimension = self._shards.dimension if self.projection is None else self.projection_dimension
         rows = sampled(len(owners), self._shards.positions, dimension, self.seed)
         some = self._shards.of_rows(rows).to(self.device)
