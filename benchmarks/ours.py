@@ -29,7 +29,7 @@ class OurSoftPatch:
         known = SoftPatch.option_names()
         if missing := sorted(set(options) - known):
             raise NotAvailableError(f"SoftPatch has no option {missing[0]!r}")
-        options = {**vars(config), "coreset_ratio": ratio, **options}
+        options = {**vars(config), "discriminator": "lof", "coreset_ratio": ratio, **options}
         if "bank_size" in known:
             options["bank_size"] = sys.maxsize  # peers have no such limit
         self.model = SoftPatch(**options)

@@ -92,7 +92,8 @@ def measure(paths: list[Path]) -> Constants:
         embedding = seconds(embed) / len(sources)
         patches = torch.cat(batches)  # (N, P, D)
         positions, dimension = patches.shape[1:]
-        discriminator = make_discriminator(model.discriminator, model.k, REFERENCES, model.seed)
+        rule = model.strategy.discriminator
+        discriminator = make_discriminator(rule, model.k, REFERENCES, model.seed)
         everyone = torch.rand(1, 2 * REFERENCES, dimension)
         discriminate = seconds(lambda: discriminator(everyone, silent)) / (2 * REFERENCES)
         flat = patches.flatten(0, 1)

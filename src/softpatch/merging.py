@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -137,4 +138,5 @@ def _description(model: MemoryBankDetector) -> Iterator[tuple[str, Any]]:
         yield "the region of interest", fingerprint(model.roi.mask)[:12]
     if isinstance(model, SoftPatch) and model.sample_ is not None:
         yield "patches of a picture", model.sample_.patches.shape[1]
-    yield from model._parameters().items()
+    chosen = asdict(model.strategy) if isinstance(model, SoftPatch) else {}
+    yield from {**model._parameters(), **chosen}.items()

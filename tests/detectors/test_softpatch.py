@@ -29,7 +29,7 @@ every_discriminator = pytest.mark.parametrize("discriminator", DISCRIMINATORS)
 
 
 def fitted(patches: Tensor, **options: Any) -> SoftPatch:
-    detector = SoftPatch(**options)
+    detector = SoftPatch(**{"discriminator": "lof", "tau": 0.15, "soft_weight": True, **options})
     detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
     return detector
 
@@ -248,3 +248,28 @@ def test_every_discriminator_has_a_method_name(discriminator: str) -> None:
     detector = make_detector(f"softpatch-{discriminator}")
     assert isinstance(detector, SoftPatch)
     assert detector.discriminator == discriminator
+
+
+def scattered(patches: Tensor) -> Tensor:
+    """The same patches, those of each picture in an order of its own."""
+    generator = torch.Generator().manual_seed(9)
+    flat = patches.flatten(1, 2)
+    orders = torch.stack([torch.randperm(flat.shape[1], generator=generator) for _ in flat])
+    return flat.gather(1, orders.unsqueeze(2).expand_as(flat)).view_as(patches)
+
+
+@pytest.mark.parametrize(("aligned", "chosen"), [(True, "fused"), (False, "lof")])
+def test_auto_is_fused_where_places_show_the_same_and_lof_elsewhere(
+    aligned: bool, chosen: str
+) -> None:
+    patches = random_patches() if aligned else scattered(random_patches())
+    detectors = [SoftPatch(), SoftPatch(discriminator=chosen)]
+    for detector in detectors:
+        detector._get_extractor().grid = (patches.shape[1], patches.shape[2])
+        detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
+    auto, plain = detectors
+    assert auto.strategy == plain.strategy
+    assert torch.equal(auto.bank.vectors, plain.bank.vectors)
+    assert torch.equal(auto.bank.weights, plain.bank.weights)
+    assert torch.equal(auto.suspicion_, plain.suspicion_)
+    assert plain.alignment_ is None

@@ -129,7 +129,7 @@ def _at_places(
             for layout, scores in zip(found.layouts, of_picture, strict=True)
         ],
         found.layouts,
-        detector.discriminator,
+        detector.strategy.discriminator,
         choice,
     )
 

@@ -119,6 +119,11 @@ def fit(
         promise = in_words(detector.choose_threshold(detector.max_false_alarms))
         say(promise)
     if isinstance(detector, SoftPatch):
+        if detector.alignment_ is not None:
+            say(
+                f"{detector.alignment_:.0%} of what looks alike in two pictures is at the same "
+                f"place: taken for softpatch-{detector.strategy.discriminator}"
+            )
         show_suspects(detector.suspects(), "Most suspicious training pictures")
         if suspects is not None:
             write_suspects(detector.suspects(), suspects)

@@ -37,6 +37,8 @@ def info(
         content = header.get(section)
         for key, value in content.items() if isinstance(content, dict) else ():
             table.add_row(f"{section} {key}", escape(str(value)))
+    if "alignment" in state:
+        table.add_row("alignment", f"{float(state['alignment']):.0%}")
     table.add_row("threshold", escape(str(header.get("threshold") or "none")))
     lineage = lineage_of(model)
     table.add_row("version", str(lineage.version))

@@ -21,18 +21,20 @@ Method = Annotated[
     str,
     typer.Option(
         rich_help_panel=_METHOD,
-        help="softpatch, softpatch-lof, -nearest, -gaussian, -fused, patchcore or padim.",
+        help="softpatch (lof or fused, by the pictures), softpatch-lof, -nearest, -gaussian, "
+        "-fused, patchcore or padim.",
     ),
 ]
 K = Annotated[
-    int | None, typer.Option("--k", rich_help_panel=_METHOD, help="Neighbours of LOF.  [6]")
+    int | None,
+    typer.Option("--k", rich_help_panel=_METHOD, help="Neighbours of lof and fused.  [6]"),
 ]
 Tau = Annotated[
     str | None,
     typer.Option(
         rich_help_panel=_METHOD,
         help="Share of patches kept out of the memory bank, or auto: those whose outlier score is "
-        "out of the usual.  [0.15]",
+        "out of the usual.  [auto with fused, else 0.15]",
     ),
 ]
 Denoise = Annotated[
@@ -46,7 +48,7 @@ SoftWeight = Annotated[
     typer.Option(
         "--soft-weight/--no-soft-weight",
         rich_help_panel=_METHOD,
-        help="Weight scores by the bank's outlier scores.",
+        help="Weight scores by the bank's outlier scores.  [not with fused]",
     ),
 ]
 CoresetRatio = Annotated[
@@ -104,7 +106,7 @@ Embedding = Annotated[
 ]
 Resize = Annotated[
     str | None,
-    typer.Option(rich_help_panel=_FEATURES, help="Pixels: 256, or HEIGHTxWIDTH.  [256]"),
+    typer.Option(rich_help_panel=_FEATURES, help="Pixels: 256, or HEIGHTxWIDTH.  [edge: 224]"),
 ]
 Crop = Annotated[
     str | None,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Unpack
 import torch
 from torch import Tensor
 
+from softpatch.alignment import alignment, places
 from softpatch.checkpoint import Checkpoint, scored_in_parts
 from softpatch.contamination import Contamination, chance_of_bad, estimate_contamination
 from softpatch.coreset import greedy_coreset
@@ -24,6 +25,7 @@ from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.noise import Tau, check_tau, noise_threshold
 from softpatch.progress import Progress, silent
 from softpatch.projection import Projection, projection_matrix
+from softpatch.strategy import AUTO, Strategy, strategy_of
 from softpatch.threshold import SUSPECT
 from softpatch.tiling import Layout
 
@@ -57,12 +59,14 @@ class SoftPatch(MemoryBankDetector):
 
     Args:
         discriminator: ``lof`` (paper's best), ``nearest``, ``gaussian`` or ``fused`` (``lof`` times
-            distance, see there).
+            distance, see there); ``auto`` takes ``fused`` where the pictures are aligned, ``lof``
+            where they are not.
         k: neighbours of ``lof`` and ``fused``.
         tau: share of patches, those with the largest outlier scores, kept out of the bank; or
-            ``auto``: those whose score is out of the usual.
+            ``auto``: those whose score is out of the usual. None takes ``auto`` for ``fused`` and
+            the paper's 0.15 for the others.
         denoise: False keeps every patch (ablation).
-        soft_weight: False scores by plain distances (ablation).
+        soft_weight: False scores by plain distances; None does so with ``fused`` only.
         references: images that all but ``gaussian`` compare each image with, at most.
         coreset_ratio: size of the memory bank as a share of all training patches.
         bank_size: vectors in the bank at most, whatever their share.
@@ -78,6 +82,7 @@ class SoftPatch(MemoryBankDetector):
 
     Attributes after ``fit``:
         bank: the ``MemoryBank``.
+        alignment_: how aligned the pictures are, 0..1; None where nobody had to know.
         suspicion_: ``(N,)`` float32, how suspicious each training picture is; for ``lof`` clean
             pictures lie a little above 1.
         sample_: what ``update`` compares new pictures with.
@@ -88,11 +93,11 @@ class SoftPatch(MemoryBankDetector):
     def __init__(
         self,
         *,
-        discriminator: str = "lof",
+        discriminator: str = AUTO,
         k: int = 6,
-        tau: Tau = 0.15,
+        tau: Tau | None = None,
         denoise: bool = True,
-        soft_weight: bool = True,
+        soft_weight: bool | None = None,
         references: int = REFERENCES,
         coreset_ratio: float = 0.1,
         bank_size: int = BANK_SIZE,
@@ -106,8 +111,10 @@ class SoftPatch(MemoryBankDetector):
             coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance,
             max_false_alarms=max_false_alarms, **options,
         )  # fmt: skip
-        check_tau(tau)
-        make_discriminator(discriminator, k, references)  # a wrong name should not wait for fit
+        if tau is not None:
+            check_tau(tau)
+        likely = strategy_of(discriminator, tau, soft_weight, alignment=None)
+        make_discriminator(likely.discriminator, k, references)  # what is wrong, before fit
         self.discriminator = discriminator
         self.k = k
         self.tau = tau
@@ -116,13 +123,20 @@ class SoftPatch(MemoryBankDetector):
         self.references = references
         self.projection = projection
         self.projection_dimension = projection_dimension
+        self.alignment_: float | None = None
         self.suspicion_: Tensor
         self.sample_: PictureSample | None = None
+
+    @property
+    def strategy(self) -> Strategy:
+        """What is done about noise; under ``auto``, what ``fit`` has chosen."""
+        return strategy_of(self.discriminator, self.tau, self.soft_weight, self.alignment_)
 
     def _fit(
         self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
     ) -> None:
         projected = self._project(patches, workspace)
+        self._look_for_alignment(projected)
         outlier = self._outlier_scores(projected, progress, workspace.checkpoint)  # (N, P)
         self.suspicion_ = suspicion(outlier, owners)
         outlier = outlier.flatten()  # (n,)
@@ -160,7 +174,7 @@ class SoftPatch(MemoryBankDetector):
         outlier = self._outlier_scores(pictures.patches.float(), progress)  # (r + M, P)
         known = pictures.of_bank >= 0
         found = outlier.flatten()[pictures.of_bank]
-        if self.soft_weight:
+        if self.strategy.soft_weight:
             # Either is an estimate: the one from fewer pictures, the other from shorter patches.
             old = slice(len(self.bank))
             both = (self.bank.weights * found[old]).sqrt()
@@ -201,22 +215,35 @@ class SoftPatch(MemoryBankDetector):
             model=bank.model + 2 * kept,
         )
 
+    def _look_for_alignment(self, patches: Tensor) -> None:
+        """Of ``(N, P, D)`` pictures; those in tiles count as not aligned."""
+        self.alignment_ = None
+        if self.discriminator != AUTO or any(len(layout.views) > 1 for layout in self._layouts):
+            return
+        grid = self._get_extractor().grid
+        inside = ... if self.roi is None else self.roi.inside(self._layouts[0], grid)[0]
+        self.alignment_ = alignment(patches, places(grid)[inside])
+
     def _outlier_scores(
         self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
     ) -> Tensor:
         """``(N, P, D)`` -> ``(N, P)`` scores W, each position compared across the images."""
-        discriminate = make_discriminator(self.discriminator, self.k, self.references, self.seed)
+        discriminate = make_discriminator(
+            self.strategy.discriminator, self.k, self.references, self.seed
+        )
         by_position = patches.transpose(0, 1)  # (N, P, D) -> (P, N, D)
         scores = scored_in_parts(discriminate, by_position, checkpoint, progress)
         return scores.T.contiguous()  # (P, N) -> (N, P)
 
     def _noise_threshold(self, outlier: Tensor) -> float:
         """Patches whose W is above stay out of the bank."""
-        return noise_threshold(outlier.cpu().numpy(), self.tau) if self.denoise else float("inf")
+        if not self.denoise:
+            return float("inf")
+        return noise_threshold(outlier.cpu().numpy(), self.strategy.tau)
 
     def _weights(self, outlier: Tensor) -> Tensor:
         """With which vectors of these outlier scores are in the bank."""
-        return outlier if self.soft_weight else torch.ones_like(outlier)
+        return outlier if self.strategy.soft_weight else torch.ones_like(outlier)
 
     def _project(self, patches: Tensor, workspace: Workspace) -> Tensor:
         if self.projection is None:
@@ -237,7 +264,7 @@ class SoftPatch(MemoryBankDetector):
         on_unreadable: OnUnreadable = warn_unreadable,
         progress: Progress = silent,
     ) -> Discriminated:
-        """The first half of ``fit``, for those who want W and no model; changes nothing.
+        """The first half of ``fit``, for those who want W and no model.
 
         Args and errors are those of ``fit``.
         """
@@ -245,7 +272,9 @@ class SoftPatch(MemoryBankDetector):
         workspace = Workspace(self.memory_limit, self.device)
         with torch.inference_mode():
             patches, owners, names = self._collect(images, workspace, on_unreadable, progress)
-            outlier = self._outlier_scores(self._project(patches, workspace), progress)
+            projected = self._project(patches, workspace)
+            self._look_for_alignment(projected)
+            outlier = self._outlier_scores(projected, progress)
         return Discriminated(names, self._layouts, grid, outlier, owners)
 
     def suspects(self, first: int = 0) -> list[tuple[str, float]]:
@@ -283,6 +312,8 @@ class SoftPatch(MemoryBankDetector):
 
     def _state(self) -> dict[str, Tensor]:
         state = {**super()._state(), "suspicion": self.suspicion_}
+        if self.alignment_ is not None:
+            state["alignment"] = torch.tensor(self.alignment_)
         if self.sample_ is not None:
             state["sample"] = self.sample_.patches
             state["sample_owners"] = self.sample_.owners
@@ -295,6 +326,10 @@ class SoftPatch(MemoryBankDetector):
         if suspicion.shape != (len(self.images_),) or suspicion.dtype != torch.float32:
             raise ValueError("suspicion does not match the list of images")
         self.suspicion_ = state["suspicion"]
+        if (share := state.get("alignment")) is not None:
+            self.alignment_ = float(share)
+            if not 0 <= self.alignment_ <= 1:
+                raise ValueError("the alignment is no share")
         if (sample := state.get("sample")) is not None:
             dimension = self._get_extractor().dimension
             if self.projection is not None:

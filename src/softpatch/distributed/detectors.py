@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from softpatch.alignment import compared
 from softpatch.checkpoint import Checkpoint
 from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
 from softpatch.detectors.patchcore import MemoryBankDetector, held_out_pictures
@@ -21,6 +23,7 @@ from softpatch.images import Images, OnUnreadable, listed_sources, warn_unreadab
 from softpatch.memory import Workspace
 from softpatch.memory_bank import MemoryBank
 from softpatch.progress import Progress, silent
+from softpatch.strategy import AUTO
 
 CORESETS = ("auto", "exact", "sharded")
 # Patches up to which ``auto`` is exact: 8 GB in this process at 1,024 numbers each.
@@ -119,8 +122,19 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
     _outlier: Tensor
 
     def _gather(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
-        self._outlier = shards.outlier_scores(progress)  # before the patches are moved here
+        # before the patches are moved here
+        self._outlier = self._scores_on_cluster(shards, workspace, progress)
         return super()._gather(shards, workspace, progress)
+
+    def _scores_on_cluster(
+        self, shards: Shards, workspace: Workspace, progress: Progress
+    ) -> Tensor:
+        if self.discriminator == AUTO:
+            some = shards.of_rows(compared(len(shards.owners))).to(self.device)
+            self._look_for_alignment(self._project(some, workspace))
+            chosen = {**shards.recipe.options, **asdict(self.strategy)}
+            shards.recipe = replace(shards.recipe, options=chosen)
+        return shards.outlier_scores(progress)
 
     def _outlier_scores(
         self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
@@ -153,7 +167,8 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
     ) -> Discriminated:
         """As ``SoftPatch.discriminate``; only the scores come here."""
         shards = self._shuffle(images, on_unreadable, progress)
-        outlier = shards.outlier_scores(progress)
+        workspace = Workspace(self.memory_limit, self.device)
+        outlier = self._scores_on_cluster(shards, workspace, progress)
         grid = self._get_extractor().grid
         return Discriminated(shards.names, shards.layouts, grid, outlier, shards.owners)
 
