@@ -91,7 +91,7 @@ class _LazyGreedy:
         sketches = sketch(patches, members, workspace.empty(len(members), sketch.length))
         self.order, self.groups = group_by_nearness(sketches)
         self.members = members[self.order]  # (e,) indices of the eligible patches, group by group
-        self.sketch = workspace.empty(*sketches.shape)
+        self.sketch = workspace.empty(*sketches.shape, in_order=True)  # group by group
         self.sketch_norm = torch.empty(len(members), device=patches.device)
         for chunk in chunks(len(members), bytes_per_item=sketch.length * 8):
             self.sketch[chunk] = sketches[self.order[chunk]]
@@ -177,6 +177,7 @@ class _LazyGreedy:
         """Bring every member's distance up to date with the new picks, group by group."""
         self.distance[chosen] = 0.0
         new = self.sketch[chosen]
+        vectors = self.patches[self.members[chosen]]  # asked for group by group, and few
         groups = self.groups
         largest = torch.zeros_like(groups.radii, dtype=torch.float64)
         largest.scatter_reduce_(0, groups.membership, self.distance, "amax")
@@ -187,13 +188,14 @@ class _LazyGreedy:
         def update(group: int) -> None:
             members = slice(int(groups.starts[group]), int(groups.starts[group + 1]))
             picks = may_matter[group].nonzero().flatten()
-            self._update_group(members, chosen[picks], new[picks])
+            self._update_group(members, vectors[picks], new[picks])
             trim()
 
         affected = may_matter.any(dim=1).nonzero().flatten().tolist()
         side_by_side(update, affected, new.device)
 
     def _update_group(self, members: slice, picks: Tensor, sketches: Tensor) -> None:
+        """``(p, D)`` picks and their sketches may be near members of one group."""
         # |x - z|^2 - |x|^2 of the sketches, at most that of the patches themselves
         norms = sketches.square().sum(dim=1)
         bound = torch.addmm(norms, self.sketch[members], sketches.T, alpha=-2)  # (members, picks)
@@ -203,20 +205,17 @@ class _LazyGreedy:
         near: Tensor = row.unique_consecutive()  # type: ignore[no-untyped-call]
         if len(row) > len(near) * (2 + len(picks) / PRODUCTS_A_PAIR):
             # Sketches say little here (a texture): the full products leave one pick a member.
-            full = self._bounds_in_full(self.members[members][near], picks)
+            full = self._bounds_in_full(self.members[members][near], picks, norms)
             limit = torch.minimum(limit[near], full.amin(dim=1, keepdim=True) + self.slack)
             row, column = where_set((full <= limit) & (bound[near] < limit))
             row = near[row]
-        exact = pair_distances(
-            self.patches, self.members[members][row], self.patches, self.members[picks[column]]
-        )
+        exact = pair_distances(self.patches, self.members[members][row], picks, column)
         distance.scatter_reduce_(0, row, exact, "amin")
 
-    def _bounds_in_full(self, indices: Tensor, picks: Tensor) -> Tensor:
-        """``(r,)``, ``(c,)`` -> ``(r, c)`` |x - z|^2 - |x|^2 of the patches, to float32."""
+    def _bounds_in_full(self, indices: Tensor, picks: Tensor, norms: Tensor) -> Tensor:
+        """``(r,)``, ``(c, D)`` -> ``(r, c)`` |x - z|^2 - |x|^2 of the patches, to float32."""
         x = self.patches[indices] - self.centre
-        z = self.patches[self.members[picks]] - self.centre
-        return (x @ z.T).mul_(-2).add_(self.sketch_norm[picks])
+        return (x @ (picks - self.centre).T).mul_(-2).add_(norms)
 
     def _mean_distance(self, anchors: Tensor) -> Tensor:
         """``(e,)`` float64 mean distance of every member to the starting patches."""
