@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.pictures import DATA, training_and_test
+from benchmarks.pictures import DATA, PAPER, training_and_test
 from softpatch import SoftPatch
 from softpatch.images import decode_reduced
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA / "mvtec_bottle")
     folder = parser.parse_args().data
     train, test = training_and_test(folder, COUNT)
-    model = SoftPatch().fit(train)
+    model = SoftPatch(**PAPER).fit(train)
     enough = model.preprocessing.enough
     with tempfile.TemporaryDirectory() as scratch:
         photographs = [enlarged(path, Path(scratch)) for path in test]

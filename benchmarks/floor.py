@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import OtherWork, command, hardware, resident_mb
-from benchmarks.pictures import DATA, read_batches, training_and_test
+from benchmarks.pictures import DATA, PAPER, read_batches, training_and_test
 from benchmarks.processes import RESULTS, write_json
 from softpatch import SoftPatch
 from softpatch.benchmark.step_clock import StepClock
@@ -47,7 +47,7 @@ def main() -> None:
 def measure(folder: Path, images: int, backbone: str) -> dict[str, Any]:
     train, test = training_and_test(folder, images)
     others = OtherWork()
-    model = SoftPatch(backbone=backbone, weights="random")
+    model = SoftPatch(**PAPER, backbone=backbone, weights="random")
     preprocessing = model.preprocessing
     libraries = resident_mb()
     extractor = model._get_extractor()

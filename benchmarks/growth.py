@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, resident_mb
-from benchmarks.pictures import DATA, training_and_test
+from benchmarks.pictures import DATA, PAPER, training_and_test
 from benchmarks.processes import RESULTS, in_own_process, say, write_json
 from softpatch.benchmark.grown import GrownPictures
 from softpatch.benchmark.machine import reset_peak
@@ -50,7 +50,7 @@ def measure(folder: Path, size: int) -> dict[str, Any]:
     pictures = GrownPictures(training_and_test(folder, size)[0], size)
     known = SoftPatch.option_names()
     options: dict[str, Any] = {name: OPTIONS[name] for name in OPTIONS if name in known}
-    model = SoftPatch(**options)
+    model = SoftPatch(**PAPER, **options)
     _ = model.preprocessing  # loads the backbone
     before = resident_mb()
     others = OtherWork()

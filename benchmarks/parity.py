@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.pictures import DATA, training_and_test
+from benchmarks.pictures import DATA, PAPER, training_and_test
 from softpatch import Detector, Prediction, SoftPatch, load
 from softpatch.datasets import Sample, read_category
 from softpatch.evaluation.measurement import Measurement
@@ -44,7 +44,7 @@ def main() -> None:
         model = options.model
         if model is None:
             model = Path(scratch) / "part.softpatch"
-            SoftPatch(coreset_ratio=0.02).fit(train).save(model)
+            SoftPatch(**PAPER, coreset_ratio=0.02).fit(train).save(model)
         detector = load(model)
         groups = list(batches([(str(one.path), read_levels(one.path, None)) for one in samples]))
         expected = [

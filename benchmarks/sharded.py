@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import command, hardware
-from benchmarks.pictures import DATA
+from benchmarks.pictures import DATA, PAPER
 from benchmarks.processes import RESULTS, say, write_json
 from benchmarks.updating import CATEGORIES, KEPT, NOISE, RATIO, measured
 from softpatch import SoftPatch
@@ -46,10 +46,11 @@ def main() -> None:
 
 def compared(draw: Contamination, cluster: Cluster, thin: int) -> dict[str, Any]:
     plain, other = (
-        SoftPatch(coreset_ratio=RATIO, max_false_alarms=0.01, seed=seed).fit(draw.train)
+        SoftPatch(**PAPER, coreset_ratio=RATIO, max_false_alarms=0.01, seed=seed).fit(draw.train)
         for seed in (0, 1)
     )
-    sharded = on_cluster(SoftPatch(coreset_ratio=RATIO, max_false_alarms=0.01), cluster, "sharded")
+    moved = SoftPatch(**PAPER, coreset_ratio=RATIO, max_false_alarms=0.01)
+    sharded = on_cluster(moved, cluster, "sharded")
     assert isinstance(sharded, SoftPatchOnCluster)
     sharded.fit(draw.train)
     coverage = sharded.coverage_
