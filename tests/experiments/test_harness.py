@@ -1,0 +1,90 @@
+"""The experiments' own rules and metrics equal the library's and scikit-learn's."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from experiments.pool import Pool
+from experiments.rules import Evidence, kept
+from experiments.scoring import auroc, average_precision, patch_scores
+from softpatch.discriminators import make_discriminator
+from softpatch.memory_bank import MemoryBank
+from softpatch.noise import noise_threshold
+from tests.detectors.pictures import random_patches
+
+
+def pool_of(patches: torch.Tensor) -> Pool:
+    pictures, h, w, dimension = patches.shape
+    return Pool(
+        names=[str(index) for index in range(pictures)],
+        grids=[(h, w)] * pictures,
+        owners=torch.arange(pictures).repeat_interleave(h * w),
+        patches=patches.reshape(-1, dimension),
+        defective=torch.zeros(pictures, dtype=torch.bool),
+        masks=[torch.zeros(8, 8, dtype=torch.bool)] * pictures,
+    )
+
+
+@pytest.mark.parametrize("rule", ["lof", "fused"])
+def test_rules_are_the_librarys(rule: str) -> None:
+    patches = random_patches(images=14)
+    training = torch.tensor([0, 1, 2, 4, 5, 6, 7, 9, 10, 11, 13])
+    found = Evidence(pool_of(patches)).outlier_scores(training, rule)
+    by_position = patches[training].flatten(1, 2).transpose(0, 1)
+    expected = make_discriminator(rule, k=6)(by_position).T
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-3)
+
+
+def test_anywhere_is_a_loop_over_other_pictures() -> None:
+    patches = random_patches(images=6)
+    training = torch.tensor([0, 2, 3, 5])
+    found = Evidence(pool_of(patches)).outlier_scores(training, "any2")
+    flat = patches[training].flatten(1, 2)
+    for row, one in enumerate(flat):
+        to_each = [
+            torch.cdist(one, other).amin(dim=1) if at != row else torch.full((20,), math.inf)
+            for at, other in enumerate(flat)
+        ]
+        expected = torch.stack(to_each).sort(dim=0).values[1]
+        np.testing.assert_allclose(found[row].numpy(), expected.numpy(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("cut", ["0.15", "0.05"])
+def test_a_share_stays_out(cut: str) -> None:
+    outlier = torch.rand(20, 30, generator=torch.Generator().manual_seed(0))
+    assert float(kept(outlier, cut).float().mean()) == pytest.approx(1 - float(cut), abs=0.01)
+
+
+def test_auto_is_the_librarys() -> None:
+    outlier = torch.rand(20, 31, generator=torch.Generator().manual_seed(0)).exp()
+    limit = noise_threshold(outlier.flatten().numpy(), "auto")
+    differ = kept(outlier, "auto") != (outlier <= limit)
+    assert float(differ.float().mean()) < 0.01  # quartiles between numbers differ a little
+
+
+def test_metrics_are_scikit_learns() -> None:
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.rand(500, generator=generator) > 0.8
+    values = torch.rand(500, generator=generator) + 0.3 * labels
+    assert auroc(labels, values) == pytest.approx(roc_auc_score(labels, values))
+    assert average_precision(labels, values) == pytest.approx(
+        average_precision_score(labels, values)
+    )
+
+
+def test_scores_are_the_banks() -> None:
+    generator = torch.Generator().manual_seed(4)
+    bank, patches = (
+        torch.randn(50, 16, generator=generator),
+        torch.randn(30, 16, generator=generator),
+    )
+    weights = torch.rand(50, generator=generator) + 0.5
+    expected = MemoryBank(bank, weights).score(patches, "squared")
+    np.testing.assert_allclose(
+        patch_scores(patches, bank, weights).numpy(), expected.numpy(), rtol=1e-3
+    )
