@@ -72,6 +72,8 @@ def test_round_trip_is_exact(
     assert isinstance(back, SoftPatch)
     assert same_predictions(small_detector, back, small_pictures)
     assert back.suspects() == small_detector.suspects()
+    assert back.strategy == small_detector.strategy
+    assert back.alignment_ == small_detector.alignment_
     assert back.normal_limit_ == small_detector.normal_limit_
     assert back.images_ == small_detector.images_
     back.save(tmp_path / "again.softpatch")
@@ -262,6 +264,8 @@ TENSOR_CHANGES: dict[str, Callable[[State], object]] = {
     "weights negative": lambda state: state.update(weights=-state["weights"]),
     "suspicion longer": lambda state: state.update(suspicion=torch.ones(9)),
     "suspicion 2-D": lambda state: state.update(suspicion=torch.ones(8, 1)),
+    "alignment above one": lambda state: state.update(alignment=torch.tensor(2.0)),
+    "alignment of two": lambda state: state.update(alignment=torch.ones(2)),
 }
 
 

@@ -313,7 +313,7 @@ class SoftPatch(MemoryBankDetector):
     def _state(self) -> dict[str, Tensor]:
         state = {**super()._state(), "suspicion": self.suspicion_}
         if self.alignment_ is not None:
-            state["alignment"] = torch.tensor(self.alignment_)
+            state["alignment"] = torch.tensor(self.alignment_, dtype=torch.float64)
         if self.sample_ is not None:
             state["sample"] = self.sample_.patches
             state["sample_owners"] = self.sample_.owners
@@ -327,9 +327,9 @@ class SoftPatch(MemoryBankDetector):
             raise ValueError("suspicion does not match the list of images")
         self.suspicion_ = state["suspicion"]
         if (share := state.get("alignment")) is not None:
-            self.alignment_ = float(share)
-            if not 0 <= self.alignment_ <= 1:
+            if share.ndim or not 0 <= share <= 1:
                 raise ValueError("the alignment is no share")
+            self.alignment_ = float(share)
         if (sample := state.get("sample")) is not None:
             dimension = self._get_extractor().dimension
             if self.projection is not None:
