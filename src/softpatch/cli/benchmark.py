@@ -35,8 +35,8 @@ def benchmark(
         str | None,
         typer.Option(
             rich_help_panel=_GRID,
-            help="A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, realism "
-            "or scaling.",
+            help="A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, robust, "
+            "realism or scaling.",
         ),
     ] = None,
     data: Annotated[
