@@ -91,7 +91,7 @@ class _LazyGreedy:
         sketches = sketch(patches, members, workspace.empty(len(members), sketch.length))
         self.order, self.groups = group_by_nearness(sketches)
         self.members = members[self.order]  # (e,) indices of the eligible patches, group by group
-        self.sketch = workspace.empty(*sketches.shape, in_order=True)  # group by group
+        self.sketch = workspace.empty(*sketches.shape)
         self.sketch_norm = torch.empty(len(members), device=patches.device)
         for chunk in chunks(len(members), bytes_per_item=sketch.length * 8):
             self.sketch[chunk] = sketches[self.order[chunk]]

@@ -73,15 +73,8 @@ class Workspace:
         self.checkpoint: Checkpoint | None = None
         self._mapped = _Mapped(limit - RESERVE // 2)
 
-    def empty(
-        self, *shape: int, dtype: torch.dtype = torch.float32, in_order: bool = False
-    ) -> Tensor:
+    def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """An uninitialised array; fill it before asking for the next.
-
-        Args:
-            shape: of the array.
-            dtype: of its numbers.
-            in_order: whether neighbouring rows are read together, not one here and one there.
 
         Raises:
             ScratchError: it has to be spilled and there is no room for it.
@@ -93,9 +86,9 @@ class Workspace:
         if size == 0:  # cannot be mapped
             return torch.empty(shape, dtype=dtype)
         self.spilled += size
-        return torch.frombuffer(self._map(size, in_order), dtype=dtype).view(shape)
+        return torch.frombuffer(self._map(size), dtype=dtype).view(shape)
 
-    def _map(self, size: int, in_order: bool) -> mmap.mmap:
+    def _map(self, size: int) -> mmap.mmap:
         folder = tempfile.gettempdir()
         with tempfile.TemporaryFile(prefix="softpatch-") as file:
             try:
@@ -110,7 +103,7 @@ class Workspace:
                     "larger disk, raise the memory limit, or use fewer or smaller pictures"
                 ) from error
             mapped = mmap.mmap(file.fileno(), size)
-        if hasattr(mmap, "MADV_RANDOM") and not in_order:
+        if hasattr(mmap, "MADV_RANDOM"):
             # Else the system may map 2 MB for each number touched: where one position of 229
             # pictures is read, 445 MB instead of 15.
             mapped.madvise(mmap.MADV_RANDOM)
