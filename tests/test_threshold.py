@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import beta, gumbel_r
 
 from softpatch import PatchCore, SoftPatch, load
+from softpatch.detectors import make_detector
+from softpatch.detectors.patchcore import MemoryBankDetector
 from softpatch.errors import DatasetError, NotFittedError, UsageError
 from softpatch.memory import Workspace
 from softpatch.memory_bank import MemoryBank
@@ -89,10 +91,11 @@ def test_labels_of_one_kind_are_not_enough() -> None:
         threshold_with_labels(np.array([1.0, 2.0]), np.array([]))
 
 
-@pytest.mark.parametrize("kind", [SoftPatch, PatchCore])
-def test_held_out_scores_are_those_of_a_bank_without_the_picture(kind: type[SoftPatch]) -> None:
+@pytest.mark.parametrize("method", ["softpatch-lof", "patchcore"])
+def test_held_out_scores_are_those_of_a_bank_without_the_picture(method: str) -> None:
     patches = random_patches(images=7).flatten(1, 2)  # (N, P, D)
-    detector = kind(coreset_ratio=0.5, max_false_alarms=0.2)
+    detector = make_detector(method, coreset_ratio=0.5, max_false_alarms=0.2)
+    assert isinstance(detector, MemoryBankDetector)
     owners = torch.tensor([0, 0, 1, 2, 2, 3, 4])  # pictures of one or two tiles
     detector._fit(patches, owners, Workspace(), silent)
     assert detector.held_out_ is not None

@@ -195,7 +195,8 @@ def test_info_as_json_is_one_line(run: Run, fitted: tuple[Path, Path, Result]) -
     assert result.out.count("\n") == 1
     header = json.loads(result.out)
     assert header["method"] == "softpatch"
-    assert header["parameters"]["tau"] == 0.15
+    assert header["parameters"]["discriminator"] == "auto"
+    assert header["tensors"]["alignment"] == []  # one number
     assert len(header["images"]) == header["tensors"]["suspicion"][0] == 11
 
 

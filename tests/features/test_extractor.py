@@ -141,12 +141,13 @@ def test_no_preset_takes_random_weights(preset: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "resize", "crop"),
     [
-        ({}, (256, 256), (224, 224)),
+        ({}, (224, 224), (224, 224)),  # whole pictures
         ({"resize": 512}, (512, 512), (512, 512)),  # no crop unless asked for
         ({"resize": (100, 200)}, (100, 200), (100, 200)),
         ({"resize": 100, "crop": 64}, (100, 100), (64, 64)),
-        ({"crop": (64, 32)}, (256, 256), (64, 32)),
-        ({"resize": None, "crop": None}, (256, 256), (224, 224)),
+        ({"crop": (64, 32)}, (224, 224), (64, 32)),
+        ({"resize": 256, "crop": 224}, (256, 256), (224, 224)),  # the paper's
+        ({"resize": None, "crop": None}, (224, 224), (224, 224)),
     ],
 )
 def test_sizes_are_one_number_or_two(
