@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.exported import RUNTIME
+from benchmarks.pictures import PAPER
 from benchmarks.routes import NotAvailableError
 from softpatch import SoftPatch
 from softpatch.benchmark.step_clock import StepClock
@@ -29,7 +30,8 @@ class OurSoftPatch:
         known = SoftPatch.option_names()
         if missing := sorted(set(options) - known):
             raise NotAvailableError(f"SoftPatch has no option {missing[0]!r}")
-        options = {**vars(config), "discriminator": "lof", "coreset_ratio": ratio, **options}
+        rule = PAPER["discriminator"]
+        options = {**vars(config), "discriminator": rule, "coreset_ratio": ratio, **options}
         if "bank_size" in known:
             options["bank_size"] = sys.maxsize  # peers have no such limit
         self.model = SoftPatch(**options)

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.machine import command, hardware
 from benchmarks.markdown import table, text
-from benchmarks.pictures import DATA
+from benchmarks.pictures import DATA, PAPER
 from benchmarks.processes import RESULTS, say, write_json
 from softpatch import SoftPatch
 from softpatch.benchmark.features import CachedExtractor, FeatureCache
@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--categories", nargs="+", default=CATEGORIES)
     parser.add_argument("--first", nargs="+", default=list(FIRST), choices=list(FIRST))
-    parser.add_argument("--resize", type=int, default=256, help="pixels")
-    parser.add_argument("--crop", type=int, default=224, help="pixels")
+    parser.add_argument("--resize", type=int, default=PAPER["resize"], help="pixels")
+    parser.add_argument("--crop", type=int, default=PAPER["crop"], help="pixels")
     parser.add_argument("--thin", type=int, default=1, help="take every so many test pictures")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of everything drawn")
     parser.add_argument("--features", type=Path, required=True, help="folder of the feature cache")
@@ -74,7 +74,7 @@ def rows_of(arguments: argparse.Namespace, name: str, seed: int) -> Iterator[dic
     order = np.random.default_rng(seed).permutation(len(draw.train))
     pictures = [draw.train[index] for index in order]
     model = SoftPatch(
-        coreset_ratio=RATIO, seed=seed, max_false_alarms=0.01, discriminator="lof",
+        coreset_ratio=RATIO, seed=seed, max_false_alarms=0.01, discriminator=PAPER["discriminator"],
         resize=arguments.resize, crop=arguments.crop,
     )  # fmt: skip
     cache = FeatureCache(arguments.features, 10**11)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from softpatch.datasets import Category
 from softpatch.datasets.masks import read_mask
+from softpatch.evaluation.frames import mask_at_input
 from softpatch.features import PRESETS, PatchExtractor
 from softpatch.features.patches import Embedding, PatchEmbedding
 from softpatch.images import ImageSource, fail_unreadable, prefetch
@@ -92,8 +93,7 @@ def maps_of(category: Category, shape: str, device: torch.device) -> Maps:
     read = prefetch(sources, prepare, fail_unreadable, None)
     for (_, size, (own, image)), sample in zip(read, samples, strict=True):
         seen.append(image)
-        mask = torch.from_numpy(read_mask(sample, size)).float()
-        masks.append((own.frame(mask.unsqueeze(0))[0] >= 0.5).to(device))
+        masks.append(torch.from_numpy(mask_at_input(read_mask(sample, size), own)).to(device))
 
     layers: dict[int, list[Tensor]] = {}
     for seen_as in sorted({tuple(image.shape) for image in seen}):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from experiments.pool import Pool, nearest_anywhere, nearest_at_place
-from softpatch.noise import DEVIATIONS, UPPER_QUARTILE
+from softpatch.noise import noise_threshold
 
 K = 6
 WINDOW = 2  # patches
@@ -101,8 +101,4 @@ def kept(outlier: Tensor, cut: str) -> Tensor:
 
 def threshold(outlier: Tensor, cut: str) -> float:
     """Of W, above which patches stay out."""
-    ordered = outlier.flatten().sort().values
-    if cut != "auto":
-        return float(ordered[max(0, math.ceil((1 - float(cut)) * len(ordered)) - 1)])
-    median, upper = float(ordered[len(ordered) // 2]), float(ordered[3 * len(ordered) // 4])
-    return float(median * (upper / median) ** (DEVIATIONS / UPPER_QUARTILE))
+    return noise_threshold(outlier.flatten().cpu().numpy(), "auto" if cut == "auto" else float(cut))

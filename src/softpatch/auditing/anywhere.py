@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from softpatch.alignment import NEAR, compared
 from softpatch.coreset import greedy_coreset
 from softpatch.discriminators.positions import SAME, draw_references
 from softpatch.errors import DatasetError
@@ -34,8 +35,6 @@ from softpatch.views import views_of
 SIMILAR = 2  # the other picture whose likeness counts: a defect may have one twin
 SAMPLE = 60  # patches of a view that others are compared with, chosen by greedy k-center
 VIEWS = 1000  # that they are taken from, at most
-COMPARED = 50  # pictures whose alignment is looked at, at most
-NEAR = 0.1  # of a side, within which two patches are at the same place
 LARGEST = 4  # times the crop: what a side of a picture need not exceed
 AT_ONCE = 8  # views the network sees
 
@@ -108,8 +107,7 @@ def alignment(pictures: Sequence[LoosePicture]) -> float:
     1.00 for bottle, 0.75 for bottle turned and shifted at random (it is round), 0.06 for magnetic
     tile. Pictures of different shapes are not aligned.
     """
-    step = max(1, len(pictures) // COMPARED)
-    some = pictures[::step][: COMPARED + 1]
+    some = [pictures[row] for row in compared(len(pictures)).tolist()]
     shares = [_same_place(one, other) for one, other in itertools.pairwise(some)]
     return sum(shares) / len(shares)
 

@@ -14,7 +14,7 @@ from softpatch.contamination import Contamination, chance_of_bad, estimate_conta
 from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import CommonOptions
 from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
-from softpatch.discriminators import make_discriminator
+from softpatch.discriminators import Discriminator, make_discriminator
 from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import DatasetError
 from softpatch.estimate import Foreseen, seconds
@@ -113,8 +113,6 @@ class SoftPatch(MemoryBankDetector):
         )  # fmt: skip
         if tau is not None:
             check_tau(tau)
-        likely = strategy_of(discriminator, tau, soft_weight, alignment=None)
-        make_discriminator(likely.discriminator, k, references)  # what is wrong, before fit
         self.discriminator = discriminator
         self.k = k
         self.tau = tau
@@ -126,6 +124,7 @@ class SoftPatch(MemoryBankDetector):
         self.alignment_: float | None = None
         self.suspicion_: Tensor
         self.sample_: PictureSample | None = None
+        self._make_discriminator()  # what is wrong should not wait for fit
 
     @property
     def strategy(self) -> Strategy:
@@ -136,8 +135,7 @@ class SoftPatch(MemoryBankDetector):
         self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
     ) -> None:
         projected = self._project(patches, workspace)
-        self._look_for_alignment(projected)
-        outlier = self._outlier_scores(projected, progress, workspace.checkpoint)  # (N, P)
+        outlier = self._scores_of_all(projected, progress, workspace.checkpoint)  # (N, P)
         self.suspicion_ = suspicion(outlier, owners)
         outlier = outlier.flatten()  # (n,)
 
@@ -215,6 +213,17 @@ class SoftPatch(MemoryBankDetector):
             model=bank.model + 2 * kept,
         )
 
+    def _scores_of_all(
+        self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
+    ) -> Tensor:
+        """Choose the strategy by the pictures, then score them: ``(N, P, D)`` -> ``(N, P)``."""
+        self._look_for_alignment(patches)
+        return self._outlier_scores(patches, progress, checkpoint)
+
+    def _make_discriminator(self) -> Discriminator:
+        name = self.strategy.discriminator
+        return make_discriminator(name, self.k, self.references, self.seed)
+
     def _look_for_alignment(self, patches: Tensor) -> None:
         """Of ``(N, P, D)`` pictures; those in tiles count as not aligned."""
         self.alignment_ = None
@@ -228,9 +237,7 @@ class SoftPatch(MemoryBankDetector):
         self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
     ) -> Tensor:
         """``(N, P, D)`` -> ``(N, P)`` scores W, each position compared across the images."""
-        discriminate = make_discriminator(
-            self.strategy.discriminator, self.k, self.references, self.seed
-        )
+        discriminate = self._make_discriminator()
         by_position = patches.transpose(0, 1)  # (N, P, D) -> (P, N, D)
         scores = scored_in_parts(discriminate, by_position, checkpoint, progress)
         return scores.T.contiguous()  # (P, N) -> (N, P)
@@ -273,8 +280,7 @@ class SoftPatch(MemoryBankDetector):
         with torch.inference_mode():
             patches, owners, names = self._collect(images, workspace, on_unreadable, progress)
             projected = self._project(patches, workspace)
-            self._look_for_alignment(projected)
-            outlier = self._outlier_scores(projected, progress)
+            outlier = self._scores_of_all(projected, progress)
         return Discriminated(names, self._layouts, grid, outlier, owners)
 
     def suspects(self, first: int = 0) -> list[tuple[str, float]]:

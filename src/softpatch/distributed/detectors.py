@@ -136,7 +136,7 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
             shards.recipe = replace(shards.recipe, options=chosen)
         return shards.outlier_scores(progress)
 
-    def _outlier_scores(
+    def _scores_of_all(
         self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
     ) -> Tensor:
         del patches, progress, checkpoint
