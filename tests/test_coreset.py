@@ -113,7 +113,16 @@ def test_real_patches_with_a_mask(bottle_patches: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["coreset.BLOCK", "sketch.COORDINATES", "sketch.SAMPLE", "memory.CHUNK_BYTES"]
+    "name",
+    [
+        "coreset.BLOCK",
+        "coreset.PART",
+        "groups.GROUP_SIZE",
+        "coreset.LEADING",
+        "sketch.COORDINATES",
+        "sketch.SAMPLE",
+        "memory.CHUNK_BYTES",
+    ],
 )
 @pytest.mark.parametrize("value", [1, 3, 64, 100_000])
 @pytest.mark.parametrize("make", [gaussian, clustered])

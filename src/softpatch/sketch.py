@@ -41,6 +41,13 @@ class Sketch:
         """Q + 1, numbers of a sketch."""
         return int(self.axes.shape[1]) + 1
 
+    def leading(self, patches: Tensor, members: Tensor, out: Tensor) -> Tensor:
+        """``(len(members), c)``: the c coordinates in which patches differ most."""
+        axes = self.axes[:, -out.shape[1] :]
+        for chunk in chunks(len(members), bytes_per_item=patches.shape[1] * 16):
+            torch.mm(patches[members[chunk]] - self.centre, axes, out=out[chunk])
+        return out
+
     def __call__(
         self, patches: Tensor, members: Tensor | None = None, out: Tensor | None = None
     ) -> Tensor:
