@@ -37,6 +37,7 @@ from softpatch.threads import side_by_side
 STARTING_PATCHES = 10  # the paper's: first distances are means over this many random patches
 BLOCK = 1024
 LEADING = 64  # coordinates that members are grouped by
+TIGHTENED = 16  # times as many members as a block has, before any is compared with all picks
 PART = 256  # members at a time are compared with all picks
 KEPT = "picks"  # in a checkpoint
 START = -1  # the mean distance to the starting patches, as if it were a pick
@@ -159,15 +160,17 @@ class _LazyGreedy:
         bar = _kth_largest(best, count + 1)
         stale = ((self.unseen != NONE) & (self.distance >= bar)).nonzero().flatten()
         stale = stale[self.distance[stale].argsort(descending=True)]
-        for some in stale.split(BLOCK):
+        for some in stale.split(TIGHTENED * BLOCK):
             some = some[self.distance[some] >= bar]
             if len(some) == 0:
                 break
             self._tighten(some)
-            some = some[self.distance[some] >= bar]
-            self._compare(some)
-            best = torch.cat([best[best >= bar], self.distance[some]])
-            bar = _kth_largest(best, count + 1)
+            some = some[self.distance[some].argsort(descending=True)]
+            for part in some.split(BLOCK):
+                part = part[self.distance[part] >= bar]
+                self._compare(part)
+                best = torch.cat([best[best >= bar], self.distance[part]])
+                bar = _kth_largest(best, count + 1)
         # Who is as far as the bar is not stale: the best of all are at their distances.
         outside = _kth_largest(self.distance, count + 1)
         block = (self.distance > outside).nonzero().flatten()
