@@ -186,7 +186,9 @@ class _LazyGreedy:
         """
         members = members[self.nearest[members] >= 0]
         picks = self.picks[self.nearest[members]]
-        distance = pair_distances(self.patches, self.members[members], self.patches, self.members[picks])
+        distance = pair_distances(
+            self.patches, self.members[members], self.patches, self.members[picks]
+        )
         self.distance[members] = distance.minimum(self.distance[members])
         self.nearest[members] = -1
 

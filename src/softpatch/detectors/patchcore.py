@@ -241,7 +241,7 @@ class MemoryBankDetector(Detector):
             steps["calibrate"] = one * min(images, MOST_HELD_OUT)
         return Foreseen(
             seconds=steps,
-            arrays=[sketches, sketches],
+            arrays=[sketches],
             model=4 * picks * (sample.shape[2] + 1),
         )
 
