@@ -50,9 +50,9 @@ nearest vector. Memory is what the step adds at its peak; for the search it is t
 searched in, whose building is not part of the time.
 """
 
-GROWTH = """Preset `edge` with `lof` and the paper's crop, 256 to 224. The pictures are the category's,
-repeated with small shifts, another brightness and fresh noise, made when asked for. Each size has
-a process of its own.
+GROWTH = """Preset `edge` with `lof` and the paper's crop, 256 to 224. The pictures are the
+category's, repeated with small shifts, another brightness and fresh noise, made when asked for.
+Each size has a process of its own.
 """
 
 FLOOR = """What no route can be faster or smaller than, as long as it reads these pictures and runs

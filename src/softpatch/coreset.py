@@ -150,8 +150,8 @@ class _LazyGreedy:
     def _go_on_from(self, picked: Tensor) -> None:
         place = torch.empty(len(self.patches), dtype=torch.long, device=picked.device)
         place[self.members] = torch.arange(len(self.members), device=picked.device)
-        for some in picked.split(BLOCK):
-            self._take_in(place[some])
+        for some in chunks(len(picked), bytes_per_item=8, most=BLOCK):
+            self._take_in(place[picked[some]])
 
     def _farthest_block(self) -> tuple[Tensor, float]:
         """The ``BLOCK`` farthest members in index order, and the best distance outside them."""
@@ -160,13 +160,15 @@ class _LazyGreedy:
         bar = _kth_largest(best, count + 1)
         stale = ((self.unseen != NONE) & (self.distance >= bar)).nonzero().flatten()
         stale = stale[self.distance[stale].argsort(descending=True)]
-        for some in stale.split(TIGHTENED * BLOCK):
+        for far in chunks(len(stale), bytes_per_item=8, most=TIGHTENED * BLOCK):
+            some = stale[far]
             some = some[self.distance[some] >= bar]
             if len(some) == 0:
                 break
             self._tighten(some)
             some = some[self.distance[some].argsort(descending=True)]
-            for part in some.split(BLOCK):
+            for few in chunks(len(some), bytes_per_item=8, most=BLOCK):
+                part = some[few]
                 part = part[self.distance[part] >= bar]
                 self._compare(part)
                 best = torch.cat([best[best >= bar], self.distance[part]])
