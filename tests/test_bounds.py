@@ -11,7 +11,7 @@ from softpatch import bounds
 from softpatch.bounds import DistanceBounds
 from softpatch.sketch import ROUNDING
 
-has_bf16 = bounds._has_bf16(torch.device("cpu"))
+has_bf16 = bounds.has_bf16(torch.device("cpu"))
 in_float32_too = pytest.mark.parametrize("bf16", [False, True])
 
 
@@ -32,7 +32,7 @@ def test_bounds_are_lower_bounds(
     z = scale * (torch.randn(count, dimension, generator=generator) + offset)
     with pytest.MonkeyPatch.context() as patch:
         # Products in bfloat16 are slow without the instructions, and as right.
-        patch.setattr(bounds, "_has_bf16", lambda _: bf16)
+        patch.setattr(bounds, "has_bf16", lambda _: bf16)
         found = DistanceBounds(z)(x).double()
     truth = torch.cdist(x.double(), z.double()).square() - x.double().square().sum(1, keepdim=True)
     slack = ROUNDING * float(x.double().square().sum(1).max() + z.double().square().sum(1).max())
@@ -47,6 +47,6 @@ def test_the_largest_rounding_is_covered() -> None:
     between = 1 + 2**-8 + 2**-20
     x = torch.full((1, 512), between)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bounds, "_has_bf16", lambda _: True)
+        patch.setattr(bounds, "has_bf16", lambda _: True)
         bound = float(DistanceBounds(x)(x))
     assert bound <= -512 * between**2

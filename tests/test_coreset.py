@@ -117,9 +117,9 @@ def test_real_patches_with_a_mask(bottle_patches: Tensor) -> None:
     [
         "coreset.BLOCK",
         "coreset.PART",
-        "groups.GROUP_SIZE",
-        "coreset.LEADING",
-        "sketch.COORDINATES",
+        "coreset.ROWS",
+        "coreset.TIGHTENED",
+        "rounded.COORDINATES",
         "sketch.SAMPLE",
         "memory.CHUNK_BYTES",
     ],

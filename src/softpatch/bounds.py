@@ -27,7 +27,7 @@ class DistanceBounds:
         """Prepare ``(m, d)`` float32 vectors; centred ones have the tightest bounds."""
         self.norms = vectors.square().sum(dim=1)
         self._vectors = vectors
-        if _has_bf16(vectors.device):
+        if has_bf16(vectors.device):
             # One more coordinate, |z| times the x side's share of |x|, subtracts the rounding.
             length = BF16_ROUNDING * self.norms.sqrt().unsqueeze(1)
             self._vectors = torch.cat([vectors, length], dim=1).bfloat16()
@@ -41,5 +41,6 @@ class DistanceBounds:
         return torch.sub(self.norms, product, alpha=2)
 
 
-def _has_bf16(device: torch.device) -> bool:
+def has_bf16(device: torch.device) -> bool:
+    """Whether the processor multiplies bfloat16 numbers itself; torch is slow where it does not."""
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()

@@ -7,14 +7,10 @@ everyone's distance, repeat. Done literally that is one pass over all n patches 
 * *Blocks.* Distances only shrink, so a stale distance is an upper bound. Take the B patches with
   the largest distances, run the rule inside that block on exact pairwise distances for as long as
   the block's best beats everything outside it, then tell everyone of all those picks at once.
-* *Groups.* Members are kept in groups of near ones. A pick farther from a group's centre than the
-  group's radius and its members' largest distance together cannot come nearer to any of them
-  (triangle inequality).
-* *Sketch.* The distance of two sketches bounds that of the patches from below and, with the
-  residuals on opposite sides, from above (see ``sketch``). A pick that may be nearer to a member
-  gives it an upper bound; D-dimensional distances are only computed for members that come into a
-  block, to the pick of the least bound first. Of 800k patches of 1,200 bottles and 3,000 picks
-  that is 0.7 million distances; whenever a sketch did not rule it out, it was 7.2 million.
+* *Bounds.* One matrix product of rounded patches bounds the distances to the new picks from below
+  and above (see ``rounded``). A pick that may be nearer to a member gives it an upper bound;
+  D-dimensional distances are only computed for members that come into a block, to the pick of the
+  least bound first. Of 800k patches of 1,200 bottles and 3,000 picks that is 0.3 million distances.
 
 What decides a pick is always a float64 distance, so that the picks do not depend on block, chunk or
 thread count.
@@ -26,17 +22,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from softpatch.bounds import DistanceBounds
 from softpatch.errors import UsageError
-from softpatch.groups import Groups, order_by_nearness
 from softpatch.memory import Workspace, chunks, trim
 from softpatch.progress import Progress, silent
-from softpatch.selection import where_set
-from softpatch.sketch import ROUNDING, Sketch, pair_distances
+from softpatch.rounded import Picks, RoundedSketches
+from softpatch.selection import smallest_of_rows, where_set
+from softpatch.sketch import ROUNDING, pair_distances
 from softpatch.threads import side_by_side
 
 STARTING_PATCHES = 10  # the paper's: first distances are means over this many random patches
 BLOCK = 1024
-LEADING = 64  # coordinates that members are grouped by
+ROWS = 8192  # members at a time are told of new picks
 TIGHTENED = 16  # times as many members as a block has, before any is compared with all picks
 PART = 256  # members at a time are compared with all picks
 KEPT = "picks"  # in a checkpoint
@@ -101,29 +98,15 @@ class _LazyGreedy:
 
     def __init__(self, patches: Tensor, members: Tensor, seed: int, workspace: Workspace) -> None:
         self.patches = patches
+        self.members = members
         generator = torch.Generator().manual_seed(seed)
         start = torch.randperm(len(members), generator=generator)[:STARTING_PATCHES]
         self.anchors = patches[members[start.to(members.device)]]
-        sketch = Sketch(patches)
-        leading = workspace.empty(len(members), min(LEADING, sketch.length - 1))
-        order, starts = order_by_nearness(sketch.leading(patches, members, leading))
-        del leading
-        # Sketched in order, not put in order: two copies are 7 GB of 3.3 million patches, and what
-        # does not fit beside the patches is read from disk time and again.
-        self.members = members[order]  # (e,) indices of the eligible patches, group by group
-        self.sketch = sketch(patches, self.members, workspace.empty(len(members), sketch.length))
-        self.groups = Groups.of(self.sketch, starts)
-        self.norm = torch.empty(len(members), device=patches.device)  # squared, of the sketches
-        self.residual = torch.empty_like(self.norm)
-        for chunk in chunks(len(members), bytes_per_item=sketch.length * 4):
-            self.norm[chunk] = self.sketch[chunk].square().sum(dim=1)
-            self.residual[chunk] = self.sketch[chunk, -1]
-        self.centre = sketch.centre
-        self.slack = ROUNDING * float(self.norm.max())
+        self.sketches = RoundedSketches(patches, members, workspace)
         self.checkpoint = workspace.checkpoint
         self.picks = members[:0]
-        self.pick_sketches = self.sketch[:0]
-        self.distance = self._bounds_at_start(sketch(self.anchors))
+        self.pick_sketches = self.sketches.picks(self.picks)
+        self.distance = self._bounds_at_start(self.sketches.picks_of(self.anchors))
         self.unseen = torch.full_like(members, START)
         self.nearest = torch.full_like(members, -1)
 
@@ -187,19 +170,25 @@ class _LazyGreedy:
         On bottle four of five are then too near for the block and are compared with no others.
         """
         members = members[self.nearest[members] >= 0]
-        picks = self.picks[self.nearest[members]]
-        distance = pair_distances(
-            self.patches, self.members[members], self.patches, self.members[picks]
-        )
-        self.distance[members] = distance.minimum(self.distance[members])
-        self.nearest[members] = -1
+
+        def tighten(part: slice) -> None:
+            some = members[part]
+            pick = self.members[self.picks[self.nearest[some]]]
+            distance = pair_distances(self.patches, self.members[some], self.patches, pick)
+            self.distance[some] = distance.minimum(self.distance[some])
+            self.nearest[some] = -1
+
+        parts = list(chunks(len(members), bytes_per_item=8, most=PART))
+        side_by_side(tighten, parts, members.device)
 
     def _compare(self, members: Tensor) -> None:
         """Set the distance of members whose bound is the distance of some pair."""
         self._compare_with_start(members[self.unseen[members] == START])
         members = members[self.unseen[members].argsort()]  # all see what the first has not seen
-        for part in chunks(len(members), bytes_per_item=8 * (len(self.picks) + 1), most=PART):
-            self._compare_with_picks(members[part])
+        parts = list(chunks(len(members), bytes_per_item=8 * (len(self.picks) + 1), most=PART))
+        side_by_side(
+            lambda part: self._compare_with_picks(members[part]), parts, members.device
+        )
         self.unseen[members] = NONE
 
     def _compare_with_start(self, members: Tensor) -> None:
@@ -217,16 +206,14 @@ class _LazyGreedy:
         first = int(unseen[0])
         if first == len(self.picks):
             return
-        picks, sketches = self.picks[first:], self.pick_sketches[first:]
-        bound = _squared_less_norm(self.sketch[members], sketches)  # (r, picks)
-        # What is a distance of a pair now, to the sketches' precision and a little above it
-        limit = self.distance[members].square().float() - self.norm[members] + self.slack
-        row, column = where_set(bound < limit.unsqueeze(1))
+        picks, sketches = self.picks[first:], self.pick_sketches.since(first)
+        bound = self.sketches.squared_less_norm(members, sketches)  # (r, picks)
+        limit = self.sketches.limit(members, self.distance[members], sketches)
+        near = bound <= limit.unsqueeze(1)
+        row, column = where_set(near)
         if len(row) > len(members) * (2 + len(picks) / PRODUCTS_A_PAIR):
             # Sketches say little here (a texture): the full products leave one pick a member.
-            full = self._squared_less_norm_in_full(members, picks)
-            limit = limit.minimum(full.amin(dim=1) + self.slack)
-            row, column = where_set((full <= limit.unsqueeze(1)) & (bound < limit.unsqueeze(1)))
+            row, column = where_set(near & self._may_be_near_in_full(members, picks))
         new = first + column >= unseen[row]
         row, column = row[new], column[new]
         left, right = self.members[members[row]], self.members[picks[column]]
@@ -234,10 +221,14 @@ class _LazyGreedy:
         least = self.distance[members]
         self.distance[members] = least.scatter_reduce_(0, row, exact, "amin")
 
-    def _squared_less_norm_in_full(self, members: Tensor, picks: Tensor) -> Tensor:
-        """The same from the patches, to float32."""
-        x = self.patches[self.members[members]] - self.centre
-        return _squared_less_norm(x, self.patches[self.members[picks]] - self.centre)
+    def _may_be_near_in_full(self, members: Tensor, picks: Tensor) -> Tensor:
+        """``(r, c)`` bool, by all coordinates: false where a pick is not the nearest."""
+        centre = self.sketches.sketch.centre
+        x = self.patches[self.members[members]] - centre
+        bound = DistanceBounds(self.patches[self.members[picks]] - centre)(x)
+        norm = x.square().sum(dim=1)
+        limit = self.distance[members].square().float() - norm + ROUNDING * norm.max()
+        return bound <= limit.unsqueeze(1)
 
     def _greedy_within(self, block: Tensor, outside: float, limit: int) -> Tensor:
         """Run the rule inside the block while its best beats everything outside."""
@@ -257,63 +248,51 @@ class _LazyGreedy:
         return block[torch.tensor(chosen, dtype=torch.long, device=block.device)]
 
     def _take_in(self, chosen: Tensor) -> None:
-        """Tell every member of new picks, group by group."""
-        first, new = len(self.picks), self.sketch[chosen]
+        """Tell every member of new picks."""
+        first, new = len(self.picks), self.sketches.picks(chosen)
         self.picks = torch.cat([self.picks, chosen])
-        self.pick_sketches = torch.cat([self.pick_sketches, new])
-        groups = self.groups
-        reach = (groups.radii + groups.largest(self.distance).float()) * (1 + ROUNDING)
-        off_centre = torch.cdist(groups.centres, new, compute_mode="donot_use_mm_for_euclid_dist")
-        may_matter = off_centre < reach.unsqueeze(1)  # (groups, new picks)
-        limit = self.distance.square().float().sub_(self.norm).add_(self.slack)
-        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.pick_sketches += new
 
-        def look(group: int) -> None:
-            """Which of the group's members may have come nearer to which pick."""
-            members = groups.members(group)
-            picks = may_matter[group].nonzero().flatten()
-            bound = _squared_less_norm(self.sketch[members], new[picks])
-            near = (bound.amin(dim=1) < limit[members]).nonzero().flatten()
+        def tell(some: slice) -> None:
+            bound = self.sketches.squared_less_norm(some, new)
+            limit = self.sketches.limit(some, self.distance[some], new)
+            near = (bound.amin(dim=1) <= limit).nonzero().flatten()
             if len(near):
-                lower, which = bound[near].min(dim=1)
-                found.append((near + members.start, picks[which], lower))
+                bound = bound[near].float()
+                which = smallest_of_rows(bound)
+                least = bound.gather(1, which.unsqueeze(1)).squeeze(1)
+                members = near + some.start
+                self.unseen[members] = self.unseen[members].clamp(max=first)
+                upper = self.sketches.at_most(members, least, new, which)
+                lowered = upper < self.distance[members]
+                members = members[lowered]
+                self.distance[members] = upper[lowered]
+                self.nearest[members] = first + which[lowered]
             trim()
 
-        affected = may_matter.any(dim=1).nonzero().flatten().tolist()
-        side_by_side(look, affected, new.device)
-        if found:
-            members, which, lower = (torch.cat(parts) for parts in zip(*found, strict=True))
-            self.unseen[members] = self.unseen[members].clamp(max=first)
-            # |x - z|^2 is less than with the residuals on opposite sides, 4 times their product
-            upper = lower + 4 * self.residual[members] * new[which, -1] + self.norm[members]
-            upper = (upper + self.slack).clamp(min=0).double().sqrt()
-            lowered = upper < self.distance[members]
-            members = members[lowered]
-            self.distance[members] = upper[lowered]
-            self.nearest[members] = first + which[lowered]
+        parts = list(chunks(len(self.members), bytes_per_item=8 * len(chosen), most=ROWS))
+        side_by_side(tell, parts, chosen.device)
         self.distance[chosen] = 0.0
         self.unseen[chosen] = NONE
         self.nearest[chosen] = -1
 
-    def _bounds_at_start(self, anchors: Tensor) -> Tensor:
-        """``(e,)`` float64, no less than the mean distances to the starting patches' sketches."""
+    def _bounds_at_start(self, anchors: Picks) -> Tensor:
+        """``(e,)`` float64, no less than the mean distances to the starting patches."""
         bounds = torch.empty(len(self.members), dtype=torch.float64, device=self.members.device)
-        for chunk in chunks(len(self.members), bytes_per_item=self.sketch.shape[1] * 8):
-            squared = _squared_less_norm(self.sketch[chunk], anchors)
-            squared += 4 * self.residual[chunk].outer(anchors[:, -1])
-            squared += (self.norm[chunk] + self.slack).unsqueeze(1)
-            bounds[chunk] = squared.clamp_(min=0).double().sqrt_().mean(dim=1)
+        for chunk in chunks(len(self.members), bytes_per_item=1024, most=ROWS):
+            product = self.sketches.squared_less_norm(chunk, anchors)
+            bounds[chunk] = torch.stack(
+                [
+                    self.sketches.at_most(chunk, product[:, anchor], anchors, anchor)
+                    for anchor in range(len(self.anchors))
+                ]
+            ).mean(dim=0)
         return bounds
 
 
 def _kth_largest(values: Tensor, k: int) -> float:
     """-1 where there are fewer."""
     return float(values.topk(k).values[-1]) if k <= len(values) else -1.0
-
-
-def _squared_less_norm(x: Tensor, z: Tensor) -> Tensor:
-    """``(r, q)``, ``(c, q)`` -> ``(r, c)`` |x - z|^2 - |x|^2."""
-    return torch.addmm(z.square().sum(dim=1), x, z.T, alpha=-2)
 
 
 def _pairwise(vectors: Tensor) -> Tensor:

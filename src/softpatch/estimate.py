@@ -1,8 +1,7 @@
 """What a fit will take, told before it begins: time, memory, temporary space, size of the model.
 
 A few pictures are embedded and a few positions looked at, here and now, and scaled up. Only the
-coreset cannot be tried on a few: its cost grows with the square of the patches, and what it need
-not look at with their number.
+coreset cannot be tried on a few: its cost grows with the square of the patches.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from dataclasses import dataclass
 import torch
 
 from softpatch.memory import RESERVE, Workspace, resident_bytes
-from softpatch.sketch import COORDINATES
+from softpatch.rounded import row_format
 
 PROBED = 8  # pictures
-# Time of a pair of patch and pick, as a share of the product of their sketches: groups spare most
-# pairs, looking at the rest costs more. Features that vary in all directions alike cost twice this.
-PAIR_SHARE = 1.0
+# Time of a pair of patch and pick, as a share of the product of their rows: looking at the products
+# and at few picks at a time costs as much again.
+PAIR_SHARE = 2.0
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,11 @@ class Estimate:
         return sum(self.seconds.values())
 
 
-def coreset_seconds(members: int, picks: int) -> float:
+def coreset_seconds(members: int, picks: int, dimension: int) -> float:
     """Of picking so many of so many patches, at the speed this machine multiplies matrices."""
     side = 2048
-    left, right = torch.ones(side, COORDINATES + 1), torch.ones(COORDINATES + 1, side)
+    length, dtype = row_format(dimension, torch.device("cpu"))
+    left, right = torch.ones(side, length, dtype=dtype), torch.ones(length, side, dtype=dtype)
     pair = seconds(lambda: left @ right) / side**2
     return PAIR_SHARE * pair * members * picks
 

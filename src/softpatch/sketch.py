@@ -19,7 +19,7 @@ from torch import Tensor
 
 from softpatch.memory import chunks
 
-COORDINATES = 256  # 128 leave 2.4 times the candidates in the coreset, 6 times in the bank
+COORDINATES = 256  # 128 leave 6 times the candidates in the bank
 SAMPLE = 20_000  # patches the principal directions are estimated from
 # A bound in float32 may be too large by its rounding; this share of the largest is forgiven.
 ROUNDING = 1e-5
@@ -29,33 +29,34 @@ PAIRS = 128  # at a time stay in the cache: 1.5 us a pair at D=1024, 2.7 us with
 class Sketch:
     """The map from ``(n, D)`` patches to ``(n, q + 1)`` sketches, fitted to typical patches."""
 
-    def __init__(self, patches: Tensor) -> None:
+    def __init__(self, patches: Tensor, coordinates: int | None = None) -> None:
+        """Find the leading coordinates of ``(n, D)`` patches, ``COORDINATES`` if None.
+
+        Where that is all there are, a sketch is the patch less the mean, and a 0.
+        """
+        coordinates = coordinates or COORDINATES
         sample = patches[:: max(1, len(patches) // SAMPLE)].clone()
         self.centre = sample.mean(dim=0)
-        centred = sample - self.centre
-        _, axes = torch.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
-        self.axes = axes[:, -COORDINATES:].contiguous()  # (D, q)
+        self.axes: Tensor | None = None  # (D, q)
+        if coordinates < len(self.centre):
+            centred = sample - self.centre
+            _, axes = torch.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
+            self.axes = axes[:, -coordinates:].contiguous()
 
     @property
     def length(self) -> int:
         """Q + 1, numbers of a sketch."""
-        return int(self.axes.shape[1]) + 1
+        return (len(self.centre) if self.axes is None else self.axes.shape[1]) + 1
 
-    def leading(self, patches: Tensor, members: Tensor, out: Tensor) -> Tensor:
-        """``(len(members), c)``: the c coordinates in which patches differ most."""
-        axes = self.axes[:, -out.shape[1] :]
-        for chunk in chunks(len(members), bytes_per_item=patches.shape[1] * 16):
-            torch.mm(patches[members[chunk]] - self.centre, axes, out=out[chunk])
-        return out
-
-    def __call__(
-        self, patches: Tensor, members: Tensor | None = None, out: Tensor | None = None
-    ) -> Tensor:
-        """Sketch all patches, or those with the indices ``members``, into ``out`` if given."""
+    def __call__(self, patches: Tensor, members: Tensor | None = None) -> Tensor:
+        """Sketch all patches, or those with the indices ``members``."""
         count = len(patches) if members is None else len(members)
-        sketch = torch.empty(count, self.length, device=patches.device) if out is None else out
+        sketch = torch.empty(count, self.length, device=patches.device)
         for chunk in chunks(count, bytes_per_item=patches.shape[1] * 64):
             centred = patches[chunk if members is None else members[chunk]] - self.centre
+            if self.axes is None:
+                sketch[chunk, :-1], sketch[chunk, -1] = centred, 0
+                continue
             leading = centred @ self.axes
             residual = centred.square().sum(dim=1) - leading.square().sum(dim=1)
             sketch[chunk, :-1] = leading

@@ -23,7 +23,7 @@ from softpatch.lineage import Lineage
 from softpatch.memory import Workspace
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress, silent
-from softpatch.sketch import COORDINATES
+from softpatch.rounded import row_format
 from softpatch.threshold import Threshold, check_false_alarms, threshold_without_labels
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
@@ -233,8 +233,9 @@ class MemoryBankDetector(Detector):
     def _foresee(self, sample: Tensor, images: int) -> Foreseen:
         patches = sample.shape[0] * sample.shape[1] * images // len(sample)
         picks = self.coreset_size(patches)
-        sketches = 4 * patches * min(COORDINATES + 1, sample.shape[2])
-        steps = {"coreset": coreset_seconds(patches, picks)}
+        length, dtype = row_format(sample.shape[2], torch.device("cpu"))
+        sketches = dtype.itemsize * patches * length
+        steps = {"coreset": coreset_seconds(patches, picks, sample.shape[2])}
         if self.max_false_alarms is not None:
             few = MemoryBank(sample.flatten(0, 1), sample.new_ones(sample.shape[:2].numel()))
             one = seconds(lambda: few.nearest(sample[0])) * picks / len(few)
