@@ -48,12 +48,19 @@ def mask(n: int, share: float, seed: int = 0) -> Tensor:
     return torch.rand(n, generator=torch.Generator().manual_seed(seed)) < share
 
 
+@pytest.fixture(params=["float32", "bfloat16"])
+def numbers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What patches are rounded to, whatever the processor multiplies itself."""
+    monkeypatch.setattr("softpatch.rounded.has_bf16", lambda _: request.param == "bfloat16")
+
+
 def assert_same_picks(patches: Tensor, size: int, **options: Any) -> None:
     picks = greedy_coreset(patches, size, **options)
     assert picks.dtype == torch.int64
     assert picks.tolist() == greedy_k_center(patches, size, **options)
 
 
+@pytest.mark.usefixtures("numbers")
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("make", [gaussian, clustered, low_rank, repeated, heavy_tailed])
 @pytest.mark.parametrize(
@@ -65,7 +72,8 @@ def assert_same_picks(patches: Tensor, size: int, **options: Any) -> None:
         (511, 7, 100),  # one block holds everybody
         (513, 7, 400),
         (2_000, 16, 200),
-        (1_200, 200, 120),  # more dimensions than the sketch
+        (1_200, 200, 120),
+        (700, 300, 120),  # more dimensions than the sketch
     ],
 )
 def test_picks_are_those_of_the_naive_rule(
@@ -100,6 +108,7 @@ def test_it_goes_on_from_what_was_picked(
     assert rest.tolist() == picks.tolist()
 
 
+@pytest.mark.usefixtures("numbers")
 @pytest.mark.parametrize("size", [1, 600])
 def test_real_patches(bottle_patches: Tensor, size: int) -> None:
     patches = bottle_patches.flatten(0, 2)

@@ -22,13 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from softpatch.bounds import DistanceBounds
 from softpatch.errors import UsageError
 from softpatch.memory import Workspace, chunks, trim
 from softpatch.progress import Progress, silent
 from softpatch.rounded import Picks, RoundedSketches
 from softpatch.selection import smallest_of_rows, where_set
-from softpatch.sketch import ROUNDING, pair_distances
+from softpatch.sketch import pair_distances
 from softpatch.threads import side_by_side
 
 STARTING_PATCHES = 10  # the paper's: first distances are means over this many random patches
@@ -160,9 +159,7 @@ class _LazyGreedy:
         outside = _kth_largest(self.distance, count + 1)
         block = (self.distance > outside).nonzero().flatten()
         ties = (self.distance == outside).nonzero().flatten()
-        ties = ties[self.members[ties].argsort()][: count - len(block)]
-        block = torch.cat([block, ties])
-        return block[self.members[block].argsort()], outside
+        return torch.cat([block, ties[: count - len(block)]]).sort().values, outside
 
     def _tighten(self, members: Tensor) -> None:
         """Where a sketch is the bound, take the distance to its pick.
@@ -186,9 +183,7 @@ class _LazyGreedy:
         self._compare_with_start(members[self.unseen[members] == START])
         members = members[self.unseen[members].argsort()]  # all see what the first has not seen
         parts = list(chunks(len(members), bytes_per_item=8 * (len(self.picks) + 1), most=PART))
-        side_by_side(
-            lambda part: self._compare_with_picks(members[part]), parts, members.device
-        )
+        side_by_side(lambda part: self._compare_with_picks(members[part]), parts, members.device)
         self.unseen[members] = NONE
 
     def _compare_with_start(self, members: Tensor) -> None:
@@ -213,7 +208,7 @@ class _LazyGreedy:
         row, column = where_set(near)
         if len(row) > len(members) * (2 + len(picks) / PRODUCTS_A_PAIR):
             # Sketches say little here (a texture): the full products leave one pick a member.
-            row, column = where_set(near & self._may_be_near_in_full(members, picks))
+            row, column = where_set(near & self._may_be_nearest(members, picks))
         new = first + column >= unseen[row]
         row, column = row[new], column[new]
         left, right = self.members[members[row]], self.members[picks[column]]
@@ -221,14 +216,16 @@ class _LazyGreedy:
         least = self.distance[members]
         self.distance[members] = least.scatter_reduce_(0, row, exact, "amin")
 
-    def _may_be_near_in_full(self, members: Tensor, picks: Tensor) -> Tensor:
-        """``(r, c)`` bool, by all coordinates: false where a pick is not the nearest."""
+    def _may_be_nearest(self, members: Tensor, picks: Tensor) -> Tensor:
+        """``(r, c)`` bool: all that is nearest to float32, by the patches themselves."""
         centre = self.sketches.sketch.centre
         x = self.patches[self.members[members]] - centre
-        bound = DistanceBounds(self.patches[self.members[picks]] - centre)(x)
+        z = self.patches[self.members[picks]] - centre
         norm = x.square().sum(dim=1)
-        limit = self.distance[members].square().float() - norm + ROUNDING * norm.max()
-        return bound <= limit.unsqueeze(1)
+        squared_less_norm = torch.addmm(z.square().sum(dim=1), x, z.T, alpha=-2)
+        limit = self.distance[members].square().float() - norm
+        limit = limit.minimum(squared_less_norm.amin(dim=1)) + self.sketches.slack
+        return squared_less_norm <= limit.unsqueeze(1)
 
     def _greedy_within(self, block: Tensor, outside: float, limit: int) -> Tensor:
         """Run the rule inside the block while its best beats everything outside."""

@@ -1,0 +1,91 @@
+"""Rounded sketches bound distances from both sides, whatever they are rounded to."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from softpatch import rounded
+from softpatch.memory import Workspace
+from softpatch.rounded import RoundedSketches
+
+
+def sketched(patches: Tensor, bf16: bool) -> RoundedSketches:
+    with pytest.MonkeyPatch.context() as patch:
+        # Products in bfloat16 are slow without the instructions, and as right.
+        patch.setattr(rounded, "has_bf16", lambda _: bf16)
+        return RoundedSketches(patches, torch.arange(len(patches)), Workspace())
+
+
+def scattered(n: int, dimension: int, spread: float, seed: int) -> Tensor:
+    """Three clusters off the origin, of another width than they are far apart."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(3, dimension, generator=generator) + 2
+    member = torch.randint(3, (n,), generator=generator)
+    return centres[member] + spread * torch.randn(n, dimension, generator=generator)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@given(
+    n=st.integers(2, 60),
+    dimension=st.sampled_from([1, 5, 64, 300]),
+    spread=st.sampled_from([0.0, 1e-3, 1.0]),
+    scale=st.sampled_from([1e-3, 1.0, 1e3]),
+    seed=st.integers(0, 1_000),
+)
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_distances_lie_between_the_bounds(
+    bf16: bool, n: int, dimension: int, spread: float, scale: float, seed: int
+) -> None:
+    patches = scale * scattered(n, dimension, spread, seed)
+    sketches = sketched(patches, bf16)
+    assert sketches.rows.dtype == (torch.bfloat16 if bf16 else torch.float32)
+    truth = torch.cdist(
+        patches.double(), patches.double(), compute_mode="donot_use_mm_for_euclid_dist"
+    )
+    picks = sketches.picks(torch.arange(n))
+    product = sketches.squared_less_norm(slice(0, n), picks)
+    for which in range(n):
+        one = sketches.picks(torch.tensor([which]))
+        # At its distance a pick may be near; a limit must never say that it is farther.
+        limit = sketches.limit(slice(0, n), truth[:, which], one)
+        assert bool((product[:, which] <= limit).all())
+        most = sketches.at_most(slice(0, n), product[:, which], picks, which)
+        assert bool((most >= truth[:, which] * (1 - 1e-6)).all())
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_what_is_far_is_ruled_out(bf16: bool) -> None:
+    """Bounds that held because they say nothing would hold as well."""
+    patches = scattered(300, 64, 1.0, seed=0)
+    sketches = sketched(patches, bf16)
+    truth = torch.cdist(patches.double(), patches.double())
+    picks = sketches.picks(torch.arange(300))
+    product = sketches.squared_less_norm(slice(0, 300), picks)
+    other = ~torch.eye(300, dtype=torch.bool)
+    for which in range(300):
+        limit = sketches.limit(slice(0, 300), 0.9 * truth[:, which], picks)
+        assert bool((product[:, which] > limit)[other[which]].all())
+        most = sketches.at_most(slice(0, 300), product[:, which], picks, which)
+        assert bool((most < 1.1 * truth[:, which])[other[which]].all())
+
+
+def test_any_patches_can_be_compared_with() -> None:
+    patches = scattered(40, 300, 1.0, seed=0)
+    sketches = sketched(patches, bf16=False)
+    members, others = sketches.picks(torch.arange(40)), sketches.picks_of(patches)
+    torch.testing.assert_close(members.rows, others.rows)
+    torch.testing.assert_close(members.residual, others.residual)
+    assert not bool(members.moved.any())
+
+
+def test_rows_are_as_long_as_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
+    for bf16 in (False, True):
+        monkeypatch.setattr(rounded, "has_bf16", lambda _, answer=bf16: answer)
+        for dimension in (3, 300):
+            sketches = sketched(scattered(20, dimension, 1.0, seed=0), bf16)
+            found = (sketches.rows.shape[1], sketches.rows.dtype)
+            assert found == rounded.row_format(dimension, torch.device("cpu"))
