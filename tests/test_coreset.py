@@ -128,7 +128,7 @@ def test_real_patches_with_a_mask(bottle_patches: Tensor) -> None:
         "coreset.PART",
         "coreset.ROWS",
         "coreset.TIGHTENED",
-        "rounded.COORDINATES",
+        "sketch.COORDINATES",
         "sketch.SAMPLE",
         "memory.CHUNK_BYTES",
     ],

@@ -11,6 +11,7 @@ from torch import Tensor
 from softpatch import rounded
 from softpatch.memory import Workspace
 from softpatch.rounded import RoundedSketches
+from softpatch.sketch import COORDINATES
 
 
 def sketched(patches: Tensor, bf16: bool) -> RoundedSketches:
@@ -47,7 +48,7 @@ def test_distances_lie_between_the_bounds(
         patches.double(), patches.double(), compute_mode="donot_use_mm_for_euclid_dist"
     )
     picks = sketches.picks(torch.arange(n))
-    product = sketches.squared_less_norm(slice(0, n), picks)
+    product = sketches.squared(slice(0, n), picks)
     for which in range(n):
         one = sketches.picks(torch.tensor([which]))
         # At its distance a pick may be near; a limit must never say that it is farther.
@@ -64,7 +65,7 @@ def test_what_is_far_is_ruled_out(bf16: bool) -> None:
     sketches = sketched(patches, bf16)
     truth = torch.cdist(patches.double(), patches.double())
     picks = sketches.picks(torch.arange(300))
-    product = sketches.squared_less_norm(slice(0, 300), picks)
+    product = sketches.squared(slice(0, 300), picks)
     other = ~torch.eye(300, dtype=torch.bool)
     for which in range(300):
         limit = sketches.limit(slice(0, 300), 0.9 * truth[:, which], picks)
@@ -82,10 +83,17 @@ def test_any_patches_can_be_compared_with() -> None:
     assert not bool(members.moved.any())
 
 
-def test_rows_are_as_long_as_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_no_longer_than_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
     for bf16 in (False, True):
         monkeypatch.setattr(rounded, "has_bf16", lambda _, answer=bf16: answer)
         for dimension in (3, 300):
-            sketches = sketched(scattered(20, dimension, 1.0, seed=0), bf16)
-            found = (sketches.rows.shape[1], sketches.rows.dtype)
-            assert found == rounded.row_format(dimension, torch.device("cpu"))
+            sketches = sketched(scattered(400, dimension, 1.0, seed=0), bf16)
+            assert sketches.rows.dtype == rounded.number_format(torch.device("cpu"))
+            most = rounded.longest_row(dimension, torch.device("cpu"))
+            assert most - 30 <= sketches.rows.shape[1] <= most
+
+
+def test_rows_of_few_directions_are_short() -> None:
+    patches = scattered(400, 8, 1.0, seed=0) @ torch.eye(8, 400)
+    sketches = sketched(patches, bf16=True)
+    assert sketches.rows.shape[1] == COORDINATES + 1 + 2 * rounded.PARTS

@@ -202,7 +202,7 @@ class _LazyGreedy:
         if first == len(self.picks):
             return
         picks, sketches = self.picks[first:], self.pick_sketches.since(first)
-        bound = self.sketches.squared_less_norm(members, sketches)  # (r, picks)
+        bound = self.sketches.squared(members, sketches)  # (r, picks)
         limit = self.sketches.limit(members, self.distance[members], sketches)
         near = bound <= limit.unsqueeze(1)
         row, column = where_set(near)
@@ -251,7 +251,7 @@ class _LazyGreedy:
         self.pick_sketches += new
 
         def tell(some: slice) -> None:
-            bound = self.sketches.squared_less_norm(some, new)
+            bound = self.sketches.squared(some, new)
             limit = self.sketches.limit(some, self.distance[some], new)
             near = (bound.amin(dim=1) <= limit).nonzero().flatten()
             if len(near):
@@ -277,10 +277,10 @@ class _LazyGreedy:
         """``(e,)`` float64, no less than the mean distances to the starting patches."""
         bounds = torch.empty(len(self.members), dtype=torch.float64, device=self.members.device)
         for chunk in chunks(len(self.members), bytes_per_item=1024, most=ROWS):
-            product = self.sketches.squared_less_norm(chunk, anchors)
+            squared = self.sketches.squared(chunk, anchors)
             bounds[chunk] = torch.stack(
                 [
-                    self.sketches.at_most(chunk, product[:, anchor], anchors, anchor)
+                    self.sketches.at_most(chunk, squared[:, anchor], anchors, anchor)
                     for anchor in range(len(self.anchors))
                 ]
             ).mean(dim=0)

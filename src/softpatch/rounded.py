@@ -1,9 +1,10 @@
 """Distances of many patches to many picks, from below and from above, by one fast matrix product.
 
-Where the processor has bfloat16 instructions the patches are rounded to that: the product takes a
-sixth of its time in float32 (2 cores, 256 numbers: 1,200 GFLOP/s and 190), so that it can have all
-coordinates. Elsewhere it has sketches (see ``sketch``) in float32. How far rounding moves each
-vector is measured; a distance changes by no more than its two ends are moved.
+Where the processor has bfloat16 instructions sketches are rounded to that: the product takes a
+sixth of its time in float32 (2 cores, 256 numbers: 1,200 GFLOP/s and 190). How far rounding moves
+each vector is measured; a distance changes by no more than its two ends are moved. |x|^2 and |z|^2
+are part of the product: what it is rounded to is then a share of |x - z|^2 and not, a hundred times
+that on bottle, of |x|^2.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ PARTS = 3  # bfloat16 numbers that |z|^2 is written as, to lose no more than flo
 # Of a product in bfloat16: 2^-9 that rounding it may change, 2^-9 of the limit it is compared with,
 # and a little for the product of the two.
 BF16_SHARE = 0.004
+# Of the variance, in bfloat16, where more coordinates cost little. Where patches have noise in all
+# directions, as those of grown bottles have, the largest distances end up much alike.
+LEFT_OUT = 0.001
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Picks:
     """Rounded sketches z that others are compared with.
 
     Attributes:
-        rows: ``(c, q + PARTS)`` of -2 z and the parts of |z|^2.
+        rows: ``(c, q + 2 PARTS)`` of -2 z, ones and the parts of |z|^2.
         residual: ``(c,)`` float32 norm of what the coordinates leave out, rounded.
         moved: ``(c,)`` float32, how far rounding moved each.
     """
@@ -40,10 +44,8 @@ class Picks:
     @classmethod
     def of(cls, rounded: Tensor, norm: Tensor, moved: Tensor) -> Picks:
         """From ``(c, q)`` rounded sketches, their squared norms and how far they moved."""
-        rows = torch.cat([-2 * rounded, rounded.new_empty(len(rounded), PARTS)], dim=1)
-        for part in range(rounded.shape[1], rows.shape[1]):
-            rows[:, part] = norm
-            norm = norm - rows[:, part].float()
+        ones = rounded.new_ones(len(rounded), PARTS)
+        rows = torch.cat([-2 * rounded, ones, _parts(norm, rounded.dtype)], dim=1)
         return cls(rows, rounded[:, -1].float(), moved)
 
     def since(self, first: int) -> Picks:
@@ -62,52 +64,54 @@ class RoundedSketches:
     """Of ``e`` members of the patches, and what they tell about distances.
 
     Attributes:
-        rows: ``(e, q + PARTS)`` of the sketches x and ones.
-        norm: ``(e,)`` float32 |x|^2.
+        rows: ``(e, q + 2 PARTS)`` of the sketches x, the parts of |x|^2 and ones.
         moved: ``(e,)`` float32, how far rounding moved each.
     """
 
     def __init__(self, patches: Tensor, members: Tensor, workspace: Workspace) -> None:
         """Sketch the ``(e,)`` ``members`` of ``(n, D)`` patches."""
-        self.length, self.dtype = row_format(patches.shape[1], patches.device)
-        self.sketch = Sketch(patches, self.length - PARTS - 1)
-        self.rows = workspace.empty(len(members), self.length, dtype=self.dtype)
-        self.norm = torch.empty(len(members), device=patches.device)
-        self.moved = torch.empty_like(self.norm)
+        self.dtype = number_format(patches.device)
+        rough = self.dtype == torch.bfloat16
+        self.sketch = Sketch(patches, LEFT_OUT) if rough else Sketch(patches)
+        self.width = self.sketch.length  # q
+        self.rows = workspace.empty(len(members), self.width + 2 * PARTS, dtype=self.dtype)
+        self.moved = torch.empty(len(members), device=patches.device)
+        largest = 0.0
         for chunk in chunks(len(members), bytes_per_item=patches.shape[1] * 64):
             rounded, norm, moved = self._round(self.sketch(patches, members[chunk]))
-            self.rows[chunk, :-PARTS] = rounded
+            self.rows[chunk, : self.width] = rounded
+            self.rows[chunk, self.width : -PARTS] = _parts(norm, self.dtype)
             self.rows[chunk, -PARTS:] = 1
-            self.norm[chunk], self.moved[chunk] = norm, moved
-        self.share = BF16_SHARE if self.dtype == torch.bfloat16 else 0.0
-        self.slack = ROUNDING * float(self.norm.max())  # of sums in float32
+            self.moved[chunk] = moved
+            largest = max(largest, float(norm.max()))
+        self.share = BF16_SHARE if rough else 0.0
+        self.slack = ROUNDING * largest  # of sums in float32
 
     def picks(self, members: Tensor) -> Picks:
         """Some of the members, to compare others with."""
-        return Picks.of(self.rows[members, :-PARTS], self.norm[members], self.moved[members])
+        rounded = self.rows[members, : self.width]
+        return Picks.of(rounded, rounded.float().square().sum(dim=1), self.moved[members])
 
     def picks_of(self, patches: Tensor) -> Picks:
         """Any ``(c, D)`` patches, to compare members with."""
         return Picks.of(*self._round(self.sketch(patches)))
 
-    def squared_less_norm(self, members: slice | Tensor, picks: Picks) -> Tensor:
-        """``(r, c)``: |x - z|^2 - |x|^2, but for rounding."""
+    def squared(self, members: slice | Tensor, picks: Picks) -> Tensor:
+        """``(r, c)``: |x - z|^2, but for rounding."""
         return torch.mm(self.rows[members], picks.rows.T)
 
     def limit(self, members: slice | Tensor, distance: Tensor, picks: Picks) -> Tensor:
-        """``(r,)``: where ``squared_less_norm`` is above, no pick is as near as ``distance``."""
+        """``(r,)``: where ``squared`` is above, no pick is as near as ``(r,)`` ``distance``."""
         reach = distance.float() + self.moved[members] + picks.moved.max()
-        limit = reach.square() - self.norm[members] + self.slack
-        return (limit + self.share * limit.abs()).to(self.dtype)
+        return ((reach.square() + self.slack) * (1 + self.share)).to(self.dtype)
 
     def at_most(
-        self, members: slice | Tensor, squared_less_norm: Tensor, picks: Picks, which: int | Tensor
+        self, members: slice | Tensor, squared: Tensor, picks: Picks, which: int | Tensor
     ) -> Tensor:
         """``(r,)`` float64, no less than each member's distance to the pick ``which``."""
-        product = squared_less_norm.float()
-        squared = self.norm[members] + product + self.share * product.abs() + self.slack
+        squared = squared.float() * (1 + self.share) + self.slack
         # With the residuals on opposite sides |x - z|^2 is 4 times their product more.
-        squared += 4 * self.rows[members, -PARTS - 1].float() * picks.residual[which]
+        squared += 4 * self.rows[members, self.width - 1].float() * picks.residual[which]
         moved = self.moved[members] + picks.moved[which]
         return squared.clamp(min=0).double().sqrt() + moved
 
@@ -119,10 +123,21 @@ class RoundedSketches:
         return rounded, exact.square().sum(dim=1), moved
 
 
-def row_format(dimension: int, device: torch.device) -> tuple[int, torch.dtype]:
-    """Numbers in a row of ``RoundedSketches`` of D-dimensional patches, and their kind."""
-    if has_bf16(device):
-        # Of patches with noise in all directions, as of 5,000 grown bottles, 252 coordinates rule
-        # out one pick of four, all of them nearly every one that is not nearer.
-        return dimension + 1 + PARTS, torch.bfloat16
-    return min(dimension, COORDINATES) + 1 + PARTS, torch.float32
+def _parts(norm: Tensor, dtype: torch.dtype) -> Tensor:
+    """``(n,)`` -> ``(n, PARTS)`` numbers that sum up to each, nearly."""
+    parts = norm.new_empty(len(norm), PARTS, dtype=dtype)
+    for part in range(PARTS):
+        parts[:, part] = norm
+        norm = norm - parts[:, part].float()
+    return parts
+
+
+def number_format(device: torch.device) -> torch.dtype:
+    """What a device multiplies fastest of what is precise enough."""
+    return torch.bfloat16 if has_bf16(device) else torch.float32
+
+
+def longest_row(dimension: int, device: torch.device) -> int:
+    """Numbers in a row of ``RoundedSketches`` of D-dimensional patches, at most."""
+    rough = number_format(device) == torch.bfloat16
+    return (dimension if rough else min(dimension, COORDINATES)) + 1 + 2 * PARTS

@@ -29,19 +29,22 @@ PAIRS = 128  # at a time stay in the cache: 1.5 us a pair at D=1024, 2.7 us with
 class Sketch:
     """The map from ``(n, D)`` patches to ``(n, q + 1)`` sketches, fitted to typical patches."""
 
-    def __init__(self, patches: Tensor, coordinates: int | None = None) -> None:
-        """Find the leading coordinates of ``(n, D)`` patches, ``COORDINATES`` if None.
+    def __init__(self, patches: Tensor, left_out: float = 1.0) -> None:
+        """Find the leading coordinates of ``(n, D)`` patches.
 
-        Where that is all there are, a sketch is the patch less the mean, and a 0.
+        Args:
+            patches: to be sketched, or like those that will be.
+            left_out: share of their variance that may lie outside the coordinates, of which there
+                are ``COORDINATES`` at least. Where all are needed, a sketch is the patch less the
+                mean, and a 0.
         """
-        coordinates = coordinates or COORDINATES
         sample = patches[:: max(1, len(patches) // SAMPLE)].clone()
         self.centre = sample.mean(dim=0)
-        self.axes: Tensor | None = None  # (D, q)
-        if coordinates < len(self.centre):
-            centred = sample - self.centre
-            _, axes = torch.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
-            self.axes = axes[:, -coordinates:].contiguous()
+        centred = sample - self.centre
+        variances, axes = torch.linalg.eigh(centred.T @ centred)  # ascending
+        within = variances.clamp(min=0).cumsum(dim=0)
+        coordinates = max(COORDINATES, int((within > left_out * within[-1]).sum()))
+        self.axes = axes[:, -coordinates:].contiguous() if coordinates < len(axes) else None
 
     @property
     def length(self) -> int:

@@ -23,7 +23,7 @@ from softpatch.lineage import Lineage
 from softpatch.memory import Workspace
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.progress import Progress, silent
-from softpatch.rounded import row_format
+from softpatch.rounded import longest_row, number_format
 from softpatch.threshold import Threshold, check_false_alarms, threshold_without_labels
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
@@ -233,8 +233,8 @@ class MemoryBankDetector(Detector):
     def _foresee(self, sample: Tensor, images: int) -> Foreseen:
         patches = sample.shape[0] * sample.shape[1] * images // len(sample)
         picks = self.coreset_size(patches)
-        length, dtype = row_format(sample.shape[2], torch.device("cpu"))
-        sketches = dtype.itemsize * patches * length
+        cpu = torch.device("cpu")
+        row = longest_row(sample.shape[2], cpu) * number_format(cpu).itemsize
         steps = {"coreset": coreset_seconds(patches, picks, sample.shape[2])}
         if self.max_false_alarms is not None:
             few = MemoryBank(sample.flatten(0, 1), sample.new_ones(sample.shape[:2].numel()))
@@ -242,7 +242,7 @@ class MemoryBankDetector(Detector):
             steps["calibrate"] = one * min(images, MOST_HELD_OUT)
         return Foreseen(
             seconds=steps,
-            arrays=[sketches],
+            arrays=[row * patches],
             model=4 * picks * (sample.shape[2] + 1),
         )
 
