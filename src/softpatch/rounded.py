@@ -3,8 +3,8 @@
 Where the processor has bfloat16 instructions sketches are rounded to that: the product takes a
 sixth of its time in float32 (2 cores, 256 numbers: 1,200 GFLOP/s and 190). How far rounding moves
 each vector is measured; a distance changes by no more than its two ends are moved. |x|^2 and |z|^2
-are part of the product: what it is rounded to is then a share of |x - z|^2 and not, a hundred times
-that on bottle, of |x|^2.
+are part of the product, so that rounding the result is a share of |x - z|^2 and not of |x|^2: the
+coreset of 229 bottles through a random network (17,953 picks) took 26 s before, 17 after.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from softpatch.bounds import has_bf16
 from softpatch.memory import Workspace, chunks
 from softpatch.sketch import COORDINATES, ROUNDING, Sketch
 
-PARTS = 3  # bfloat16 numbers that |z|^2 is written as, to lose no more than float32 does
+PARTS = 3  # bfloat16 numbers that a squared norm is written as, to lose no more than float32 does
 # Of a product in bfloat16: 2^-9 that rounding it may change, 2^-9 of the limit it is compared with,
 # and a little for the product of the two.
 BF16_SHARE = 0.004
