@@ -24,7 +24,8 @@ from benchmarks.pictures import DATA, read_batches, training_and_test
 from benchmarks.processes import RESULTS, say, write_json
 from benchmarks.reference.released import one_pick_a_pass, squared_norms
 from benchmarks.routes import RATIO
-from softpatch.coreset import STARTING_PATCHES, greedy_coreset
+from softpatch.coreset import greedy_coreset
+from softpatch.covering import STARTING_PATCHES
 from softpatch.discriminators import LocalOutlierFactor
 from softpatch.features.extractor import PatchExtractor, configure
 from softpatch.memory_bank import MemoryBank

@@ -125,9 +125,10 @@ def test_real_patches_with_a_mask(bottle_patches: Tensor) -> None:
     "name",
     [
         "coreset.BLOCK",
-        "coreset.PART",
-        "coreset.ROWS",
         "coreset.TIGHTENED",
+        "covering.PART",
+        "covering.PICKS",
+        "covering.ROWS",
         "sketch.COORDINATES",
         "sketch.SAMPLE",
         "memory.CHUNK_BYTES",

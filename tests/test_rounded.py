@@ -56,6 +56,8 @@ def test_distances_lie_between_the_bounds(
         assert bool((product[:, which] <= limit).all())
         most = sketches.at_most(slice(0, n), product[:, which], picks, which)
         assert bool((most >= truth[:, which] * (1 - 1e-6)).all())
+    least = sketches.at_least(torch.arange(n), picks)
+    assert bool((least <= truth * (1 + 1e-6)).all())
 
 
 @pytest.mark.parametrize("bf16", [False, True])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from softpatch import sketch
-from softpatch.sketch import ROUNDING, Sketch, pair_distances
+from softpatch.sketch import ROUNDING, Sketch, pair_bounds, pair_distances
 
 
 def assert_bounds_from_below(vectors: Tensor, sketches: Tensor) -> None:
@@ -65,3 +65,17 @@ def test_pair_distances_are_those_of_the_pairs(pairs: int, monkeypatch: pytest.M
     expected = (a[row].double() - b[column].double()).square().sum(dim=1).sqrt()
     assert distances.tolist() == alone
     torch.testing.assert_close(distances, expected, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("dimension", [1, 33, 1024])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_pair_bounds_are_no_less_than_the_distances(dimension: int, scale: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    patches = scale * (torch.randn(100, dimension, generator=generator) + 3)
+    patches[1] = patches[0]
+    row, column = torch.arange(300) % 100, (7 * torch.arange(300) + 1) % 100
+    bounds = pair_bounds(patches, row, column)
+    distances = pair_distances(patches, row, patches, column)
+    assert bool((bounds >= distances).all())
+    torch.testing.assert_close(bounds, distances, rtol=2e-4, atol=0)
+    assert float(bounds[0]) == 0

@@ -23,6 +23,7 @@ COORDINATES = 256  # 128 leave 6 times the candidates in the bank
 SAMPLE = 20_000  # patches the principal directions are estimated from
 # A bound in float32 may be too large by its rounding; this share of the largest is forgiven.
 ROUNDING = 1e-5
+SUMMED = 1e-4  # of a distance, and more, is lost to summing up 1,024 squares in float32
 PAIRS = 128  # at a time stay in the cache: 1.5 us a pair at D=1024, 2.7 us with 512
 
 
@@ -92,6 +93,26 @@ def pair_distances(a: Tensor, row: Tensor, b: Tensor, column: Tensor) -> Tensor:
         np.subtract(left[:count], right[:count], out=difference[:count], dtype=np.float64)
         distances[part] = np.einsum("pd,pd->p", difference[:count], difference[:count])
     return torch.from_numpy(np.sqrt(distances, out=distances))
+
+
+def pair_bounds(patches: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """No less than the distance of ``patches[row[i]]`` to ``patches[column[i]]``, in float64.
+
+    Computed in float32 in half the time of the distance, and as near to it as that allows.
+    """
+    if patches.is_cuda:
+        return pair_distances(patches, row, patches, column)
+    x, i, j = patches.numpy(), row.numpy(), column.numpy()
+    squared = np.empty(len(row))
+    left, right, _ = _buffers(patches.shape[1])
+    for start in range(0, len(row), PAIRS):
+        part = slice(start, start + PAIRS)
+        count = len(squared[part])
+        np.take(x, i[part], axis=0, out=left[:count], mode="clip")
+        np.take(x, j[part], axis=0, out=right[:count], mode="clip")
+        np.subtract(left[:count], right[:count], out=left[:count])
+        squared[part] = np.einsum("pd,pd->p", left[:count], left[:count])
+    return torch.from_numpy(np.sqrt(squared, out=squared) * (1 + SUMMED))
 
 
 def _buffers(dimension: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:

@@ -12,7 +12,8 @@ from benchmarks.reference.released import (
     one_pick_a_pass,
     squared_norms,
 )
-from softpatch.coreset import STARTING_PATCHES, greedy_coreset
+from softpatch.coreset import greedy_coreset
+from softpatch.covering import STARTING_PATCHES
 from softpatch.discriminators import LocalOutlierFactor
 from softpatch.features import FeatureConfig, PatchExtractor
 
