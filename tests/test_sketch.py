@@ -79,3 +79,15 @@ def test_pair_bounds_are_no_less_than_the_distances(dimension: int, scale: float
     assert bool((bounds >= distances).all())
     torch.testing.assert_close(bounds, distances, rtol=2e-4, atol=0)
     assert float(bounds[0]) == 0
+
+
+def test_the_coordinates_are_those_of_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a fixed step through the patches would see but one place of the pictures."""
+    monkeypatch.setattr(sketch, "SAMPLE", 100)
+    monkeypatch.setattr(sketch, "COORDINATES", 1)
+    generator = torch.Generator().manual_seed(0)
+    axes = torch.eye(20).view(4, 5, 20)  # the patches of every place vary in 5 of 20 directions
+    vary = torch.randn(100, 4, 5, generator=generator)
+    patches = torch.einsum("npa,pad->npd", vary, axes).flatten(0, 1)
+    left_out = Sketch(patches, left_out=0.05)(patches)[:, -1].square().sum()
+    assert float(left_out / patches.square().sum()) < 0.1

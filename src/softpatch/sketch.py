@@ -39,7 +39,7 @@ class Sketch:
                 are ``COORDINATES`` at least. Where all are needed, a sketch is the patch less the
                 mean, and a 0.
         """
-        sample = patches[:: max(1, len(patches) // SAMPLE)].clone()
+        sample = _drawn(patches)
         self.centre = sample.mean(dim=0)
         centred = sample - self.centre
         variances, axes = torch.linalg.eigh(centred.T @ centred)  # ascending
@@ -66,6 +66,17 @@ class Sketch:
             sketch[chunk, :-1] = leading
             sketch[chunk, -1] = residual.clamp(min=0).sqrt()
         return sketch
+
+
+def _drawn(patches: Tensor) -> Tensor:
+    """``SAMPLE`` of the patches. Drawn, as steps of equal length may see few places of a picture.
+
+    Of 5,000 pictures of 784 patches they saw four, and the axes of these leave much out elsewhere.
+    """
+    if len(patches) <= SAMPLE:
+        return patches.clone()
+    rows = torch.randint(len(patches), (SAMPLE,), generator=torch.Generator().manual_seed(0))
+    return patches[rows.sort().values.to(patches.device)]
 
 
 def pair_distances(a: Tensor, row: Tensor, b: Tensor, column: Tensor) -> Tensor:
