@@ -82,6 +82,7 @@ class _LazyGreedy:
         self.members = members
         self.covering = DistancesToPicks(patches, members, seed, workspace)
         self.checkpoint = workspace.checkpoint
+        self.outside: list[float] = []  # of every block, the best distance there is not in it
 
     @property
     def picks(self) -> Tensor:
@@ -116,6 +117,7 @@ class _LazyGreedy:
         """The ``BLOCK`` farthest members in index order, and the best distance outside them."""
         covering, distance = self.covering, self.covering.distance
         count = min(BLOCK, len(distance))
+        covering.tell((distance >= self._expected()).nonzero().flatten())
         known = covering.known()
         best, stale = distance[known], (~known).nonzero().flatten()
         bar = _kth_largest(best, count + 1)
@@ -136,9 +138,21 @@ class _LazyGreedy:
                 covering.compare(part)
                 best = torch.cat([best[best >= bar], distance[part]])
                 bar = _kth_largest(best, count + 1)
+        self.outside.append(bar)
         block = (distance > bar).nonzero().flatten()
         ties = (distance == bar).nonzero().flatten()
         return torch.cat([block, ties[: count - len(block)]]).sort().values, bar
+
+    def _expected(self) -> float:
+        """The best distance outside the next block, should it fall as it did for the last one.
+
+        Early on most distances are above. Telling these in the order of a file, not of distance,
+        spares half the page faults where sketches are in one.
+        """
+        if len(self.outside) < 2:
+            return 0.0
+        before, last = self.outside[-2:]
+        return last * last / before if before > 0 else 0.0
 
     def _greedy_within(self, block: Tensor, outside: float, limit: int) -> Tensor:
         """Run the rule inside the block while its best beats everything outside."""

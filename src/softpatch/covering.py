@@ -78,6 +78,7 @@ class DistancesToPicks:
 
     def tell(self, members: Tensor) -> None:
         """Lower bounds to what the sketches of the picks say that ``(r,)`` members do not know."""
+        members = members[self.told[members] < len(self.picks)]
         members = members.sort().values  # as they lie in a file
         members = members[self.told[members].argsort(stable=True)]
 
