@@ -10,7 +10,7 @@ from torch import Tensor
 
 from softpatch import rounded
 from softpatch.memory import Workspace
-from softpatch.rounded import RoundedSketches
+from softpatch.rounded import RoundedBank, RoundedSketches
 from softpatch.sketch import COORDINATES
 
 
@@ -99,3 +99,40 @@ def test_rows_of_few_directions_are_short() -> None:
     patches = scattered(400, 8, 1.0, seed=0) @ torch.eye(8, 400)
     sketches = sketched(patches, bf16=True)
     assert sketches.rows.shape[1] == COORDINATES + 1 + 2 * rounded.PARTS
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@given(
+    n=st.integers(1, 40),
+    m=st.integers(1, 60),
+    dimension=st.sampled_from([1, 5, 64, 300, 600]),
+    scale=st.sampled_from([1e-3, 1.0, 1e3]),
+    far=st.sampled_from([0.0, 3.0]),
+    seed=st.integers(0, 1_000),
+)
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_no_vector_of_a_bank_is_nearer_than_its_limit_says(
+    bf16: bool, n: int, m: int, dimension: int, scale: float, far: float, seed: int
+) -> None:
+    vectors = scale * scattered(m, dimension, 0.3, seed)
+    patches = scale * (scattered(n, dimension, 1.0, seed + 1) + far)  # farther out than the bank
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounded, "has_bf16", lambda _: bf16)
+        squared, limit_of = RoundedBank(vectors).squared(patches)
+    truth = torch.cdist(
+        patches.double(), vectors.double(), compute_mode="donot_use_mm_for_euclid_dist"
+    )
+    for which in range(m):
+        assert bool((squared[:, which] <= limit_of(truth[:, which])).all())
+
+
+def test_the_largest_rounding_is_covered() -> None:
+    """Numbers just between two bfloat16 ones, all rounded the same way."""
+    between = 1 + 2**-8 + 2**-20
+    vectors = between * torch.tensor([[1.0], [-1.0]]).expand(2, 600)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounded, "has_bf16", lambda _: True)
+        squared, limit_of = RoundedBank(vectors).squared(vectors)
+    same, apart = torch.zeros(2).double(), torch.full((2,), 2 * between * 600**0.5).double()
+    assert bool((squared.diagonal() <= limit_of(same)).all())
+    assert bool((squared.flip(1).diagonal() <= limit_of(apart)).all())

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from softpatch.bounds import DistanceBounds
 from softpatch.memory import chunks
-from softpatch.selection import smallest_of_rows, where_set
-from softpatch.sketch import ROUNDING, Sketch, pair_distances
+from softpatch.rounded import RoundedBank
+from softpatch.selection import not_above, ordered, smallest_of_rows, where_set
+from softpatch.sketch import ROUNDING, pair_distances
 from softpatch.threads import side_by_side
 
 Distance = Literal["squared", "euclidean"]
@@ -32,8 +32,7 @@ class MemoryBank:
     def __init__(self, vectors: Tensor, weights: Tensor) -> None:
         self.vectors = vectors
         self.weights = weights
-        self._sketch = Sketch(vectors)
-        self._sketch_bounds = DistanceBounds(self._sketch(vectors))
+        self._rounded = RoundedBank(vectors)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -66,40 +65,39 @@ class MemoryBank:
         return distance, index
 
     def _nearest(self, patches: Tensor, passed_over: Tensor | None) -> tuple[Tensor, Tensor]:
-        sketch = self._sketch(patches)
-        norm = sketch.square().sum(dim=1, keepdim=True)
-        slack = ROUNDING * (norm + self._sketch_bounds.norms.max())
-        bound = self._sketch_bounds(sketch)  # (q, m) squared, less the patch's own norm
+        bound, limit_of = self._rounded.squared(patches)  # (q, m)
         if passed_over is not None:
             bound[passed_over] = torch.inf
         # The vector with the nearest sketch is near; only what may be nearer is looked at.
-        likely = smallest_of_rows(bound)
+        likely = smallest_of_rows(ordered(bound))
         own = torch.arange(len(patches), device=patches.device)
         within = pair_distances(patches, own, self.vectors, likely)
-        within[bound[own, likely].isinf()] = torch.inf
-        limit = within.square().float().unsqueeze(1) - norm + slack
-        limit = limit.where(limit.isfinite(), -torch.inf)
-        row, candidate = where_set(bound <= limit)
-        candidates = torch.bincount(row, minlength=len(patches))
-        dense = candidates > DENSE_SHARE * len(self)
+        near = not_above(bound, limit_of(within))
+        nobody = bound[own, likely].isinf()
+        within[nobody], near[nobody] = torch.inf, False
+        row, candidate = where_set(near)
+        dense = torch.bincount(row, minlength=len(patches)) > DENSE_SHARE * len(self)
         if bool(dense.any()):
             # Where a texture's patches spread over too many directions for a sketch.
-            full = self._full_bounds(patches[dense] - self._sketch.centre)
-            may_be_nearer = (bound[dense] <= limit[dense]) & (full <= limit[dense])
-            dense_row, dense_candidate = where_set(may_be_nearer)
-            sparse = ~dense[row]
-            row = torch.cat([row[sparse], own[dense][dense_row]])
-            candidate = torch.cat([candidate[sparse], dense_candidate])
+            near[dense] &= self._may_be_nearer(patches[dense], within[dense])
+            row, candidate = where_set(near)
         exact = pair_distances(patches, row, self.vectors, candidate)
         within.scatter_reduce_(0, row, exact, "amin")
         winner = exact == within[row]
         likely.scatter_reduce_(0, row[winner], candidate[winner], "amin", include_self=False)
         return within.float(), likely
 
+    def _may_be_nearer(self, patches: Tensor, within: Tensor) -> Tensor:
+        """``(q, m)`` bool: vectors no farther than ``(q,)`` distances, to float32."""
+        x, z = patches - self._rounded.sketch.centre, self._centred
+        norm, norms = x.square().sum(dim=1, keepdim=True), z.square().sum(dim=1)
+        slack = ROUNDING * (norm + norms.max())
+        limit = within.square().float().unsqueeze(1) - norm + slack
+        return torch.addmm(norms, x, z.T, alpha=-2) <= limit
+
     @cached_property
-    def _full_bounds(self) -> DistanceBounds:
-        """What the sketches bound from below, nearly to the patches' own precision."""
-        return DistanceBounds(self.vectors - self._sketch.centre)
+    def _centred(self) -> Tensor:
+        return self.vectors - self._rounded.sketch.centre
 
     def neighbours(self, patches: Tensor, count: int) -> Tensor:
         """``(q, D)`` -> ``(q, count)`` indices of each patch's nearest vectors, nearest first."""

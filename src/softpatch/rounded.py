@@ -9,12 +9,12 @@ coreset of 229 bottles through a random network (17,953 picks) took 26 s before,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from softpatch.bounds import has_bf16
 from softpatch.memory import Workspace, chunks
 from softpatch.sketch import COORDINATES, ROUNDING, Sketch
 
@@ -60,6 +60,36 @@ class Picks:
         )
 
 
+class RoundedBank:
+    """Fixed vectors z, and what rounded sketches tell about patches' distances to them."""
+
+    def __init__(self, vectors: Tensor) -> None:
+        """Sketch ``(m, D)`` vectors."""
+        self.dtype = number_format(vectors.device)
+        self.sketch = _sketch(vectors, self.dtype)
+        rounded, norm, moved = _rounded(self.sketch(vectors), self.dtype)
+        self._picks = Picks.of(rounded, norm, moved)
+        self._largest = norm.max()
+
+    def squared(self, patches: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Compare ``(q, D)`` patches with all vectors.
+
+        Returns:
+            ``(q, m)`` |x - z|^2, but for rounding, and what makes ``(q,)`` distances limits: where
+            it is above, no vector is as near.
+        """
+        rounded, norm, moved = _rounded(self.sketch(patches), self.dtype)
+        ones = rounded.new_ones(len(rounded), PARTS)
+        rows = torch.cat([rounded, _parts(norm, self.dtype), ones], dim=1)
+        reach = moved + self._picks.moved.max()
+        slack = ROUNDING * (norm + self._largest)
+
+        def limit(distance: Tensor) -> Tensor:
+            return _limit(distance.float() + reach, slack, self.dtype)
+
+        return torch.mm(rows, self._picks.rows.T), limit
+
+
 class RoundedSketches:
     """Of ``e`` members of the patches, and what they tell about distances.
 
@@ -71,20 +101,19 @@ class RoundedSketches:
     def __init__(self, patches: Tensor, members: Tensor, workspace: Workspace) -> None:
         """Sketch the ``(e,)`` ``members`` of ``(n, D)`` patches."""
         self.dtype = number_format(patches.device)
-        rough = self.dtype == torch.bfloat16
-        self.sketch = Sketch(patches, LEFT_OUT) if rough else Sketch(patches)
+        self.sketch = _sketch(patches, self.dtype)
         self.width = self.sketch.length  # q
         self.rows = workspace.empty(len(members), self.width + 2 * PARTS, dtype=self.dtype)
         self.moved = torch.empty(len(members), device=patches.device)
         largest = 0.0
         for chunk in chunks(len(members), bytes_per_item=patches.shape[1] * 64):
-            rounded, norm, moved = self._round(self.sketch(patches, members[chunk]))
+            rounded, norm, moved = _rounded(self.sketch(patches, members[chunk]), self.dtype)
             self.rows[chunk, : self.width] = rounded
             self.rows[chunk, self.width : -PARTS] = _parts(norm, self.dtype)
             self.rows[chunk, -PARTS:] = 1
             self.moved[chunk] = moved
             largest = max(largest, float(norm.max()))
-        self.share = BF16_SHARE if rough else 0.0
+        self.share = _share(self.dtype)
         self.slack = ROUNDING * largest  # of sums in float32
 
     def picks(self, members: Tensor) -> Picks:
@@ -94,7 +123,7 @@ class RoundedSketches:
 
     def picks_of(self, patches: Tensor) -> Picks:
         """Any ``(c, D)`` patches, to compare members with."""
-        return Picks.of(*self._round(self.sketch(patches)))
+        return Picks.of(*_rounded(self.sketch(patches), self.dtype))
 
     def squared(self, members: slice | Tensor, picks: Picks) -> Tensor:
         """``(r, c)``: |x - z|^2, but for rounding."""
@@ -105,7 +134,7 @@ class RoundedSketches:
     def limit(self, members: slice | Tensor, distance: Tensor, picks: Picks) -> Tensor:
         """``(r,)``: where ``squared`` is above, no pick is as near as ``(r,)`` ``distance``."""
         reach = distance.float() + self.moved[members] + picks.moved.max()
-        return ((reach.square() + self.slack) * (1 + self.share)).to(self.dtype)
+        return _limit(reach, self.slack, self.dtype)
 
     def at_most(
         self, members: slice | Tensor, squared: Tensor, picks: Picks, which: int | Tensor
@@ -122,12 +151,26 @@ class RoundedSketches:
         squared = self.squared(members, picks).float() / (1 + self.share) - self.slack
         return squared.clamp(min=0).sqrt() - self.moved[members].unsqueeze(1) - picks.moved
 
-    def _round(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What ``(n, q)`` vectors become, their squared norms then, and how far they moved."""
-        rounded = vectors.to(self.dtype)
-        exact = rounded.float()
-        moved = torch.linalg.vector_norm(vectors - exact, dim=1)
-        return rounded, exact.square().sum(dim=1), moved
+
+def _sketch(vectors: Tensor, dtype: torch.dtype) -> Sketch:
+    return Sketch(vectors, LEFT_OUT) if dtype == torch.bfloat16 else Sketch(vectors)
+
+
+def _rounded(vectors: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """What ``(n, q)`` vectors become, their squared norms then, and how far they moved."""
+    rounded = vectors.to(dtype)
+    exact = rounded.float()
+    moved = torch.linalg.vector_norm(vectors - exact, dim=1)
+    return rounded, exact.square().sum(dim=1), moved
+
+
+def _limit(reach: Tensor, slack: float | Tensor, dtype: torch.dtype) -> Tensor:
+    return ((reach.square() + slack) * (1 + _share(dtype))).to(dtype)
+
+
+def _share(dtype: torch.dtype) -> float:
+    """By which a product may be wrong."""
+    return BF16_SHARE if dtype == torch.bfloat16 else 0.0
 
 
 def _whole_tiles(rows: Tensor) -> Tensor:
@@ -153,6 +196,11 @@ def _parts(norm: Tensor, dtype: torch.dtype) -> Tensor:
 def number_format(device: torch.device) -> torch.dtype:
     """What a device multiplies fastest of what is precise enough."""
     return torch.bfloat16 if has_bf16(device) else torch.float32
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the processor multiplies bfloat16 numbers itself; torch is slow where it does not."""
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def longest_row(dimension: int, device: torch.device) -> int:
