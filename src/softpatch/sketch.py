@@ -77,7 +77,7 @@ def _drawn(patches: Tensor) -> Tensor:
     Of 5,000 pictures of 784 patches they saw four, and the axes of these leave much out elsewhere.
     """
     if len(patches) <= SAMPLE:
-        return patches.clone()
+        return patches
     rows = torch.randint(len(patches), (SAMPLE,), generator=torch.Generator().manual_seed(0))
     return patches[rows.sort().values.to(patches.device)]
 
@@ -94,19 +94,8 @@ def pair_distances(a: Tensor, row: Tensor, b: Tensor, column: Tensor) -> Tensor:
             for part in chunks(len(row), bytes_per_item=a.shape[1] * 16)
         ]
         return torch.cat(parts) if parts else row.double()
-    # numpy, because these small operations are fastest on one thread: torch starts its threads
-    # for each, and where another process holds a core they wait 80 us a pair for each other.
-    x, y, i, j = a.numpy(), b.numpy(), row.numpy(), column.numpy()
-    distances = np.empty(len(row))
-    left, right, difference = _buffers(a.shape[1])
-    for start in range(0, len(row), PAIRS):
-        part = slice(start, start + PAIRS)
-        count = len(distances[part])
-        np.take(x, i[part], axis=0, out=left[:count], mode="clip")
-        np.take(y, j[part], axis=0, out=right[:count], mode="clip")
-        np.subtract(left[:count], right[:count], out=difference[:count], dtype=np.float64)
-        distances[part] = np.einsum("pd,pd->p", difference[:count], difference[:count])
-    return torch.from_numpy(np.sqrt(distances, out=distances))
+    squares = _squared_distances(a, row, b, column, np.float64)
+    return torch.from_numpy(np.sqrt(squares, out=squares))
 
 
 def pair_bounds(patches: Tensor, row: Tensor, column: Tensor) -> Tensor:
@@ -116,17 +105,28 @@ def pair_bounds(patches: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """
     if patches.is_cuda:
         return pair_distances(patches, row, patches, column)
-    x, i, j = patches.numpy(), row.numpy(), column.numpy()
-    squared = np.empty(len(row))
-    left, right, _ = _buffers(patches.shape[1])
+    squares = _squared_distances(patches, row, patches, column, np.float32)
+    return torch.from_numpy(np.sqrt(squares, out=squares) * (1 + SUMMED))
+
+
+def _squared_distances(
+    a: Tensor, row: Tensor, b: Tensor, column: Tensor, precision: type[np.floating[Any]]
+) -> npt.NDArray[np.float64]:
+    """Of pairs, as ``pair_distances`` has them, subtracted and summed up in a precision."""
+    # numpy, because these small operations are fastest on one thread: torch starts its threads
+    # for each, and where another process holds a core they wait 80 us a pair for each other.
+    x, y, i, j = a.numpy(), b.numpy(), row.numpy(), column.numpy()
+    squares = np.empty(len(row))
+    left, right, wide = _buffers(a.shape[1])
+    difference = wide if precision is np.float64 else left
     for start in range(0, len(row), PAIRS):
         part = slice(start, start + PAIRS)
-        count = len(squared[part])
+        count = len(squares[part])
         np.take(x, i[part], axis=0, out=left[:count], mode="clip")
-        np.take(x, j[part], axis=0, out=right[:count], mode="clip")
-        np.subtract(left[:count], right[:count], out=left[:count])
-        squared[part] = np.einsum("pd,pd->p", left[:count], left[:count])
-    return torch.from_numpy(np.sqrt(squared, out=squared) * (1 + SUMMED))
+        np.take(y, j[part], axis=0, out=right[:count], mode="clip")
+        np.subtract(left[:count], right[:count], out=difference[:count], dtype=precision)
+        squares[part] = np.einsum("pd,pd->p", difference[:count], difference[:count])
+    return squares
 
 
 def _buffers(dimension: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
