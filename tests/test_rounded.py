@@ -122,8 +122,15 @@ def test_no_vector_of_a_bank_is_nearer_than_its_limit_says(
     truth = torch.cdist(
         patches.double(), vectors.double(), compute_mode="donot_use_mm_for_euclid_dist"
     )
+    centre = vectors.mean(dim=0)
+    lengths = (patches - centre).norm(dim=1) + (vectors - centre).norm(dim=1).max()
     for which in range(m):
         assert bool((squared[:, which] <= limit_of(truth[:, which])).all())
+        # And not much more: what rounding to 8 bits moves both ends and the product by.
+        nearer = truth[:, which] - 0.02 * lengths
+        if dimension <= 64:  # all coordinates are kept
+            ruled_out = squared[:, which] > limit_of(nearer.clamp(min=0))
+            assert bool((ruled_out | (nearer <= 0)).all())
 
 
 def test_the_largest_rounding_is_covered() -> None:

@@ -19,7 +19,7 @@ from softpatch.memory import Workspace, chunks
 from softpatch.sketch import COORDINATES, ROUNDING, Sketch
 
 PARTS = 3  # bfloat16 numbers that a squared norm is written as, to lose no more than float32 does
-TILE = 256
+TILE = 256  # rows of a product in bfloat16 are a multiple of it
 # Of a product in bfloat16: 2^-9 that rounding it may change, 2^-9 of the limit it is compared with,
 # and a little for the product of the two.
 BF16_SHARE = 0.004
@@ -79,15 +79,13 @@ class RoundedBank:
             it is above, no vector is as near.
         """
         rounded, norm, moved = _rounded(self.sketch(patches), self.dtype)
-        ones = rounded.new_ones(len(rounded), PARTS)
-        rows = torch.cat([rounded, _parts(norm, self.dtype), ones], dim=1)
         reach = moved + self._picks.moved.max()
         slack = ROUNDING * (norm + self._largest)
 
         def limit(distance: Tensor) -> Tensor:
             return _limit(distance.float() + reach, slack, self.dtype)
 
-        return torch.mm(rows, self._picks.rows.T), limit
+        return torch.mm(_rows(rounded, norm), self._picks.rows.T), limit
 
 
 class RoundedSketches:
@@ -108,9 +106,7 @@ class RoundedSketches:
         largest = 0.0
         for chunk in chunks(len(members), bytes_per_item=patches.shape[1] * 64):
             rounded, norm, moved = _rounded(self.sketch(patches, members[chunk]), self.dtype)
-            self.rows[chunk, : self.width] = rounded
-            self.rows[chunk, self.width : -PARTS] = _parts(norm, self.dtype)
-            self.rows[chunk, -PARTS:] = 1
+            self.rows[chunk] = _rows(rounded, norm)
             self.moved[chunk] = moved
             largest = max(largest, float(norm.max()))
         self.share = _share(self.dtype)
@@ -162,6 +158,12 @@ def _rounded(vectors: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tenso
     exact = rounded.float()
     moved = torch.linalg.vector_norm(vectors - exact, dim=1)
     return rounded, exact.square().sum(dim=1), moved
+
+
+def _rows(rounded: Tensor, norm: Tensor) -> Tensor:
+    """``(n, q + 2 PARTS)``: what is multiplied with the rows of ``Picks``."""
+    ones = rounded.new_ones(len(rounded), PARTS)
+    return torch.cat([rounded, _parts(norm, rounded.dtype), ones], dim=1)
 
 
 def _limit(reach: Tensor, slack: float | Tensor, dtype: torch.dtype) -> Tensor:
