@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from softpatch.memory import chunks
-from softpatch.projection import projection_matrix
+from softpatch.model_file import LARGEST_NUMBER
+from softpatch.sketch import Sketch
 
 DIMENSION = 128  # numbers kept of a patch, see docs/update.md
 MOST_BYTES = 64 * 2**20  # of a sample, which is all pictures so far as long as they fit
@@ -20,18 +21,22 @@ class PictureSample:
     """Training pictures, position by position, that new ones are compared with.
 
     Attributes:
-        patches: ``(r, P, d)`` float16, projected at random so that squared distances are kept in
-            expectation; of pictures or of tiles, as discriminators compare them.
+        patches: ``(r, P, d)`` float16 sketches; of pictures or of tiles, as discriminators compare
+            them.
         owners: ``(r,)`` int64, the index in ``images_`` of each; -1 for a tile, which is a part.
         of_bank: ``(m,)`` int64, which of these r * P patches a vector of the bank is; -1 for none.
+        sketch: the map that made the sketches.
     """
 
     patches: Tensor
     owners: Tensor
     of_bank: Tensor
+    sketch: Sketch
 
     @classmethod
-    def of(cls, short: Tensor, rows: Tensor, owners: Tensor, picks: Tensor) -> PictureSample:
+    def of(
+        cls, short: Tensor, rows: Tensor, owners: Tensor, picks: Tensor, sketch: Sketch
+    ) -> PictureSample:
         """Of training patches some rows alone.
 
         Args:
@@ -39,21 +44,35 @@ class PictureSample:
             rows: ``(r,)`` int64, which of the M they are.
             owners: ``(M,)`` int64, the picture each is from, the first being 0.
             picks: ``(m,)`` int64, which of the M * P patches are the bank.
+            sketch: by which they were shortened.
         """
         rows, owners, picks = (indices.to(short.device) for indices in (rows, owners, picks))
         whole = owners.bincount()[owners] == 1
         of_bank = _renumbered(picks, rows, len(owners), short.shape[1])
-        return cls(short, owners.where(whole, -1)[rows], of_bank)
+        return cls(short, owners.where(whole, -1)[rows], of_bank, sketch)
 
     def joined(self, others: PictureSample, before: int) -> PictureSample:
-        """Both, and both banks, where ``before`` pictures come before the others'."""
+        """Both, and both banks, where ``before`` pictures come before the others'.
+
+        Sketches of another kind become such as these.
+        """
         patches = self.patches.shape[:2].numel()
-        both = (
-            (self.patches, others.patches),
-            (self.owners, further(others.owners, before)),
-            (self.of_bank, further(others.of_bank, patches)),
+        return PictureSample(
+            _after(self.patches, others._patches_in(self.sketch)),
+            _after(self.owners, further(others.owners, before)),
+            _after(self.of_bank, further(others.of_bank, patches)),
+            self.sketch,
         )
-        return PictureSample(*(torch.cat([one, other.to(one.device)]) for one, other in both))
+
+    def _patches_in(self, sketch: Sketch) -> Tensor:
+        if sketch is self.sketch:
+            return self.patches
+        device = sketch.centre.device
+        short = self.patches.new_empty(*self.patches.shape[:2], sketch.length, device=device)
+        for part in chunks(len(short), bytes_per_item=8 * short.shape[1] * len(sketch.centre)):
+            sketches = self.patches[part].to(device).float().flatten(0, 1)
+            short[part] = _halved(sketch.translated(sketches, self.sketch), short[part])
+        return short
 
     def drawn(self, picks: Tensor, new: int, share: float, draw: int) -> PictureSample:
         """What is kept once some of the bank's vectors were picked to be the bank.
@@ -64,12 +83,74 @@ class PictureSample:
             share: of all pictures seen that are new.
             draw: seed of the draw, where not all can be kept.
         """
-        count, positions, dimension = self.patches.shape
+        count, positions, kept = self.patches.shape
         old = count - new
-        of_old, of_new = of_both(old, new, sample_size(count, positions, dimension), share, draw)
+        of_old, of_new = of_both(old, new, sample_size(count, positions, kept), share, draw)
         rows = torch.cat([of_old, of_new + old]).to(picks.device)
         of_bank = _renumbered(self.of_bank[picks], rows, count, positions)
-        return PictureSample(self.patches[rows], self.owners[rows], of_bank)
+        return replace(self, patches=self.patches[rows], owners=self.owners[rows], of_bank=of_bank)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a model file holds of it."""
+        state = {
+            "sample": self.patches,
+            "sample_owners": self.owners,
+            "sample_of_bank": self.of_bank,
+            "sample_centre": self.sketch.centre,
+        }
+        if self.sketch.axes is not None:
+            state["sample_axes"] = self.sketch.axes
+        return state
+
+    @classmethod
+    def restored(
+        cls, state: dict[str, Tensor], dimension: int, images: int, vectors: int
+    ) -> PictureSample:
+        """What a model file holds, which may be anything, as a sample.
+
+        Args:
+            state: as ``state`` gave it.
+            dimension: of the patches.
+            images: how many the model has learned from.
+            vectors: how many the bank has.
+
+        Raises:
+            KeyError, ValueError: it is not a sample, or not of this model.
+        """
+        patches, centre, axes = state["sample"], state["sample_centre"], state.get("sample_axes")
+        if centre.shape != (dimension,) or centre.dtype != torch.float32:
+            raise ValueError("sample_centre is not a patch")
+        if centre.abs().max() > LARGEST_NUMBER:
+            raise ValueError("sample_centre holds numbers no patch has")
+        if axes is not None:
+            _check_axes(axes, dimension)
+        sketch = Sketch(centre, axes)
+        if patches.ndim != 3 or patches.shape[2] != sketch.length or patches.dtype != torch.float16:
+            raise ValueError("sample holds no patches")
+        owners, of_bank = state["sample_owners"], state["sample_of_bank"]
+        _check_indices(owners, len(patches), images)
+        _check_indices(of_bank, vectors, patches.shape[:2].numel())
+        return cls(patches, owners, of_bank, sketch)
+
+
+def _check_axes(axes: Tensor, dimension: int) -> None:
+    if axes.shape != (dimension, DIMENSION - 1) or axes.dtype != torch.float32:
+        raise ValueError("sample_axes are not directions of patches")
+    off = axes.T @ axes - torch.eye(DIMENSION - 1, device=axes.device)
+    if not bool(off.abs().max() < 1e-3):
+        raise ValueError("sample_axes are not orthonormal")
+
+
+def _check_indices(given: Tensor, length: int, count: int) -> None:
+    """That these are ``(length,)`` indices of ``count`` things, or -1."""
+    if given.shape != (length,) or given.dtype != torch.int64:
+        raise ValueError("the sample does not match the bank or the pictures")
+    if length and not -1 <= int(given.min()) <= int(given.max()) < count:
+        raise ValueError("the sample is of pictures or patches that there are not")
+
+
+def _after(one: Tensor, other: Tensor) -> Tensor:
+    return torch.cat([one, other.to(one.device)])
 
 
 def further(indices: Tensor, offset: int) -> Tensor:
@@ -102,31 +183,45 @@ class Judged:
     pictures: PictureSample | None = None
 
 
-def sample_size(images: int, positions: int, dimension: int) -> int:
+def sample_size(images: int, positions: int, kept: int) -> int:
     """How many of the images are kept, at most; of tiles, where these are compared."""
-    return min(images, max(1, MOST_BYTES // (2 * positions * min(dimension, DIMENSION))))
+    return min(images, max(1, MOST_BYTES // (2 * positions * kept)))
+
+
+def kept_of(dimension: int) -> int:
+    """How many numbers a sample keeps of a patch of so many."""
+    return min(dimension + 1, DIMENSION)
+
+
+def sketch_of(patches: Tensor) -> Sketch:
+    """What a sample of ``(n, D)`` patches, and of those that join it, is made by.
+
+    Patches of one texture or part lie near few directions: of 1,024 coordinates, 127 principal
+    ones and the norm of the rest tell nearly all that tells them apart, as docs/update.md shows.
+    """
+    return Sketch.of(patches, coordinates=DIMENSION - 1)
 
 
 def sampled(images: int, positions: int, dimension: int, seed: int) -> Tensor:
     """Which of the images are kept: ascending int64 indices."""
-    most = sample_size(images, positions, dimension)
+    most = sample_size(images, positions, kept_of(dimension))
     return of_both(0, images, most, 1.0, seed)[1]
 
 
-def shortened(patches: Tensor, rows: Tensor | None = None) -> Tensor:
+def shortened(patches: Tensor, sketch: Sketch, rows: Tensor | None = None) -> Tensor:
     """``(M, P, D)`` -> ``(M, P, d)`` float16, as a sample keeps them; or of some rows alone."""
     _, positions, dimension = patches.shape
     if rows is None:
         rows = torch.arange(len(patches))
-    if dimension > DIMENSION:  # by the same matrix in all models, so that these can be merged
-        matrix = projection_matrix("gaussian", dimension, DIMENSION, seed=0).to(patches)
-    else:
-        matrix = torch.eye(dimension, device=patches.device)
-    short = patches.new_empty(len(rows), positions, matrix.shape[1], dtype=torch.float16)
+    short = patches.new_empty(len(rows), positions, sketch.length, dtype=torch.float16)
     for part in chunks(len(rows), bytes_per_item=8 * positions * dimension):
         long = patches[rows[part].to(patches.device)]
-        short[part] = (long @ matrix).clamp(-LARGEST, LARGEST).half()
+        short[part] = _halved(sketch(long.flatten(0, 1)), short[part])
     return short
+
+
+def _halved(sketches: Tensor, like: Tensor) -> Tensor:
+    return sketches.clamp(-LARGEST, LARGEST).half().view_as(like)
 
 
 def of_both(old: int, new: int, most: int, share: float, draw: int) -> tuple[Tensor, Tensor]:

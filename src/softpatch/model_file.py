@@ -24,6 +24,7 @@ from softpatch.files import write_atomically
 
 FORMAT = 1
 KEY = "softpatch"
+LARGEST_NUMBER = 1e9  # of an array; patches have hundreds, more would overflow a score
 _ENTRIES = {
     "method": str,
     "features": dict,

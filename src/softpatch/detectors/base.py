@@ -79,7 +79,6 @@ FEATURE_OPTIONS = (
     "backbone", "layers", "weights", "embedding", "dimension", "resize", "crop", "tile",
     "precision",
 )  # fmt: skip
-LARGEST_NUMBER = 1e9  # in a model file; patches have hundreds, more would overflow a score
 NORMAL_SHARE = 0.99  # of training patches, see Detector.normal_limit_
 
 

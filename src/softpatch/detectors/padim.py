@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Unpack
 import torch
 from torch import Tensor
 
-from softpatch.detectors.base import LARGEST_NUMBER, NORMAL_SHARE, CommonOptions, Detector
+from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
 from softpatch.discriminators.gaussian import RIDGE
 from softpatch.errors import UsageError
 from softpatch.estimate import Foreseen, seconds
 from softpatch.memory import Workspace, chunks
+from softpatch.model_file import LARGEST_NUMBER
 from softpatch.progress import Progress, silent
 
 TRIED = 4  # positions that tell what a fit will take

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from softpatch.coreset import greedy_coreset
-from softpatch.detectors.base import LARGEST_NUMBER, NORMAL_SHARE, CommonOptions, Detector
+from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
 from softpatch.errors import NotFittedError, UsageError
 from softpatch.estimate import Foreseen, coreset_seconds, seconds
 from softpatch.growth import Judged, from_both, without_share
@@ -22,6 +22,7 @@ from softpatch.images import Images, OnUnreadable, warn_unreadable
 from softpatch.lineage import Lineage
 from softpatch.memory import Workspace
 from softpatch.memory_bank import Distance, MemoryBank
+from softpatch.model_file import LARGEST_NUMBER
 from softpatch.progress import Progress, silent
 from softpatch.rounded import longest_row, number_format
 from softpatch.threshold import Threshold, check_false_alarms, threshold_without_labels

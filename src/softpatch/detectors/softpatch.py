@@ -18,7 +18,15 @@ from softpatch.discriminators import Discriminator, make_discriminator
 from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import DatasetError
 from softpatch.estimate import Foreseen, seconds
-from softpatch.growth import DIMENSION, Judged, PictureSample, sample_size, sampled, shortened
+from softpatch.growth import (
+    Judged,
+    PictureSample,
+    kept_of,
+    sample_size,
+    sampled,
+    shortened,
+    sketch_of,
+)
 from softpatch.images import Images, OnUnreadable, warn_unreadable
 from softpatch.memory import Workspace, chunks
 from softpatch.memory_bank import Distance, MemoryBank
@@ -150,7 +158,9 @@ class SoftPatch(MemoryBankDetector):
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], self._weights(outlier[picks]))
         images, positions, dimension = projected.shape
         rows = sampled(images, positions, dimension, self.seed)
-        self.sample_ = PictureSample.of(shortened(projected, rows), rows, owners, picks)
+        sketch = sketch_of(projected.flatten(0, 1))
+        short = shortened(projected, sketch, rows)
+        self.sample_ = PictureSample.of(short, rows, owners, picks, sketch)
         self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
 
     def _judge(
@@ -165,9 +175,10 @@ class SoftPatch(MemoryBankDetector):
                 f"the new pictures have {patches.shape[1]} patches and those before "
                 f"{kept.shape[1]}; a model is updated with pictures of the same size"
             )
-        short = shortened(self._project(patches, workspace))
+        sketch = self.sample_.sketch
+        short = shortened(self._project(patches, workspace), sketch)
         every = torch.arange(short.shape[:2].numel())
-        new = PictureSample.of(short, torch.arange(len(short)), owners, every)
+        new = PictureSample.of(short, torch.arange(len(short)), owners, every, sketch)
         pictures = self.sample_.joined(new, len(self.images_))
         outlier = self._outlier_scores(pictures.patches.float(), progress)  # (r + M, P)
         known = pictures.of_bank >= 0
@@ -206,11 +217,12 @@ class SoftPatch(MemoryBankDetector):
         # Random numbers will do: the cost does not depend on what they are.
         few = torch.rand(images, min(positions, TRIED), dimension, device=sample.device)
         per_position = seconds(lambda: self._outlier_scores(few, silent)) / few.shape[1]
-        kept = sample_size(images, positions, dimension) * positions * min(dimension, DIMENSION)
+        kept = kept_of(dimension)
+        half = 2 * sample_size(images, positions, kept) * positions * kept
         return replace(
             bank,
             seconds={"discriminate": per_position * positions, **bank.seconds},
-            model=bank.model + 2 * kept,
+            model=bank.model + half + 4 * dimension * kept,
         )
 
     def _scores_of_all(
@@ -321,9 +333,7 @@ class SoftPatch(MemoryBankDetector):
         if self.alignment_ is not None:
             state["alignment"] = torch.tensor(self.alignment_, dtype=torch.float64)
         if self.sample_ is not None:
-            state["sample"] = self.sample_.patches
-            state["sample_owners"] = self.sample_.owners
-            state["sample_of_bank"] = self.sample_.of_bank
+            state |= self.sample_.state()
         return state
 
     def _restore(self, state: dict[str, Tensor]) -> None:
@@ -336,30 +346,13 @@ class SoftPatch(MemoryBankDetector):
             if share.ndim or not 0 <= share <= 1:
                 raise ValueError("the alignment is no share")
             self.alignment_ = float(share)
-        if (sample := state.get("sample")) is not None:
+        if "sample_centre" in state:  # not in older files
             dimension = self._get_extractor().dimension
             if self.projection is not None:
                 dimension = self.projection_dimension
-            expected = min(dimension, DIMENSION)
-            if sample.ndim != 3 or sample.dtype != torch.float16 or sample.shape[2] != expected:
-                raise ValueError("sample holds no patches")
-            owners = _indices(state.get("sample_owners"), len(sample), len(self.images_))
-            patches = sample.shape[:2].numel()
-            of_bank = _indices(state.get("sample_of_bank"), len(self.bank), patches)
-            self.sample_ = PictureSample(
-                sample, owners.to(sample.device), of_bank.to(sample.device)
+            self.sample_ = PictureSample.restored(
+                state, dimension, len(self.images_), len(self.bank)
             )
-
-
-def _indices(given: Tensor | None, length: int, count: int) -> Tensor:
-    """Check ``(length,)`` indices of ``count`` things, or -1; older files have none."""
-    if given is None:
-        return torch.full((length,), -1)
-    if given.shape != (length,) or given.dtype != torch.int64:
-        raise ValueError("the sample does not match the bank or the pictures")
-    if length and not -1 <= int(given.min()) <= int(given.max()) < count:
-        raise ValueError("the sample is of pictures or patches that there are not")
-    return given
 
 
 def suspicion(outlier: Tensor, owners: Tensor) -> Tensor:
