@@ -72,15 +72,18 @@ def test_all_pictures_are_judged_as_a_fit_on_all_of_them_would(pictures: Path) -
     torch.testing.assert_close(grown.suspicion_, refitted.suspicion_, rtol=0.01, atol=0)
 
 
-def test_vectors_of_the_bank_are_judged_anew(pictures: Path) -> None:
-    """And leave it if they would not enter it now."""
-    detector = fitted(pictures, tau=0.5)
+@pytest.mark.parametrize("tau", [0.5, 0.4])
+def test_vectors_of_the_bank_are_judged_anew(tau: float, pictures: Path) -> None:
+    """And leave it if they are twice as far from the median, in log W, as those that may enter."""
+    detector = fitted(pictures, tau=tau)
     before, old = detector.bank.weights, detector.sample_.of_bank
     detector.update(spoiled())
     patches = detector.sample_.patches
     outlier = detector._outlier_scores(patches.float(), lambda *_: None).flatten()
     again = (before * outlier[old]).sqrt()
-    stays = again <= detector._noise_threshold(outlier)
+    median = outlier.median()
+    enters = detector._noise_threshold(outlier)
+    stays = (again / median).log() <= 2 * (enters / median).log()
     assert 0 < int(stays.sum()) < len(old)
     assert set(detector.sample_.of_bank.tolist()) & set(old.tolist()) == set(old[stays].tolist())
     now = torch.isin(detector.sample_.of_bank, old)
