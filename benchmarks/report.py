@@ -149,6 +149,7 @@ def floor_section(result: dict[str, Any]) -> list[str]:
         "network s": number("network_seconds"),
         "search s": number("search_seconds"),
     }
+    coreset = {**fit["coreset_parts"], "all": fit["steps"]["coreset"]}
     memory = result["memory"]["libraries_and_network_mb"]
     return [
         "## The floor\n",
@@ -159,6 +160,8 @@ def floor_section(result: dict[str, Any]) -> list[str]:
         table(columns, rows),
         "The parts of a prediction:\n",
         table(parts, [predict]),
+        "The parts of the coreset, by the names in `covering.py`:\n",
+        table({f"{name} s": number(name) for name in coreset}, [coreset]),
         FLOOR,
     ]
 

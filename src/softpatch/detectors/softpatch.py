@@ -189,7 +189,7 @@ class SoftPatch(MemoryBankDetector):
             both = (self.bank.weights * found[old]).sqrt()
             found[old] = torch.where(known[old], both, self.bank.weights)
         limit = torch.full_like(found, self._noise_threshold(outlier.flatten()))
-        # A bank is what lies farthest out, so an eighth of it would leave at every update for small
+        # A bank is what lies farthest out, so a sixth of it would leave at every update for small
         # changes of W, and not come back: ten of them took 0.006 of image AUROC on magnetic tile.
         limit[old] *= limit[old] / outlier.median()
         admitted = ~known | (found <= limit)
