@@ -29,18 +29,18 @@ def assert_bounds_from_below(vectors: Tensor, sketches: Tensor) -> None:
 def test_sketch_distances_are_lower_bounds(n: int, dimension: int, scale: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     vectors = scale * (torch.randn(n, dimension, generator=generator) + 1)
-    assert_bounds_from_below(vectors, Sketch.of(vectors)(vectors))
-    assert_bounds_from_below(vectors, Sketch.of(vectors[: n // 2 + 1])(vectors))  # fitted to others
+    assert_bounds_from_below(vectors, Sketch(vectors)(vectors))
+    assert_bounds_from_below(vectors, Sketch(vectors[: n // 2 + 1])(vectors))  # fitted to others
 
 
 def test_sketch_distances_are_lower_bounds_on_real_patches(bottle_patches: Tensor) -> None:
     vectors = bottle_patches.flatten(0, 2)[::40]
-    assert_bounds_from_below(vectors, Sketch.of(vectors)(vectors))
+    assert_bounds_from_below(vectors, Sketch(vectors)(vectors))
 
 
 def test_up_to_128_dimensions_the_sketch_keeps_distances() -> None:
     vectors = torch.randn(50, 100, generator=torch.Generator().manual_seed(0))
-    sketches = Sketch.of(vectors)(vectors).double()
+    sketches = Sketch(vectors)(vectors).double()
     truth = torch.cdist(vectors.double(), vectors.double())
     torch.testing.assert_close(torch.cdist(sketches, sketches), truth, rtol=1e-4, atol=1e-4)
 
@@ -48,7 +48,7 @@ def test_up_to_128_dimensions_the_sketch_keeps_distances() -> None:
 def test_members_are_sketched_as_the_whole() -> None:
     vectors = torch.randn(50, 30, generator=torch.Generator().manual_seed(0))
     members = torch.tensor([3, 49, 3, 0])
-    make = Sketch.of(vectors)
+    make = Sketch(vectors)
     torch.testing.assert_close(make(vectors, members), make(vectors)[members])
 
 
@@ -89,5 +89,5 @@ def test_the_coordinates_are_those_of_all_places(monkeypatch: pytest.MonkeyPatch
     axes = torch.eye(20).view(4, 5, 20)  # the patches of every place vary in 5 of 20 directions
     vary = torch.randn(100, 4, 5, generator=generator)
     patches = torch.einsum("npa,pad->npd", vary, axes).flatten(0, 1)
-    left_out = Sketch.of(patches, left_out=0.05)(patches)[:, -1].square().sum()
+    left_out = Sketch(patches, left_out=0.05)(patches)[:, -1].square().sum()
     assert float(left_out / patches.square().sum()) < 0.1

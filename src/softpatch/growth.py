@@ -9,9 +9,11 @@ from torch import Tensor
 
 from softpatch.memory import chunks
 from softpatch.model_file import LARGEST_NUMBER
-from softpatch.sketch import Sketch
+from softpatch.projection import projection_matrix
 
 DIMENSION = 128  # numbers kept of a patch, see docs/update.md
+PRINCIPAL = 64  # of them along principal axes
+DRAWN = 20_000  # patches these are estimated from
 MOST_BYTES = 64 * 2**20  # of a sample, which is all pictures so far as long as they fit
 LARGEST = torch.finfo(torch.float16).max
 
@@ -21,21 +23,21 @@ class PictureSample:
     """Training pictures, position by position, that new ones are compared with.
 
     Attributes:
-        patches: ``(r, P, d)`` float16 sketches; of pictures or of tiles, as discriminators compare
-            them.
+        patches: ``(r, P, d)`` float16, as ``shortened`` makes them; of pictures or of tiles, as
+            discriminators compare them.
         owners: ``(r,)`` int64, the index in ``images_`` of each; -1 for a tile, which is a part.
         of_bank: ``(m,)`` int64, which of these r * P patches a vector of the bank is; -1 for none.
-        sketch: the map that made the sketches.
+        directions: ``(D, d)`` float32, by which they were shortened.
     """
 
     patches: Tensor
     owners: Tensor
     of_bank: Tensor
-    sketch: Sketch
+    directions: Tensor
 
     @classmethod
     def of(
-        cls, short: Tensor, rows: Tensor, owners: Tensor, picks: Tensor, sketch: Sketch
+        cls, short: Tensor, rows: Tensor, owners: Tensor, picks: Tensor, directions: Tensor
     ) -> PictureSample:
         """Of training patches some rows alone.
 
@@ -44,35 +46,31 @@ class PictureSample:
             rows: ``(r,)`` int64, which of the M they are.
             owners: ``(M,)`` int64, the picture each is from, the first being 0.
             picks: ``(m,)`` int64, which of the M * P patches are the bank.
-            sketch: by which they were shortened.
+            directions: by which they were shortened.
         """
         rows, owners, picks = (indices.to(short.device) for indices in (rows, owners, picks))
         whole = owners.bincount()[owners] == 1
         of_bank = _renumbered(picks, rows, len(owners), short.shape[1])
-        return cls(short, owners.where(whole, -1)[rows], of_bank, sketch)
+        return cls(short, owners.where(whole, -1)[rows], of_bank, directions)
 
     def joined(self, others: PictureSample, before: int) -> PictureSample:
         """Both, and both banks, where ``before`` pictures come before the others'.
 
-        Sketches of another kind become such as these.
+        Those along other directions are brought to these, as far as theirs tell.
         """
         patches = self.patches.shape[:2].numel()
         return PictureSample(
-            _after(self.patches, others._patches_in(self.sketch)),
+            _after(self.patches, others._along(self.directions)),
             _after(self.owners, further(others.owners, before)),
             _after(self.of_bank, further(others.of_bank, patches)),
-            self.sketch,
+            self.directions,
         )
 
-    def _patches_in(self, sketch: Sketch) -> Tensor:
-        if sketch is self.sketch:
+    def _along(self, directions: Tensor) -> Tensor:
+        if directions is self.directions:
             return self.patches
-        device = sketch.centre.device
-        short = self.patches.new_empty(*self.patches.shape[:2], sketch.length, device=device)
-        for part in chunks(len(short), bytes_per_item=8 * short.shape[1] * len(sketch.centre)):
-            sketches = self.patches[part].to(device).float().flatten(0, 1)
-            short[part] = _halved(sketch.translated(sketches, self.sketch), short[part])
-        return short
+        back = torch.linalg.pinv(self.directions)  # (d, D)
+        return shortened(self.patches, back.to(directions) @ directions)
 
     def drawn(self, picks: Tensor, new: int, share: float, draw: int) -> PictureSample:
         """What is kept once some of the bank's vectors were picked to be the bank.
@@ -83,24 +81,21 @@ class PictureSample:
             share: of all pictures seen that are new.
             draw: seed of the draw, where not all can be kept.
         """
-        count, positions, kept = self.patches.shape
+        count, positions, dimension = self.patches.shape
         old = count - new
-        of_old, of_new = of_both(old, new, sample_size(count, positions, kept), share, draw)
+        of_old, of_new = of_both(old, new, sample_size(count, positions, dimension), share, draw)
         rows = torch.cat([of_old, of_new + old]).to(picks.device)
         of_bank = _renumbered(self.of_bank[picks], rows, count, positions)
         return replace(self, patches=self.patches[rows], owners=self.owners[rows], of_bank=of_bank)
 
     def state(self) -> dict[str, Tensor]:
         """What a model file holds of it."""
-        state = {
+        return {
             "sample": self.patches,
             "sample_owners": self.owners,
             "sample_of_bank": self.of_bank,
-            "sample_centre": self.sketch.centre,
+            "sample_directions": self.directions,
         }
-        if self.sketch.axes is not None:
-            state["sample_axes"] = self.sketch.axes
-        return state
 
     @classmethod
     def restored(
@@ -117,28 +112,18 @@ class PictureSample:
         Raises:
             KeyError, ValueError: it is not a sample, or not of this model.
         """
-        patches, centre, axes = state["sample"], state["sample_centre"], state.get("sample_axes")
-        if centre.shape != (dimension,) or centre.dtype != torch.float32:
-            raise ValueError("sample_centre is not a patch")
-        if centre.abs().max() > LARGEST_NUMBER:
-            raise ValueError("sample_centre holds numbers no patch has")
-        if axes is not None:
-            _check_axes(axes, dimension)
-        sketch = Sketch(centre, axes)
-        if patches.ndim != 3 or patches.shape[2] != sketch.length or patches.dtype != torch.float16:
+        patches, directions = state["sample"], state["sample_directions"]
+        kept = min(dimension, DIMENSION)
+        if directions.shape != (dimension, kept) or directions.dtype != torch.float32:
+            raise ValueError("sample_directions are not directions of patches")
+        if directions.abs().max() > LARGEST_NUMBER:
+            raise ValueError("sample_directions hold numbers no direction has")
+        if patches.ndim != 3 or patches.shape[2] != kept or patches.dtype != torch.float16:
             raise ValueError("sample holds no patches")
         owners, of_bank = state["sample_owners"], state["sample_of_bank"]
         _check_indices(owners, len(patches), images)
         _check_indices(of_bank, vectors, patches.shape[:2].numel())
-        return cls(patches, owners, of_bank, sketch)
-
-
-def _check_axes(axes: Tensor, dimension: int) -> None:
-    if axes.shape != (dimension, DIMENSION - 1) or axes.dtype != torch.float32:
-        raise ValueError("sample_axes are not directions of patches")
-    off = axes.T @ axes - torch.eye(DIMENSION - 1, device=axes.device)
-    if not bool(off.abs().max() < 1e-3):
-        raise ValueError("sample_axes are not orthonormal")
+        return cls(patches, owners, of_bank, directions)
 
 
 def _check_indices(given: Tensor, length: int, count: int) -> None:
@@ -183,45 +168,52 @@ class Judged:
     pictures: PictureSample | None = None
 
 
-def sample_size(images: int, positions: int, kept: int) -> int:
+def sample_size(images: int, positions: int, dimension: int) -> int:
     """How many of the images are kept, at most; of tiles, where these are compared."""
-    return min(images, max(1, MOST_BYTES // (2 * positions * kept)))
-
-
-def kept_of(dimension: int) -> int:
-    """How many numbers a sample keeps of a patch of so many."""
-    return min(dimension + 1, DIMENSION)
-
-
-def sketch_of(patches: Tensor) -> Sketch:
-    """What a sample of ``(n, D)`` patches, and of those that join it, is made by.
-
-    Patches of one texture or part lie near few directions: of 1,024 coordinates, 127 principal
-    ones and the norm of the rest tell nearly all that tells them apart, as docs/update.md shows.
-    """
-    return Sketch.of(patches, coordinates=DIMENSION - 1)
+    return min(images, max(1, MOST_BYTES // (2 * positions * min(dimension, DIMENSION))))
 
 
 def sampled(images: int, positions: int, dimension: int, seed: int) -> Tensor:
     """Which of the images are kept: ascending int64 indices."""
-    most = sample_size(images, positions, kept_of(dimension))
+    most = sample_size(images, positions, dimension)
     return of_both(0, images, most, 1.0, seed)[1]
 
 
-def shortened(patches: Tensor, sketch: Sketch, rows: Tensor | None = None) -> Tensor:
+def directions_of(patches: Tensor) -> Tensor:
+    """By what a sample of ``(n, D)`` patches, and those that join it, are shortened.
+
+    Half are the leading principal axes A, along which most of a distance lies. The others are
+    random, less what A tells of them, and keep in expectation the square of what is left. Random
+    ones alone lose 0.002 of image AUROC on magnetic tile in ten updates; principal ones alone see
+    too little of defects, and ranked suspects of bottle with an AUROC of 0.977 for 0.991.
+
+    Returns:
+        ``(D, d)`` float32.
+    """
+    dimension = patches.shape[1]
+    if dimension <= DIMENSION:
+        return torch.eye(dimension, device=patches.device)
+    rows = torch.randint(len(patches), (DRAWN,), generator=torch.Generator().manual_seed(0))
+    drawn = patches[rows.sort().values.to(patches.device)]
+    centred = drawn - drawn.mean(dim=0)
+    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -PRINCIPAL:]  # ascending
+    others = projection_matrix("gaussian", dimension, DIMENSION - PRINCIPAL, seed=0).to(axes)
+    return torch.cat([axes, others - axes @ (axes.T @ others)], dim=1)
+
+
+def shortened(patches: Tensor, directions: Tensor, rows: Tensor | None = None) -> Tensor:
     """``(M, P, D)`` -> ``(M, P, d)`` float16, as a sample keeps them; or of some rows alone."""
     _, positions, dimension = patches.shape
     if rows is None:
         rows = torch.arange(len(patches))
-    short = patches.new_empty(len(rows), positions, sketch.length, dtype=torch.float16)
+    device = directions.device
+    short = torch.empty(
+        len(rows), positions, directions.shape[1], dtype=torch.float16, device=device
+    )
     for part in chunks(len(rows), bytes_per_item=8 * positions * dimension):
-        long = patches[rows[part].to(patches.device)]
-        short[part] = _halved(sketch(long.flatten(0, 1)), short[part])
+        long = patches[rows[part].to(patches.device)].to(device).float()
+        short[part] = (long @ directions).clamp(-LARGEST, LARGEST).half()
     return short
-
-
-def _halved(sketches: Tensor, like: Tensor) -> Tensor:
-    return sketches.clamp(-LARGEST, LARGEST).half().view_as(like)
 
 
 def of_both(old: int, new: int, most: int, share: float, draw: int) -> tuple[Tensor, Tensor]:

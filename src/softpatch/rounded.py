@@ -149,7 +149,7 @@ class RoundedSketches:
 
 
 def _sketch(vectors: Tensor, dtype: torch.dtype) -> Sketch:
-    return Sketch.of(vectors, LEFT_OUT if dtype == torch.bfloat16 else 1.0)
+    return Sketch(vectors, LEFT_OUT) if dtype == torch.bfloat16 else Sketch(vectors)
 
 
 def _rounded(vectors: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

@@ -28,38 +28,27 @@ PAIRS = 128  # at a time stay in the cache: 1.5 us a pair at D=1024, 2.7 us with
 
 
 class Sketch:
-    """The map from ``(n, D)`` patches to ``(n, q + 1)`` sketches.
+    """The map from ``(n, D)`` patches to ``(n, q + 1)`` sketches, fitted to typical patches."""
 
-    Attributes:
-        centre: ``(D,)`` float32, which sketches are told from.
-        axes: ``(D, q)`` float32, orthonormal; None where a sketch is the patch less the centre,
-            and a 0.
-    """
-
-    def __init__(self, centre: Tensor, axes: Tensor | None) -> None:
-        self.centre = centre
-        self.axes = axes
-
-    @classmethod
-    def of(cls, patches: Tensor, left_out: float = 1.0, coordinates: int = COORDINATES) -> Sketch:
+    def __init__(self, patches: Tensor, left_out: float = 1.0) -> None:
         """Find the leading coordinates of ``(n, D)`` patches.
 
         Args:
             patches: to be sketched, or like those that will be.
-            left_out: share of their variance that may lie outside the coordinates. Where more than
-                half of all are needed, turning the patches takes longer than it spares (800k
-                patches, 3,000 picks: 15 s, and 6 s of 33); there are no axes then.
-            coordinates: how many there are at least.
+            left_out: share of their variance that may lie outside the coordinates, of which there
+                are ``COORDINATES`` at least. Where more than half are needed, turning the patches
+                takes longer than it spares (800k patches, 3,000 picks: 15 s, and 6 s of 33); a
+                sketch then is the patch less the mean, and a 0.
         """
         sample = _drawn(patches)
-        centre = sample.mean(dim=0)
-        centred = sample - centre
+        self.centre = sample.mean(dim=0)
+        centred = sample - self.centre
         variances, axes = torch.linalg.eigh(centred.T @ centred)  # ascending
         within = variances.clamp(min=0).cumsum(dim=0)
         needed = int((within > left_out * within[-1]).sum())
-        coordinates = max(coordinates, needed)
+        coordinates = max(COORDINATES, needed)
         shorter = coordinates < len(axes) and 2 * needed <= len(axes)
-        return cls(centre, axes[:, -coordinates:].contiguous() if shorter else None)
+        self.axes = axes[:, -coordinates:].contiguous() if shorter else None
 
     @property
     def length(self) -> int:
@@ -71,21 +60,15 @@ class Sketch:
         count = len(patches) if members is None else len(members)
         sketch = torch.empty(count, self.length, device=patches.device)
         for chunk in chunks(count, bytes_per_item=patches.shape[1] * 64):
-            sketch[chunk] = self._of(patches[chunk if members is None else members[chunk]])
+            centred = patches[chunk if members is None else members[chunk]] - self.centre
+            if self.axes is None:
+                sketch[chunk, :-1], sketch[chunk, -1] = centred, 0
+                continue
+            leading = centred @ self.axes
+            residual = centred.square().sum(dim=1) - leading.square().sum(dim=1)
+            sketch[chunk, :-1] = leading
+            sketch[chunk, -1] = residual.clamp(min=0).sqrt()
         return sketch
-
-    def translated(self, sketches: Tensor, other: Sketch) -> Tensor:
-        """``(n, q' + 1)`` of another map -> ``(n, q + 1)``, as if that left out what this does."""
-        leading, residual = sketches[:, :-1], sketches[:, -1]
-        told = leading if other.axes is None else leading @ other.axes.T
-        return self._of(told + other.centre, residual.square())
-
-    def _of(self, patches: Tensor, beside: Tensor | float = 0.0) -> Tensor:
-        """Sketch patches of whose squared norms ``beside`` lies outside all coordinates."""
-        centred = patches - self.centre
-        leading = centred if self.axes is None else centred @ self.axes
-        residual = centred.square().sum(dim=1) - leading.square().sum(dim=1) + beside
-        return torch.cat([leading, residual.clamp(min=0).sqrt().unsqueeze(1)], dim=1)
 
 
 def _drawn(patches: Tensor) -> Tensor:

@@ -19,13 +19,13 @@ from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import DatasetError
 from softpatch.estimate import Foreseen, seconds
 from softpatch.growth import (
+    DIMENSION,
     Judged,
     PictureSample,
-    kept_of,
+    directions_of,
     sample_size,
     sampled,
     shortened,
-    sketch_of,
 )
 from softpatch.images import Images, OnUnreadable, warn_unreadable
 from softpatch.memory import Workspace, chunks
@@ -158,9 +158,9 @@ class SoftPatch(MemoryBankDetector):
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], self._weights(outlier[picks]))
         images, positions, dimension = projected.shape
         rows = sampled(images, positions, dimension, self.seed)
-        sketch = sketch_of(projected.flatten(0, 1))
-        short = shortened(projected, sketch, rows)
-        self.sample_ = PictureSample.of(short, rows, owners, picks, sketch)
+        directions = directions_of(projected.flatten(0, 1))
+        short = shortened(projected, directions, rows)
+        self.sample_ = PictureSample.of(short, rows, owners, picks, directions)
         self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
 
     def _judge(
@@ -175,10 +175,10 @@ class SoftPatch(MemoryBankDetector):
                 f"the new pictures have {patches.shape[1]} patches and those before "
                 f"{kept.shape[1]}; a model is updated with pictures of the same size"
             )
-        sketch = self.sample_.sketch
-        short = shortened(self._project(patches, workspace), sketch)
+        directions = self.sample_.directions
+        short = shortened(self._project(patches, workspace), directions)
         every = torch.arange(short.shape[:2].numel())
-        new = PictureSample.of(short, torch.arange(len(short)), owners, every, sketch)
+        new = PictureSample.of(short, torch.arange(len(short)), owners, every, directions)
         pictures = self.sample_.joined(new, len(self.images_))
         outlier = self._outlier_scores(pictures.patches.float(), progress)  # (r + M, P)
         known = pictures.of_bank >= 0
@@ -221,8 +221,8 @@ class SoftPatch(MemoryBankDetector):
         # Random numbers will do: the cost does not depend on what they are.
         few = torch.rand(images, min(positions, TRIED), dimension, device=sample.device)
         per_position = seconds(lambda: self._outlier_scores(few, silent)) / few.shape[1]
-        kept = kept_of(dimension)
-        half = 2 * sample_size(images, positions, kept) * positions * kept
+        kept = min(dimension, DIMENSION)
+        half = 2 * sample_size(images, positions, dimension) * positions * kept
         return replace(
             bank,
             seconds={"discriminate": per_position * positions, **bank.seconds},
@@ -350,7 +350,7 @@ class SoftPatch(MemoryBankDetector):
             if share.ndim or not 0 <= share <= 1:
                 raise ValueError("the alignment is no share")
             self.alignment_ = float(share)
-        if "sample_centre" in state:  # not in older files
+        if "sample_directions" in state:  # not in older files
             dimension = self._get_extractor().dimension
             if self.projection is not None:
                 dimension = self.projection_dimension

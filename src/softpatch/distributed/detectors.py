@@ -18,7 +18,7 @@ from softpatch.distributed.coreset import Coverage, sharded_coreset
 from softpatch.distributed.recipe import recipe_of
 from softpatch.distributed.shards import Shards, shuffle
 from softpatch.errors import UsageError
-from softpatch.growth import PictureSample, sampled, shortened, sketch_of
+from softpatch.growth import PictureSample, directions_of, sampled, shortened
 from softpatch.images import Images, OnUnreadable, listed_sources, warn_unreadable
 from softpatch.memory import Workspace
 from softpatch.memory_bank import MemoryBank
@@ -156,9 +156,9 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         rows = sampled(len(owners), self._shards.positions, dimension, self.seed)
         some = self._shards.of_rows(rows).to(self.device)
         projected = self._project(some, workspace)
-        sketch = sketch_of(projected.flatten(0, 1))
-        short = shortened(projected, sketch)
-        self.sample_ = PictureSample.of(short, rows, owners, picks, sketch)
+        directions = directions_of(projected.flatten(0, 1))
+        short = shortened(projected, directions)
+        self.sample_ = PictureSample.of(short, rows, owners, picks, directions)
 
     def discriminate(
         self,
