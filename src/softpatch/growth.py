@@ -10,10 +10,10 @@ from torch import Tensor
 from softpatch.memory import chunks
 from softpatch.model_file import LARGEST_NUMBER
 from softpatch.projection import projection_matrix
+from softpatch.sketch import principal_axes
 
 DIMENSION = 128  # numbers kept of a patch, see docs/update.md
 PRINCIPAL = 64  # of them along principal axes
-DRAWN = 20_000  # patches these are estimated from
 MOST_BYTES = 64 * 2**20  # of a sample, which is all pictures so far as long as they fit
 LARGEST = torch.finfo(torch.float16).max
 
@@ -193,10 +193,7 @@ def directions_of(patches: Tensor) -> Tensor:
     dimension = patches.shape[1]
     if dimension <= DIMENSION:
         return torch.eye(dimension, device=patches.device)
-    rows = torch.randint(len(patches), (DRAWN,), generator=torch.Generator().manual_seed(0))
-    drawn = patches[rows.sort().values.to(patches.device)]
-    centred = drawn - drawn.mean(dim=0)
-    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -PRINCIPAL:]  # ascending
+    axes = principal_axes(patches)[2][:, -PRINCIPAL:]
     others = projection_matrix("gaussian", dimension, DIMENSION - PRINCIPAL, seed=0).to(axes)
     return torch.cat([axes, others - axes @ (axes.T @ others)], dim=1)
 
