@@ -24,7 +24,8 @@ from softpatch.threads import side_by_side
 STARTING_PATCHES = 10  # the paper's: first distances are means over this many random patches
 ROWS = 2048  # members at a time are told of picks
 PICKS = 2048  # at a time, which bounds what a product takes
-PART = 512  # members at a time are tightened or compared
+ROWS_TIGHTENED = 4096
+ROWS_COMPARED = 256
 START = -1  # the mean distance to the starting patches, as if it were a pick
 NONE = torch.iinfo(torch.int64).max
 ALL = slice(None)
@@ -68,9 +69,13 @@ class DistancesToPicks:
         self.distance[picks] = 0.0
         self.nearest[picks] = -1
 
-    def at_least_within(self, members: Tensor) -> Tensor:
-        """``(r, r)`` float32, no more than the distances of ``(r,)`` members to each other."""
-        return self.sketches.at_least(members, self.sketches.picks(members))
+    def may_be_nearer(self, members: Tensor) -> Tensor:
+        """``(r, r)`` bool: of ``(r,)`` members, whether that of a row may be nearer to that of a
+        column than the latter's ``distance``.
+        """
+        picks = self.sketches.picks(members)
+        bound = self.sketches.squared(members, picks)
+        return not_above(bound, self.sketches.limit(members, self.distance[members], picks)).T
 
     def known(self, members: slice | Tensor = ALL) -> Tensor:
         """``(r,)`` bool: whether ``distance`` is the distance to all picks itself."""
@@ -97,12 +102,10 @@ class DistancesToPicks:
         picks = self.pick_sketches[first : first + PICKS]
         bound = self.sketches.squared(members, picks)
         limit = self.sketches.limit(members, self.distance[members], picks)
-        near = (ordered(bound).amin(dim=1) <= ordered(limit)).nonzero().flatten()
-        if len(near) == 0:
-            return
-        bound, members = bound[near], members[near]
         which = smallest_of_rows(ordered(bound))
         least = bound.gather(1, which.unsqueeze(1)).squeeze(1)
+        near = (ordered(least) <= ordered(limit)).nonzero().flatten()
+        members, which, least = members[near], which[near], least[near]
         self.unseen[members] = self.unseen[members].minimum(self.told[members].clamp(min=first))
         upper = self.sketches.at_most(members, least, picks, which)
         lowered = upper < self.distance[members]
@@ -124,16 +127,17 @@ class DistancesToPicks:
             self.distance[some] = upper.minimum(self.distance[some])
             self.nearest[some] = -1
 
-        parts = list(chunks(len(members), bytes_per_item=8, most=PART))
+        parts = list(chunks(len(members), bytes_per_item=8, most=ROWS_TIGHTENED))
         side_by_side(tighten, parts, members.device)
 
     def compare(self, members: Tensor) -> None:
         """Set the distance of ``(r,)`` members that were told and tightened."""
         new = members[self.unseen[members] == START]
-        self._compare_with_start(new)
-        self.unseen[new] = 0
+        if len(new):
+            self._compare_with_start(new)
+            self.unseen[new] = 0
         members = members[self._since(members).argsort()]  # all see what the first has not seen
-        parts = list(chunks(len(members), bytes_per_item=8 * PICKS, most=PART))
+        parts = list(chunks(len(members), bytes_per_item=8 * PICKS, most=ROWS_COMPARED))
         side_by_side(lambda part: self._compare_with_picks(members[part]), parts, members.device)
         self.unseen[members], self.told[members] = NONE, len(self.picks)
 

@@ -123,7 +123,10 @@ class RoundedSketches:
 
     def squared(self, members: slice | Tensor, picks: Picks) -> Tensor:
         """``(r, c)``: |x - z|^2, but for rounding."""
-        rows = self.rows[members]
+        if isinstance(members, slice):
+            rows = self.rows[members]
+        else:
+            rows = self.rows.index_select(0, members)  # in a third of the time of indexing
         product = torch.mm(_whole_tiles(rows), _whole_tiles(picks.rows).T)
         return product[: len(rows), : len(picks.rows)]
 
