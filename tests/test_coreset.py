@@ -126,7 +126,8 @@ def test_real_patches_with_a_mask(bottle_patches: Tensor) -> None:
     [
         "coreset.BLOCK",
         "coreset.TIGHTENED",
-        "covering.PART",
+        "covering.ROWS_TIGHTENED",
+        "covering.ROWS_COMPARED",
         "covering.PICKS",
         "covering.ROWS",
         "sketch.COORDINATES",
