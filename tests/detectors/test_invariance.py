@@ -45,6 +45,7 @@ every_variant = pytest.mark.parametrize(
         pytest.param(SoftPatch, {"projection": "gaussian", "tau": 0.3}, id="projected"),
         pytest.param(SoftPatch, {"denoise": False, "distance": "euclidean"}, id="no-denoise"),
         pytest.param(SoftPatch, {"soft_weight": False, "k": 3}, id="no-weights"),
+        pytest.param(SoftPatch, {"embedding": "rooted"}, id="rooted"),
         pytest.param(PatchCore, {"coreset_ratio": 0.3}, id="patchcore"),
         pytest.param(PatchCore, {"reweight": True}, id="reweighted"),
         pytest.param(PaDiM, {"dimensions": 20, "embedding": "average"}, id="padim"),

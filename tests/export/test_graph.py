@@ -20,6 +20,7 @@ DETECTORS = [
     SoftPatch(dimension=64, **SMALL),
     SoftPatch(dimension=64, distance="euclidean", roi=ROI, **SMALL),
     SoftPatch(embedding="average", resize=(96, 64), crop=(80, 64)),
+    SoftPatch(embedding="rooted", dimension=64, **SMALL),
     PatchCore(dimension=64, **SMALL),
     PatchCore(dimension=64, reweight=True, **SMALL),
     PaDiM(**SMALL),

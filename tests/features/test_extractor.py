@@ -47,6 +47,7 @@ def test_patches_are_the_embedded_maps(embedding: Embedding) -> None:
         maps = Backbone("resnet18", None, "random")(images)
     expected = {
         "neighbourhood": lambda: reference.neighbourhood(maps, 200),
+        "rooted": lambda: reference.rooted(maps, 200),
         "average": lambda: reference.average(maps),
         "concat": lambda: reference.concatenated(maps),
     }[embedding]()
@@ -61,7 +62,7 @@ def test_patches_are_the_embedded_maps(embedding: Embedding) -> None:
 def test_real_features_of_the_default_backbone(embedding: Embedding) -> None:
     extractor = PatchExtractor(configure("edge", embedding=embedding, resize=64), CPU)
     assert extractor.grid == (8, 8)
-    assert extractor.dimension == (1024 if embedding == "neighbourhood" else 40 + 112)
+    assert extractor.dimension == (1024 if embedding in ("neighbourhood", "rooted") else 40 + 112)
     assert extractor(noise(1, 3, 64, 64)).std() > 0
 
 

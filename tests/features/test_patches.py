@@ -64,6 +64,21 @@ def test_neighbourhood_equals_the_long_way(maps: list[Map], dimension: int) -> N
 
 
 @pytest.mark.parametrize("maps", [WIDE, NARROW, [(5, 9, 4)], [(5, 6, 3), (7, 3, 2), (2, 1, 1)]])
+def test_rooted_is_the_signed_root_of_the_neighbourhood(maps: list[Map]) -> None:
+    layers = random_maps(maps)
+    patches = embed("rooted", layers).double()
+    # Squared again, as a root makes much of what rounding leaves near 0.
+    assert_equal((patches * patches.abs()).float(), reference.neighbourhood(layers, 1024))
+
+
+def test_rooted_keeps_signs_and_zeros() -> None:
+    layer = torch.tensor([-4.0, 0.0, 9.0]).view(1, 1, 1, 3).repeat(1, 1, 3, 1)
+    (plain, rooted) = (embed(kind, [layer], 9)[0, 1, :, 4] for kind in ("neighbourhood", "rooted"))
+    assert plain.tolist() == [-4, 0, 9]
+    assert rooted.tolist() == [-2, 0, 3]
+
+
+@pytest.mark.parametrize("maps", [WIDE, NARROW, [(5, 9, 4)], [(5, 6, 3), (7, 3, 2), (2, 1, 1)]])
 def test_average_equals_the_mean_of_unfolded_neighbourhoods(maps: list[Map]) -> None:
     layers = random_maps(maps)
     patches = embed("average", layers)
@@ -128,7 +143,7 @@ def test_pictures_of_a_batch_do_not_mix(kind: Embedding) -> None:
 
 
 def test_unknown_kind_is_an_error_that_lists_the_known() -> None:
-    with pytest.raises(UsageError, match="'sum' is none of neighbourhood, average, concat"):
+    with pytest.raises(UsageError, match="'sum' is none of neighbourhood, rooted, average, concat"):
         PatchEmbedding([4], "sum", 10)  # type: ignore[arg-type]
 
 

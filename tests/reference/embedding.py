@@ -34,6 +34,12 @@ def neighbourhood(maps: Sequence[Tensor], dimension: int) -> Tensor:
     return pooled.view(len(maps[0]), *grid, dimension)
 
 
+def rooted(maps: Sequence[Tensor], dimension: int) -> Tensor:
+    """Signed square roots of these."""
+    patches = neighbourhood(maps, dimension)
+    return patches.sign() * patches.abs().sqrt()
+
+
 def average(maps: Sequence[Tensor]) -> Tensor:
     """Mean of every channel's surroundings, ``(B, h, w, sum of C)`` float64."""
     grid = maps[0].shape[-2:]

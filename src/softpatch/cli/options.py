@@ -102,7 +102,7 @@ Weights = Annotated[
 ]
 Embedding = Annotated[
     str | None,
-    typer.Option(rich_help_panel=_FEATURES, help="neighbourhood, average or concat."),
+    typer.Option(rich_help_panel=_FEATURES, help="neighbourhood, rooted, average or concat."),
 ]
 Resize = Annotated[
     str | None,

@@ -27,7 +27,7 @@ class FeatureConfig:
         layers: timm feature names; None lets the backbone choose.
         weights: a local checkpoint, ``"random"``, or None for the published weights.
         embedding: see ``PatchEmbedding``.
-        dimension: length of a patch vector (``neighbourhood`` embedding only).
+        dimension: length of a patch vector (embeddings ``neighbourhood`` and ``rooted`` only).
         resize, crop, tile: (height, width) in pixels, see ``Preprocessing``.
         precision: ``fp32``, or ``bf16``: the network computes in 8 significant bits, twice as
             fast where the processor has instructions for it; all that follows is float32.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from softpatch.errors import UsageError
 
-Embedding = Literal["neighbourhood", "average", "concat"]
+Embedding = Literal["neighbourhood", "rooted", "average", "concat"]
 NEIGHBOURS = 9  # a 3x3 neighbourhood
 
 
@@ -28,6 +28,10 @@ class PatchEmbedding(nn.Module):
     """Turn a list of maps into a grid of patch vectors.
 
     ``neighbourhood``  the paper's: 3x3 structure kept, pooled to ``dimension`` numbers.
+    ``rooted``         the same, and of every number the square root with its sign (the power
+                       normalisation of Perronnin et al. 2010): the few that are large everywhere
+                       no longer outweigh what is faint. Pixel AP on clean bottle 0.79 for 0.76,
+                       see docs/robust.md.
     ``average``        plain 3x3 averages of all channels (sum of C numbers): cheap, often
                        better on textures.
     ``concat``         the channels as they are (sum of C numbers), as PaDiM uses them.
@@ -39,7 +43,7 @@ class PatchEmbedding(nn.Module):
         Args:
             channels: C of every map, finest map first.
             kind: see the class.
-            dimension: length of a patch vector (``neighbourhood`` only).
+            dimension: length of a patch vector (``neighbourhood`` and ``rooted`` only).
         """
         super().__init__()
         if kind not in get_args(Embedding):
@@ -48,15 +52,16 @@ class PatchEmbedding(nn.Module):
             raise UsageError(f"dimension must be at least 1, got {dimension}")
         self.kind = kind
         self.channels = tuple(channels)
-        self.dimension = dimension if kind == "neighbourhood" else sum(channels)
-        if kind == "neighbourhood":
+        self.pooled = kind in ("neighbourhood", "rooted")
+        self.dimension = dimension if self.pooled else sum(channels)
+        if self.pooled:
             pooled = [_LayerPooling(i, self.channels, dimension) for i in range(len(channels))]
             self.pooling = nn.ModuleList(pooled)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """``(B, C_l, h_l, w_l)`` per layer -> ``(B, h, w, dimension)`` on the finest grid."""
         grid = maps[0].shape[-2:]
-        if self.kind == "neighbourhood":
+        if self.pooled:
             patches = maps[0].new_zeros(maps[0].shape[0], self.dimension, *grid)
             for layer, pooling in zip(maps, self.pooling, strict=True):
                 # Two layers may share an output number where the last pooling straddles them.
@@ -65,6 +70,8 @@ class PatchEmbedding(nn.Module):
             if self.kind == "average":
                 maps = [F.avg_pool2d(layer, 3, stride=1, padding=1) for layer in maps]
             patches = torch.cat([_upsample(layer, grid) for layer in maps], dim=1)
+        if self.kind == "rooted":
+            patches = patches.sign() * patches.abs().sqrt()
         return patches.permute(0, 2, 3, 1)  # (B, D, h, w) -> (B, h, w, D)
 
 
