@@ -23,6 +23,8 @@ class Evidence:
 
     def outlier_scores(self, training: Tensor, rule: str) -> Tensor:
         """``(N, P)`` of the ``(N,)`` pictures, ascending; ``(n,)`` where grids differ."""
+        if rule.endswith("picture"):
+            return times_picture(self.outlier_scores(training, rule.removesuffix("picture")))
         if rule.startswith("any"):
             return self._anywhere(training, rule.removeprefix("any"))
         distance = self._at_place(training, WINDOW if "win" in rule else 0)
@@ -79,6 +81,12 @@ def lof(distances: Tensor, k: int) -> Tensor:
     reach = torch.maximum(near.values, near.values[..., -1].gather(1, flat).view_as(near.values))
     density = 1 / reach.mean(dim=2).clamp_min(1e-10)
     return (density.gather(1, flat).view_as(near.values).mean(dim=2) / density).T.contiguous()
+
+
+def times_picture(outlier: Tensor) -> Tensor:
+    """``(N, P)`` by the geometric mean of the worst twentieth of the same picture's."""
+    log = outlier.log()
+    return (log + log.topk(max(1, round(0.05 * log.shape[1])), dim=1).values.mean(1, True)).exp()
 
 
 def suspicion(outlier: Tensor) -> Tensor:

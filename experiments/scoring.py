@@ -11,12 +11,15 @@ from torch import Tensor
 
 from experiments.pool import ROWS, Pool
 from softpatch.anomaly_map import anomaly_map
+from softpatch.coreset import greedy_coreset
 from softpatch.projection import projection_matrix
 
 
 @torch.inference_mode()
 def coreset(vectors: Tensor, size: int, seed: int) -> Tensor:
-    """Greedy k-center on a projection to 128 numbers."""
+    """Greedy k-center: on a CPU the library's, elsewhere on a projection to 128 numbers."""
+    if vectors.device.type == "cpu":
+        return greedy_coreset(vectors, size, seed=seed)
     if vectors.shape[1] > 128:
         vectors = vectors @ projection_matrix("gaussian", vectors.shape[1], 128, seed).to(vectors)
     vectors = vectors - vectors.mean(dim=0)

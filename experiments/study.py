@@ -17,11 +17,15 @@ from torch import Tensor
 from experiments.pool import EMBEDDINGS, SHAPES, Pool, embedded, maps_of
 from experiments.rules import Evidence, kept, suspicion
 from experiments.scoring import auroc, coreset, metrics, patch_scores
+from experiments.transforms import TRANSFORMS, transformed
 from softpatch.datasets import Category, contaminate, largest_noise, read_category
 from softpatch.files import csv_bytes, write_atomically
 
 SHARE = 0.02  # of the patches enter the bank
-RULES = ("lof", "near3", "fused", "fused10%", "fusedroot", "win3", "any3", "any5%", "any3own")
+RULES = (
+    "lof", "near3", "fused", "fused10%", "fusedroot", "win3", "any3", "any5%", "any3own",
+    "lofpicture",
+)  # fmt: skip
 CUTS = ("0.15", "0.15 soft", "0.05", "auto", "pictures")
 
 
@@ -33,6 +37,7 @@ def main() -> None:
     parser.add_argument("--categories", nargs="+", required=True)
     parser.add_argument("--shapes", nargs="+", default=["whole"], choices=SHAPES)
     parser.add_argument("--embeddings", nargs="+", default=["neighbourhood"], choices=EMBEDDINGS)
+    parser.add_argument("--transforms", nargs="+", default=["none"], choices=TRANSFORMS)
     parser.add_argument("--rules", nargs="*", default=list(RULES))
     parser.add_argument("--cuts", nargs="+", default=list(CUTS), choices=CUTS)
     parser.add_argument("--noise", nargs="+", type=float, default=[0, 0.1, 0.4])
@@ -44,10 +49,11 @@ def main() -> None:
     for name, shape in itertools.product(options.categories, options.shapes):
         category = read_category(options.data / name)
         maps = maps_of(category, shape, device)
-        for embedding in options.embeddings:
-            pool = embedded(maps, embedding)
+        for embedding, transform in itertools.product(options.embeddings, options.transforms):
+            pool = transformed(embedded(maps, embedding), transform, len(category.train))
+            about = {"set": name, "shape": shape, "embedding": embedding, "transform": transform}
             for row in cells(category, pool, options):
-                rows.append({"set": name, "shape": shape, "embedding": embedding, **row})
+                rows.append({**about, **row})
                 print(rows[-1], flush=True)
                 write_atomically(options.output, csv_bytes(rows))
 

@@ -10,8 +10,9 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from experiments.pool import Pool
-from experiments.rules import Evidence, kept
+from experiments.rules import Evidence, kept, times_picture
 from experiments.scoring import auroc, average_precision, patch_scores
+from experiments.transforms import TRANSFORMS, patches_of_noise, transformed
 from softpatch.discriminators import make_discriminator
 from softpatch.memory_bank import MemoryBank
 from softpatch.noise import noise_threshold
@@ -52,6 +53,34 @@ def test_anywhere_is_a_loop_over_other_pictures() -> None:
         ]
         expected = torch.stack(to_each).sort(dim=0).values[1]
         np.testing.assert_allclose(found[row].numpy(), expected.numpy(), rtol=1e-3)
+
+
+def test_a_patch_is_as_suspicious_as_it_and_its_picture_are() -> None:
+    outlier = torch.tensor([[1.0, 2.0, 4.0], [1.0, 1.0, 8.0]])
+    expected = [[4.0, 8.0, 16.0], [8.0, 8.0, 64.0]]
+    np.testing.assert_allclose(times_picture(outlier).numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", TRANSFORMS)
+def test_transforms_do_what_their_names_say(kind: str) -> None:
+    pool = pool_of(random_patches(images=5, d=1024))
+    expected = pool.patches.double()
+    if kind.startswith("scaled"):
+        learned = expected[pool.owners < 3]
+        expected = (expected - learned.mean(dim=0)) / learned.std(dim=0)
+    if kind.startswith("by-noise"):
+        expected = expected / patches_of_noise(expected.device).double().std(dim=0)
+    if kind.endswith("rooted"):
+        expected = expected.abs().sqrt().copysign(expected)
+    if kind == "unit":
+        expected = expected / expected.norm(dim=1, keepdim=True)
+    if kind == "levelled":
+        pictures = expected.view(5, 20, 1024)
+        pictures = pictures - pictures.mean(dim=1, keepdim=True)
+        squared = pictures.square().sum(dim=2).mean(dim=1)
+        expected = (pictures / squared.sqrt()[:, None, None]).view(100, 1024)
+    found = transformed(pool, kind, training=3).patches
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("cut", ["0.15", "0.05"])
