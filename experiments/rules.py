@@ -86,12 +86,12 @@ def lof(distances: Tensor, k: int) -> Tensor:
 def times_picture(outlier: Tensor) -> Tensor:
     """``(N, P)`` by the geometric mean of the worst twentieth of the same picture's."""
     log = outlier.log()
-    return (log + log.topk(max(1, round(0.05 * log.shape[1])), dim=1).values.mean(1, True)).exp()
+    return (log + suspicion(log, share=0.05)[:, None]).exp()
 
 
-def suspicion(outlier: Tensor) -> Tensor:
-    """``(N, P)`` -> ``(N,)``: mean of the worst hundredth."""
-    return outlier.topk(max(1, round(0.01 * outlier.shape[1])), dim=1).values.mean(dim=1)
+def suspicion(outlier: Tensor, share: float = 0.01) -> Tensor:
+    """``(N, P)`` -> ``(N,)``: mean of the worst share."""
+    return outlier.topk(max(1, round(share * outlier.shape[1])), dim=1).values.mean(dim=1)
 
 
 def kept(outlier: Tensor, cut: str) -> Tensor:

@@ -49,13 +49,15 @@ def main() -> None:
     for name, shape in itertools.product(options.categories, options.shapes):
         category = read_category(options.data / name)
         maps = maps_of(category, shape, device)
-        for embedding, transform in itertools.product(options.embeddings, options.transforms):
-            pool = transformed(embedded(maps, embedding), transform, len(category.train))
-            about = {"set": name, "shape": shape, "embedding": embedding, "transform": transform}
-            for row in cells(category, pool, options):
-                rows.append({**about, **row})
-                print(rows[-1], flush=True)
-                write_atomically(options.output, csv_bytes(rows))
+        for embedding in options.embeddings:
+            pool = embedded(maps, embedding)
+            of_pool = {"set": name, "shape": shape, "embedding": embedding}
+            for transform in options.transforms:
+                changed = transformed(pool, transform, len(category.train))
+                for row in cells(category, changed, options):
+                    rows.append({**of_pool, "transform": transform, **row})
+                    print(rows[-1], flush=True)
+                    write_atomically(options.output, csv_bytes(rows))
 
 
 def cells(category: Category, pool: Pool, options: argparse.Namespace) -> Iterator[dict[str, Any]]:

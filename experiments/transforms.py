@@ -9,6 +9,7 @@ from torch import Tensor
 
 from experiments.pool import Pool
 from softpatch.features import PRESETS, PatchExtractor
+from softpatch.features.patches import signed_root
 
 TRANSFORMS = (
     "none", "rooted", "scaled", "scaled-rooted", "unit", "levelled", "by-noise", "by-noise-rooted",
@@ -40,12 +41,7 @@ def transformed(pool: Pool, kind: str, training: int) -> Pool:
         patches = (patches - learned.mean(dim=0)) / learned.std(dim=0)
     if kind.startswith("by-noise"):
         patches = patches / patches_of_noise(patches.device).std(dim=0)
-    return replace(pool, patches=rooted(patches) if kind.endswith("rooted") else patches)
-
-
-def rooted(patches: Tensor) -> Tensor:
-    """As the library's embedding of that name."""
-    return patches.sign() * patches.abs().sqrt()
+    return replace(pool, patches=signed_root(patches) if kind.endswith("rooted") else patches)
 
 
 def levelled(patches: Tensor) -> Tensor:
@@ -69,8 +65,5 @@ def patches_of_noise(device: torch.device) -> Tensor:
     noise = torch.fft.irfft2((0.9 * white(1) + 0.3 * white(3)) / frequency, s=(height, width))
     every = (1, 2, 3)
     noise = (noise - noise.mean(dim=every, keepdim=True)) / noise.std(dim=every, keepdim=True)
-    mean, std = (
-        torch.tensor(numbers).view(3, 1, 1)
-        for numbers in (extractor.preprocessing.mean, extractor.preprocessing.std)
-    )
-    return extractor(((0.5 + 0.2 * noise).clamp(0, 1) - mean) / std).flatten(0, 2)
+    pictures = (0.5 + 0.2 * noise).clamp(0, 1)
+    return extractor(torch.cat([extractor.preprocessing(one) for one in pictures])).flatten(0, 2)

@@ -71,8 +71,13 @@ class PatchEmbedding(nn.Module):
                 maps = [F.avg_pool2d(layer, 3, stride=1, padding=1) for layer in maps]
             patches = torch.cat([_upsample(layer, grid) for layer in maps], dim=1)
         if self.kind == "rooted":
-            patches = patches.sign() * patches.abs().sqrt()
+            patches = signed_root(patches)
         return patches.permute(0, 2, 3, 1)  # (B, D, h, w) -> (B, h, w, D)
+
+
+def signed_root(numbers: Tensor) -> Tensor:
+    """Square roots with their numbers' signs: -4 -> -2, 9 -> 3."""
+    return numbers.sign() * numbers.abs().sqrt()
 
 
 class _LayerPooling(nn.Module):
