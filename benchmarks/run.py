@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, resident_mb
-from benchmarks.pictures import DATA, PREDICTED, training_and_test
+from benchmarks.pictures import DATA, PAPER, PREDICTED, training_and_test
 from benchmarks.processes import RESULTS, in_own_process, say, write_json
 from benchmarks.routes import MOST, ROUTES, NotAvailableError, make_route
 from softpatch.benchmark.machine import reset_peak
@@ -113,10 +113,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from softpatch.features.extractor import configure
 
     weights = None if arguments.weights == PUBLISHED else arguments.weights
+    embedding = PAPER["embedding"]
+    config = configure("edge", backbone=arguments.backbone, weights=weights, embedding=embedding)
     try:
-        route = make_route(
-            arguments.route, configure("edge", backbone=arguments.backbone, weights=weights)
-        )
+        route = make_route(arguments.route, config)
     except NotAvailableError as error:
         return {"skipped": str(error)}
     images = min(arguments.images, MOST.get(arguments.route, arguments.images))

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import OtherWork, command, hardware, metered
-from benchmarks.pictures import DATA, read_batches, training_and_test
+from benchmarks.pictures import DATA, PAPER, read_batches, training_and_test
 from benchmarks.processes import RESULTS, say, write_json
 from benchmarks.reference.released import one_pick_a_pass, squared_norms
 from benchmarks.routes import RATIO
@@ -56,7 +56,8 @@ def main() -> None:
 @torch.inference_mode()
 def measure(folder: Path, most: int) -> dict[str, Any]:
     others = OtherWork()
-    extractor = PatchExtractor(configure("edge"), torch.device("cpu"))
+    config = configure("edge", embedding=PAPER["embedding"])
+    extractor = PatchExtractor(config, torch.device("cpu"))
     train, test = training_and_test(folder, most)
     patches = embed(extractor, train)  # (N, P, D)
     queries = embed(extractor, test)

@@ -74,8 +74,8 @@ def rows_of(arguments: argparse.Namespace, name: str, seed: int) -> Iterator[dic
     order = np.random.default_rng(seed).permutation(len(draw.train))
     pictures = [draw.train[index] for index in order]
     model = SoftPatch(
-        coreset_ratio=RATIO, seed=seed, max_false_alarms=0.01, discriminator=PAPER["discriminator"],
-        resize=arguments.resize, crop=arguments.crop,
+        coreset_ratio=RATIO, seed=seed, max_false_alarms=0.01,
+        **{**PAPER, "resize": arguments.resize, "crop": arguments.crop},
     )  # fmt: skip
     cache = FeatureCache(arguments.features, 10**11)
     model.share_extractor(

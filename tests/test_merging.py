@@ -98,7 +98,7 @@ def test_a_merged_model_knows_what_either_has_learned(small_pictures: Path, tmp_
     [
         ({"crop": 48}, r"crop is \(64, 64\) in one and \(48, 48\)"),
         ({"dimension": 32}, "dimension is 64 in one and 32"),
-        ({"embedding": "average"}, "embedding is neighbourhood in one and average"),
+        ({"embedding": "average"}, "embedding is rooted in one and average"),
         ({"layers": ("blocks.4",)}, "layers is "),
         ({"distance": "euclidean"}, "distance is squared in one and euclidean"),
         ({"discriminator": "nearest"}, "discriminator is (lof|fused) in one and nearest"),

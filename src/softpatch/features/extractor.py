@@ -47,7 +47,7 @@ class FeatureConfig:
 PRESETS = MappingProxyType(
     {
         # Not cropped: the paper's 256 -> 224 never sees the outer eighth, where defects are, too.
-        "edge": FeatureConfig(resize=(224, 224)),
+        "edge": FeatureConfig(embedding="rooted", resize=(224, 224)),
         "paper": FeatureConfig(backbone="wide_resnet50_2", layers=("layer2", "layer3")),
         "dino": FeatureConfig(
             backbone="vit_small_patch14_reg4_dinov2", resize=(448, 448), crop=(448, 448)
