@@ -36,7 +36,7 @@ class Backbone(nn.Module):
         name: as asked for.
         layers: timm's names of the maps returned, finest first.
         mean, std: the normalisation the weights were trained with, in [0, 1] units.
-        weights_hash: sha256 of the tensors in use; two backbones with the same hash give the
+        weights_hash: sha256 of the tensors as loaded; two backbones with the same hash give the
             same features.
     """
 

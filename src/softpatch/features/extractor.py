@@ -12,6 +12,7 @@ from torch import Tensor
 
 from softpatch.errors import UsageError
 from softpatch.features.backbones import OFFLINE_BACKBONE, Backbone
+from softpatch.features.folding import folded
 from softpatch.features.patches import Embedding, PatchEmbedding
 from softpatch.preprocessing import Preprocessing
 
@@ -113,6 +114,8 @@ class PatchExtractor:
         coarsest = maps[-1].shape[-2:]
         self.stride = (config.crop[0] // coarsest[0], config.crop[1] // coarsest[1])
         self.dimension = self.embedding.dimension
+        noise = torch.randn(1, 3, *config.crop, generator=torch.Generator().manual_seed(0))
+        self.backbone.network = folded(self.backbone.network, noise)
         self.dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.backbone.to(device, self.dtype)
         self.embedding.to(device)
