@@ -83,9 +83,14 @@ class Scorer:
             pictures = sum(len(job.pictures) for job in jobs)
             wanted = [job for job in jobs if job.results.set_running_or_notify_cancel()]
             self._on_batch(pictures)
-            _answer(wanted)
-            with self._changed:
+            answers = _scored(wanted)
+            with self._changed:  # before: who has an answer may send as many again
                 self.waiting -= pictures
+            for job, answer in answers:
+                if isinstance(answer, Exception):
+                    job.results.set_exception(answer)
+                else:
+                    job.results.set_result(answer)
 
     def _next(self) -> list[_Job]:
         """The job that waits longest and others for its model; none once it is closed."""
@@ -105,19 +110,15 @@ class Scorer:
             return taken
 
 
-def _answer(jobs: Sequence[_Job]) -> None:
+def _scored(jobs: Sequence[_Job]) -> list[tuple[_Job, Results | Exception]]:
     """Score jobs of one model together; or one by one, if one of them makes the model fail."""
     try:
         results = _score([picture for job in jobs for picture in job.pictures], jobs)
     except Exception as error:
         if len(jobs) == 1:
-            jobs[0].results.set_exception(error)
-        else:
-            for job in jobs:
-                _answer([job])
-        return
-    for job in jobs:
-        job.results.set_result([results.pop(0) for _ in job.pictures])
+            return [(jobs[0], error)]
+        return [answer for job in jobs for answer in _scored([job])]
+    return [(job, [results.pop(0) for _ in job.pictures]) for job in jobs]
 
 
 def _score(pictures: Sequence[bytes], jobs: Sequence[_Job]) -> Results:
