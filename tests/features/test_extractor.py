@@ -92,6 +92,18 @@ def test_batch_does_not_matter(batch: int) -> None:
     torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5 * float(whole.abs().max()))
 
 
+def test_bf16_makes_the_same_patches_to_its_digits() -> None:
+    """Wherever it runs: not every processor has instructions for it."""
+    images = noise(2, 3, 64, 64)
+    expected, found = (
+        small(embedding="neighbourhood", precision=precision)(images)
+        for precision in ("fp32", "bf16")
+    )
+    assert found.dtype == torch.float32
+    difference = float((found - expected).square().mean().sqrt())
+    assert 0 < difference < 0.03 * float(expected.square().mean().sqrt())
+
+
 def test_preprocessing_follows_the_backbone_and_the_sizes() -> None:
     extractor = small(resize=(80, 64), crop=(64, 48))
     assert extractor.preprocessing.resize == (80, 64)

@@ -128,7 +128,8 @@ Roi = Annotated[
 Precision = Annotated[
     str | None,
     typer.Option(
-        rich_help_panel=_FEATURES, help="fp32, or bf16: the backbone in half the time.  [fp32]"
+        rich_help_panel=_FEATURES,
+        help="fp32, or bf16: the backbone in half the time; slow without AVX-512.  [fp32]",
     ),
 ]
 Seed = Annotated[int, typer.Option(rich_help_panel=_RUN, help="Of every random draw.")]

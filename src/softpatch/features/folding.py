@@ -21,7 +21,7 @@ CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
 ROUNDING = 1e-4  # of the largest number of a map; measured 1e-6 to 3e-6
 
 
-@torch.inference_mode()
+@torch.no_grad()  # weights made in inference mode are refused by bf16 where the CPU has none
 def folded(network: nn.Module, images: Tensor) -> nn.Module:
     """A copy of a frozen network that makes the same maps to float32's digits, with fewer passes.
 
