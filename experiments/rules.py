@@ -97,8 +97,19 @@ def suspicion(outlier: Tensor, share: float = 0.01) -> Tensor:
 def kept(outlier: Tensor, cut: str) -> Tensor:
     """Which patches may enter the bank: a share such as ``0.15`` stays out, or what ``auto`` says.
 
-    ``pictures`` first leaves out whole pictures whose suspicion is far from the median.
+    ``pictures`` first leaves out whole pictures whose suspicion is far from the median. ``0.1 of
+    pictures`` leaves out the most suspicious tenth and nothing else; ``0.1 at random`` any tenth,
+    which tells what so many pictures are worth.
     """
+    if cut.endswith(("of pictures", "at random")):
+        share = float(cut.split()[0])
+        odd = suspicion(outlier)
+        if cut.endswith("at random"):
+            odd = torch.rand(len(odd), generator=torch.Generator().manual_seed(0)).to(odd)
+        stay = odd.argsort()[: round((1 - share) * len(odd))]
+        good = torch.zeros(len(odd), dtype=torch.bool, device=odd.device)
+        good[stay] = True
+        return good[:, None].expand_as(outlier)
     if not cut.startswith("pictures"):
         return outlier <= threshold(outlier, cut)
     log = suspicion(outlier).log()

@@ -26,7 +26,10 @@ RULES = (
     "lof", "near3", "fused", "fused10%", "fusedroot", "win3", "any3", "any5%", "any3own",
     "lofpicture",
 )  # fmt: skip
-CUTS = ("0.15", "0.15 soft", "0.05", "auto", "pictures")
+CUTS = (
+    "0.15", "0.15 soft", "0.05", "auto", "pictures", "0.1 of pictures", "0.2 of pictures",
+    "0.1 at random", "0.2 at random",
+)  # fmt: skip
 
 
 def main() -> None:

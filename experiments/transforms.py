@@ -12,9 +12,11 @@ from softpatch.features import PRESETS, PatchExtractor
 from softpatch.features.patches import signed_root
 
 TRANSFORMS = (
-    "none", "rooted", "scaled", "scaled-rooted", "unit", "levelled", "by-noise", "by-noise-rooted",
+    "none", "rooted", "offset-root", "scaled", "scaled-rooted", "unit", "levelled", "by-noise",
+    "by-noise-rooted",
 )  # fmt: skip
 NOISE_PICTURES = 32
+OFFSET = 1  # half of the numbers are below 3.5
 
 
 @torch.inference_mode()
@@ -23,7 +25,8 @@ def transformed(pool: Pool, kind: str, training: int) -> Pool:
 
     Args:
         pool: of the embedding ``neighbourhood`` where noise decides the scale.
-        kind: one of ``TRANSFORMS``: the signed root; by the deviation of each number over the
+        kind: one of ``TRANSFORMS``: the signed root; a root of x + 1, less 1, which is not steep
+            at 0; by the deviation of each number over the
             training patches, less its mean, or over patches of noise; to length 1; less the
             picture's mean patch and by how far its patches lie from that.
         training: how many of the pictures are for training, the first ones.
@@ -36,6 +39,9 @@ def transformed(pool: Pool, kind: str, training: int) -> Pool:
     if kind == "unit":
         return replace(pool, patches=torch.nn.functional.normalize(pool.patches))
     patches = pool.patches
+    if kind == "offset-root":
+        root = (patches.abs() + OFFSET).sqrt() - OFFSET**0.5
+        return replace(pool, patches=root.copysign(patches))
     if kind.startswith("scaled"):
         learned = patches[pool.owners < training]
         patches = (patches - learned.mean(dim=0)) / learned.std(dim=0)

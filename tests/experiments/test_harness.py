@@ -61,6 +61,18 @@ def test_a_patch_is_as_suspicious_as_it_and_its_picture_are() -> None:
     np.testing.assert_allclose(times_picture(outlier).numpy(), expected, rtol=1e-5)
 
 
+def test_whole_pictures_are_left_out_the_most_suspicious_or_any() -> None:
+    outlier = torch.ones(10, 6)
+    outlier[3, 2], outlier[8, 0] = 9, 8
+    by_suspicion = kept(outlier, "0.2 of pictures")
+    assert by_suspicion.shape == outlier.shape
+    assert (~by_suspicion.all(dim=1)).nonzero().flatten().tolist() == [3, 8]
+    at_random = kept(outlier, "0.2 at random")
+    assert torch.equal(at_random.any(dim=1), at_random.all(dim=1))
+    assert int(at_random.all(dim=1).sum()) == 8
+    assert torch.equal(at_random, kept(torch.ones(10, 6), "0.2 at random"))
+
+
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_transforms_do_what_their_names_say(kind: str) -> None:
     pool = pool_of(random_patches(images=5, d=1024))
@@ -72,6 +84,8 @@ def test_transforms_do_what_their_names_say(kind: str) -> None:
         expected = expected / patches_of_noise(expected.device).double().std(dim=0)
     if kind.endswith("rooted"):
         expected = expected.abs().sqrt().copysign(expected)
+    if kind == "offset-root":
+        expected = expected.sign() * ((expected.abs() + 1).sqrt() - 1)
     if kind == "unit":
         expected = expected / expected.norm(dim=1, keepdim=True)
     if kind == "levelled":
