@@ -19,7 +19,7 @@ from softpatch.memory import Workspace, chunks
 from softpatch.sketch import COORDINATES, ROUNDING, Sketch
 
 PARTS = 3  # bfloat16 numbers that a squared norm is written as, to lose no more than float32 does
-PART = 1024  # vectors that patches are multiplied with together in float32
+TOGETHER = 1024  # vectors that patches are multiplied with together in float32
 TILE = 256  # rows of a product in bfloat16 are a multiple of it
 # Of a product in bfloat16: 2^-9 that rounding it may change, 2^-9 of the limit it is compared with,
 # and a little for the product of the two.
@@ -189,8 +189,8 @@ def _product(rows: Tensor, others: Tensor) -> Tensor:
     if rows.dtype != torch.float32 or rows.device.type != "cpu":
         return torch.mm(rows, others.T)
     product = rows.new_empty(len(rows), len(others))
-    for at in range(0, len(others), PART):
-        product[:, at : at + PART] = torch.mm(rows, others[at : at + PART].T)
+    for at in range(0, len(others), TOGETHER):
+        product[:, at : at + TOGETHER] = torch.mm(rows, others[at : at + TOGETHER].T)
     return product
 
 
