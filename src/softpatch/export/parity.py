@@ -48,8 +48,13 @@ class ParityReport:
     model_ms: float
     exported_ms: float
 
-    def check(self, name: Path, tolerance: float) -> None:
+    def check(self, name: Path, tolerance: float, advice: str = "") -> None:
         """Stop where scores or maps differ by more than ``tolerance``, or any label differs.
+
+        Args:
+            name: of the file.
+            tolerance: of either difference.
+            advice: what to add to the error.
 
         Raises:
             ExportError: they do.
@@ -58,12 +63,13 @@ class ParityReport:
         if not worst <= tolerance:  # NaN neither
             raise ExportError(
                 f"{name}: not written, as scores or maps differ by {worst:.1g} from the model's, "
-                f"more than the tolerance {tolerance:g}"
+                f"more than the tolerance {tolerance:g}{advice}"
             )
         if self.labels_differ:
             raise ExportError(
                 f"{name}: not written, as {self.labels_differ} of {self.pictures} pictures get "
                 "another label than by the model; move the threshold away from their scores"
+                f"{advice}"
             )
 
 
