@@ -26,9 +26,9 @@ def transformed(pool: Pool, kind: str, training: int) -> Pool:
     Args:
         pool: of the embedding ``neighbourhood`` where noise decides the scale.
         kind: one of ``TRANSFORMS``: the signed root; a root of x + 1, less 1, which is not steep
-            at 0; by the deviation of each number over the
-            training patches, less its mean, or over patches of noise; to length 1; less the
-            picture's mean patch and by how far its patches lie from that.
+            at 0; by the deviation of each number over the training patches, less its mean, or over
+            patches of noise; to length 1; less the picture's mean patch and by how far its patches
+            lie from that.
         training: how many of the pictures are for training, the first ones.
     """
     if kind == "none":

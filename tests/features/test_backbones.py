@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from softpatch.errors import BackboneError, UsageError
 from softpatch.features.backbones import OFFLINE_BACKBONE, RANDOM_WEIGHTS, Backbone
+from tests.features.trained import trained
 
 
 def noise(*shape: int) -> Tensor:
@@ -58,12 +59,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def resnet() -> nn.Module:
     torch.manual_seed(7)
-    network: nn.Module = timm.create_model("resnet18", pretrained=False)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):  # as training would leave it
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)  # type: ignore[arg-type]
-            nn.init.uniform_(module.running_var, 0.5, 2.0)  # type: ignore[arg-type]
-    return network.eval()
+    return trained(timm.create_model("resnet18", pretrained=False))
 
 
 @pytest.fixture

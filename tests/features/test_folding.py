@@ -9,20 +9,9 @@ from timm.layers.std_conv import StdConv2d
 from torch import Tensor, nn
 
 from softpatch.features.folding import folded
+from tests.features.trained import trained
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-
-
-def trained(network: nn.Module) -> nn.Module:
-    """As training would leave the norms."""
-    torch.manual_seed(1)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)  # type: ignore[arg-type]
-            nn.init.uniform_(module.running_var, 0.5, 2.0)  # type: ignore[arg-type]
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.2, 0.2)
-    return network.eval().requires_grad_(False)
 
 
 def norms(network: nn.Module) -> int:
