@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 
 from softpatch.discriminators import DISCRIMINATORS
-from softpatch.strategy import ALIGNED, FUSED, PAPER, Strategy, strategy_of
+from softpatch.strategy import ALIGNED, ANYWHERE, FUSED, Strategy, strategy_of
 
 
 @pytest.mark.parametrize(
     ("alignment", "chosen"),
-    [(None, PAPER), (0.0, PAPER), (ALIGNED - 1e-6, PAPER), (ALIGNED, FUSED), (1.0, FUSED)],
+    [
+        (None, ANYWHERE),
+        (0.0, ANYWHERE),
+        (ALIGNED - 1e-6, ANYWHERE),
+        (ALIGNED, FUSED),
+        (1.0, FUSED),
+    ],
 )
 def test_auto_goes_by_the_alignment(alignment: float | None, chosen: Strategy) -> None:
     assert strategy_of("auto", None, None, alignment) == chosen
@@ -22,7 +28,8 @@ def test_a_discriminator_asked_for_is_taken(discriminator: str, alignment: float
     strategy = strategy_of(discriminator, None, None, alignment)
     assert strategy.discriminator == discriminator
     assert (strategy == FUSED) == (discriminator == "fused")
-    if discriminator != "fused":
+    assert (strategy == ANYWHERE) == (discriminator == "anywhere")
+    if discriminator not in ("fused", "anywhere"):
         assert (strategy.tau, strategy.soft_weight) == (0.15, True)
 
 

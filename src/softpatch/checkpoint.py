@@ -149,21 +149,22 @@ def remembered(
 def scored_in_parts(
     discriminate: Callable[[Tensor, Progress], Tensor],
     patches: Tensor,
+    at_once: int,
     checkpoint: Checkpoint | None,
     progress: Progress,
 ) -> Tensor:
-    """``(P, N, D)`` -> ``(P, N)`` outlier scores, a few positions at a time and each once."""
+    """``(P, N, D)`` -> ``(P, N)`` outlier scores, so many positions at a time and each once."""
     if checkpoint is None:
         return discriminate(patches, progress)
     scores = []
-    for start in range(0, len(patches), POSITIONS):
+    for start in range(0, len(patches), at_once):
         step = f"outlier scores from {start}"
         kept = checkpoint.get(step)
         if kept is None:
-            kept = {"scores": discriminate(patches[start : start + POSITIONS], silent)}
+            kept = {"scores": discriminate(patches[start : start + at_once], silent)}
             checkpoint.put(step, kept)
         scores.append(kept["scores"].to(patches.device))
-        progress("discriminate", min(start + POSITIONS, len(patches)), len(patches))
+        progress("discriminate", min(start + at_once, len(patches)), len(patches))
     return torch.cat(scores)
 
 

@@ -30,6 +30,7 @@ PAPER = Strategy("lof", 0.15, soft_weight=True)
 # Its scores grow with distance, which would soften what is rare and good: 0.01 of pixel AUROC on
 # bottle, 0.03 on magnetic tile.
 FUSED = Strategy("fused", "auto", soft_weight=False)
+ANYWHERE = Strategy("anywhere", 0.15, soft_weight=False)
 
 
 def strategy_of(
@@ -38,8 +39,8 @@ def strategy_of(
     """The choices that were made, and for those left open what was measured to go well with them.
 
     Where parts lie in place, distances tell defects from good patches however often they recur,
-    and few good patches have to go. Where they do not, distances at a place say little: what is
-    denser than its neighbours stays, as in the paper. See docs/robust.md.
+    and few good patches have to go. Where they do not, a place shows something else in every
+    picture: what has its like anywhere in two others stays. See docs/robust.md.
 
     Args:
         discriminator: by name, or ``auto``: by the alignment.
@@ -49,8 +50,8 @@ def strategy_of(
     """
     if discriminator == AUTO:
         aligned = alignment is not None and alignment >= ALIGNED
-        discriminator = (FUSED if aligned else PAPER).discriminator
-    usual = FUSED if discriminator == FUSED.discriminator else PAPER
+        discriminator = (FUSED if aligned else ANYWHERE).discriminator
+    usual = {each.discriminator: each for each in (FUSED, ANYWHERE)}.get(discriminator, PAPER)
     return Strategy(
         discriminator,
         usual.tau if tau is None else tau,

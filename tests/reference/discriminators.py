@@ -58,3 +58,19 @@ def fused(vectors: Floats, k: int) -> Floats:
     np.fill_diagonal(distance, np.inf)
     third = np.sort(distance, axis=1)[:, min(3, k, len(vectors) - 1) - 1]
     return lof(vectors, k) * (1 + third)
+
+
+def anywhere(patches: Floats) -> Floats:
+    """``(P, N, D)`` -> ``(P, N)``: to the second nearest other image, over the usual distance."""
+    positions, images, _ = patches.shape
+    distance = np.zeros((positions, images))
+    for image in range(images):
+        for position in range(positions):
+            own = patches[position, image]
+            to_images = sorted(
+                min(float(np.linalg.norm(own - other)) for other in patches[:, at])
+                for at in range(images)
+                if at != image
+            )
+            distance[position, image] = to_images[: min(2, images - 1)][-1]
+    return distance / np.median(distance)

@@ -8,24 +8,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from softpatch.anomaly_map import tiled_anomaly_map
-from softpatch.auditing.anywhere import LoosePicture, alignment, loose_pictures, unlikeness
 from softpatch.detectors.softpatch import SoftPatch, suspicion
 from softpatch.discriminators import DISCRIMINATORS
 from softpatch.errors import UsageError
-from softpatch.features.extractor import PatchExtractor
-from softpatch.images import ImageSource, OnUnreadable, ignore_unreadable
+from softpatch.images import ImageSource, OnUnreadable
 from softpatch.progress import Progress
 from softpatch.region import Region
+from softpatch.strategy import ALIGNED, AUTO
 from softpatch.tiling import Layout
 
-RULES = ("auto", "anywhere", *DISCRIMINATORS)
-ALIGNED = 0.9  # alignment from which places in different pictures show the same
-WORST = 2  # patches whose unlikeness is a picture's suspicion
+RULES = (AUTO, *DISCRIMINATORS)
 WHY = {
     "anywhere": "distance of a patch to the second most similar other picture, anywhere in it",
     "lof": "how much sparser a patch's surroundings are than its neighbours'",
@@ -60,116 +56,58 @@ class Evidence:
 
 
 def detector_for(rule: str, options: dict[str, Any]) -> SoftPatch:
-    """The detector whose features, and at every place whose discriminator, the rule uses.
+    """The detector whose features and discriminator the rule uses.
 
     Raises:
         UsageError: an unknown rule, or options that do not fit.
     """
     if rule not in RULES:
         raise UsageError(f"rule {rule!r} is none of {', '.join(RULES)}")
-    return SoftPatch(**options, discriminator=rule if rule in DISCRIMINATORS else "fused")
+    return SoftPatch(**options, discriminator=rule)
 
 
 def gather(
-    rule: str,
     detector: SoftPatch,
     sources: Sequence[ImageSource],
     progress: Progress,
     on_unreadable: OnUnreadable,
-    *,
-    only_at_places: bool = False,
 ) -> Evidence:
     """Compare the pictures with each other.
 
     Args:
-        rule: one of ``RULES``. ``auto`` takes ``fused`` where the pictures are aligned, so that
-            parts in the wrong place count, too, and ``anywhere`` where they are not.
         detector: whose features and discriminator to use, see ``detector_for``; not fitted.
         sources: the pictures.
-        progress: told of the steps ``look`` and ``match``, or ``embed`` and ``discriminate``.
+        progress: told of the steps ``embed`` and ``discriminate``.
         on_unreadable: gets those that cannot be read.
-        only_at_places: ``auto`` takes ``fused`` without a look whether they are aligned.
 
     Raises:
         DatasetError: fewer than two readable pictures.
     """
-    if rule in DISCRIMINATORS:
-        return _at_places(detector, sources, progress, on_unreadable, "asked for")
-    if only_at_places:
-        why = "a cluster does not look whether the pictures are aligned"
-        return _at_places(detector, sources, progress, on_unreadable, why)
-    extractor = PatchExtractor(detector.features, detector.device)
-    loose = loose_pictures(extractor, detector.roi, sources, on_unreadable, progress)
-    if rule == "anywhere":
-        return _anywhere(detector, loose, progress, "asked for")
-    share = alignment(loose)
-    chosen = f"{share:.0%} of what looks alike is at the same place"
-    if share < ALIGNED:
-        return _anywhere(detector, loose, progress, f"chosen: only {chosen}")
-    del loose
-    detector.share_extractor(extractor)
-    return _at_places(detector, sources, progress, ignore_unreadable, f"chosen: {chosen}")
-
-
-def _at_places(
-    detector: SoftPatch,
-    sources: Sequence[ImageSource],
-    progress: Progress,
-    on_unreadable: OnUnreadable,
-    choice: str,
-) -> Evidence:
-    """What the detector's discriminator says, position by position."""
     found = detector.discriminate(sources, on_unreadable=on_unreadable, progress=progress)
+    rule = detector.strategy.discriminator
     of_picture = [found.outlier[found.owners == at] for at in range(len(found.names))]
-    return _evidence(
-        found.names,
-        suspicion(found.outlier, found.owners),
-        [
+    return Evidence(
+        names=found.names,
+        suspicion=suspicion(found.outlier, found.owners).double().cpu().numpy(),
+        maps=[
             _map(detector.roi, found.grid, layout, scores)
             for layout, scores in zip(found.layouts, of_picture, strict=True)
         ],
-        found.layouts,
-        detector.strategy.discriminator,
-        choice,
-    )
-
-
-def _anywhere(
-    detector: SoftPatch, pictures: Sequence[LoosePicture], progress: Progress, choice: str
-) -> Evidence:
-    """What is unlike the other pictures, wherever in them one looks."""
-    found = unlikeness(pictures, detector.seed, progress)
-    worst = [scores.topk(min(WORST, len(scores))).values.mean() for scores in found]
-    return _evidence(
-        [picture.name for picture in pictures],
-        torch.stack(worst),
-        [
-            _map(detector.roi, picture.grid, picture.layout, scores)
-            for picture, scores in zip(pictures, found, strict=True)
-        ],
-        [picture.layout for picture in pictures],
-        "anywhere",
-        choice,
-    )
-
-
-def _evidence(
-    names: list[str],
-    suspicion: Tensor,
-    maps: list[npt.NDArray[np.float32]],
-    layouts: Sequence[Layout],
-    rule: str,
-    choice: str,
-) -> Evidence:
-    return Evidence(
-        names=names,
-        suspicion=suspicion.double().cpu().numpy(),
-        maps=maps,
-        sizes=[(layout.rows.side, layout.columns.side) for layout in layouts],
-        boxes=[layout.box for layout in layouts],
+        sizes=[(layout.rows.side, layout.columns.side) for layout in found.layouts],
+        boxes=[layout.box for layout in found.layouts],
         rule=rule,
-        why=f"{WHY[rule]} ({choice})",
+        why=f"{WHY[rule]} ({_choice(detector)})",
     )
+
+
+def _choice(detector: SoftPatch) -> str:
+    """Why the rule is what it is."""
+    if detector.discriminator != AUTO:
+        return "asked for"
+    if detector.alignment_ is None:
+        return "chosen: pictures in tiles are not compared at the same place"
+    only = "only " if detector.alignment_ < ALIGNED else ""
+    return f"chosen: {only}{detector.alignment_:.0%} of what looks alike is at the same place"
 
 
 def _map(
@@ -189,4 +127,4 @@ def _map(
             for axis, patches in zip((layout.rows, layout.columns), grid, strict=True)
         ]
         heat = F.interpolate(blended[None, None], size=size, mode="area")[0, 0]
-    return np.asarray(heat.to(torch.float32).cpu().numpy())
+    return np.asarray(heat.float().cpu().numpy())

@@ -139,12 +139,11 @@ def audit(
     """Rank training pictures by how suspicious they are, and say why and how many are bad.
 
     Args:
-        images: as ``Detector.fit`` takes them. All are read two or three times.
-        rule: what makes a picture suspicious: ``anywhere``, a discriminator of ``SoftPatch`` at
-            every place, or ``auto``, which looks whether the pictures are aligned.
+        images: as ``Detector.fit`` takes them. All are read twice.
+        rule: what makes a picture suspicious: a discriminator of ``SoftPatch``, or ``auto``, which
+            looks whether the pictures are aligned, as ``SoftPatch.fit`` does.
         look: what reads the pictures for all that is not compared; another one on a cluster.
-        moved: makes the detector one that works on a cluster, where pictures are compared at
-            every place alone: ``auto`` means ``fused`` there.
+        moved: makes the detector one that works on a cluster.
         on_unreadable: called for every picture that cannot be read, which is then listed and not
             ranked.
         progress: see ``Detector.fit``.
@@ -158,8 +157,6 @@ def audit(
         raise UsageError("an audit's discriminator is its rule; give it as rule")
     detector = detector_for(rule, options)
     if moved is not None:
-        if rule == "anywhere":
-            raise UsageError("a cluster compares pictures at every place, not by rule anywhere")
         detector = moved(detector)
     sources = listed_sources(images)
     unreadable: list[ImageError] = []
@@ -169,9 +166,7 @@ def audit(
         on_unreadable(error)
 
     pictures = look(sources, note, progress)
-    evidence = gather(
-        rule, detector, sources, progress, ignore_unreadable, only_at_places=moved is not None
-    )
+    evidence = gather(detector, sources, progress, ignore_unreadable)
     if evidence.names != [picture.name for picture in pictures]:
         raise DatasetError("the pictures changed while they were audited; run the audit again")
     return _conclude(pictures, evidence, unreadable, detector.seed)

@@ -32,8 +32,7 @@ def audit(
         str,
         typer.Option(
             help="What makes a picture suspicious: anywhere, or fused, lof, nearest, gaussian "
-            "at every place; auto looks whether the pictures are aligned. On a cluster, auto is "
-            "fused, and anywhere is not there."
+            "at every place; auto looks whether the pictures are aligned."
         ),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line: everything.")] = False,
@@ -68,8 +67,6 @@ def audit(
 
     if method != "softpatch":
         raise UsageError(f"an audit has no method {method}; choose its --rule")
-    if engine == "ray" and rule == "anywhere":
-        raise UsageError("--rule anywhere goes without --engine ray; choose fused, for example")
     if output is not None:
         if "://" in folder:
             raise UsageError(

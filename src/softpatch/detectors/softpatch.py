@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from softpatch.alignment import alignment, places
-from softpatch.checkpoint import Checkpoint, scored_in_parts
+from softpatch.checkpoint import POSITIONS, Checkpoint, scored_in_parts
+from softpatch.coarse import CoarseNumbers, averaged
 from softpatch.contamination import Contamination, chance_of_bad, estimate_contamination
 from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import CommonOptions
 from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
-from softpatch.discriminators import Discriminator, make_discriminator
+from softpatch.discriminators import Anywhere, Discriminator, make_discriminator
+from softpatch.discriminators.anywhere import to_similar
 from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import DatasetError
 from softpatch.estimate import Foreseen, seconds
@@ -33,7 +35,7 @@ from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.noise import Tau, check_tau, noise_threshold
 from softpatch.progress import Progress, silent
 from softpatch.projection import Projection, projection_matrix
-from softpatch.strategy import AUTO, Strategy, strategy_of
+from softpatch.strategy import AUTO, PAPER, Strategy, strategy_of
 from softpatch.threshold import SUSPECT
 from softpatch.tiling import Layout
 
@@ -66,15 +68,16 @@ class SoftPatch(MemoryBankDetector):
     """SoftPatch: denoise the patches, pick a coreset, soften it with the outlier scores.
 
     Args:
-        discriminator: ``lof`` (paper's best), ``nearest``, ``gaussian`` or ``fused`` (``lof`` times
-            distance, see there); ``auto`` takes ``fused`` where the pictures are aligned, ``lof``
+        discriminator: ``lof`` (paper's best), ``nearest``, ``gaussian``, ``fused`` (``lof`` times
+            distance, see there) or ``anywhere`` (distance to what is most similar anywhere in the
+            other pictures); ``auto`` takes ``fused`` where the pictures are aligned, ``anywhere``
             where they are not.
         k: neighbours of ``lof`` and ``fused``.
         tau: share of patches, those with the largest outlier scores, kept out of the bank; or
             ``auto``: those whose score is out of the usual. None takes ``auto`` for ``fused`` and
             the paper's 0.15 for the others.
         denoise: False keeps every patch (ablation).
-        soft_weight: False scores by plain distances; None does so with ``fused`` only.
+        soft_weight: False scores by plain distances; None does so with ``fused`` and ``anywhere``.
         references: images that all but ``gaussian`` compare each image with, at most.
         coreset_ratio: size of the memory bank as a share of all training patches.
         bank_size: vectors in the bank at most, whatever their share.
@@ -143,7 +146,9 @@ class SoftPatch(MemoryBankDetector):
         self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
     ) -> None:
         projected = self._project(patches, workspace)
-        outlier = self._scores_of_all(projected, progress, workspace.checkpoint)  # (N, P)
+        self._look_for_alignment(projected)
+        compared = self._compared(patches, projected, workspace)
+        outlier = self._scores_of_all(compared, progress, workspace.checkpoint)  # (N, P)
         self.suspicion_ = suspicion(outlier, owners)
         outlier = outlier.flatten()  # (n,)
 
@@ -156,10 +161,10 @@ class SoftPatch(MemoryBankDetector):
             progress=progress,
         )
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], self._weights(outlier[picks]))
-        images, positions, dimension = projected.shape
-        rows = sampled(images, positions, dimension, self.seed)
-        directions = directions_of(projected.flatten(0, 1))
-        short = shortened(projected, directions, rows)
+        images, positions, length = compared.shape
+        rows = sampled(images, positions, length, self.seed)
+        directions = directions_of(compared.flatten(0, 1))
+        short = shortened(compared, directions, rows)
         self.sample_ = PictureSample.of(short, rows, owners, picks, directions)
         self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
 
@@ -176,7 +181,8 @@ class SoftPatch(MemoryBankDetector):
                 f"{kept.shape[1]}; a model is updated with pictures of the same size"
             )
         directions = self.sample_.directions
-        short = shortened(self._project(patches, workspace), directions)
+        compared = self._compared(patches, self._project(patches, workspace), workspace)
+        short = shortened(compared, directions)
         every = torch.arange(short.shape[:2].numel())
         new = PictureSample.of(short, torch.arange(len(short)), owners, every, directions)
         pictures = self.sample_.joined(new, len(self.images_))
@@ -215,26 +221,33 @@ class SoftPatch(MemoryBankDetector):
 
     def _foresee(self, sample: Tensor, images: int) -> Foreseen:
         bank = super()._foresee(sample, images)
-        positions, dimension = sample.shape[1:]
-        if self.projection is not None:
-            dimension = self.projection_dimension
+        positions = sample.shape[1]
+        self._look_for_alignment(sample)
+        dimension = self._compared_length(sample.shape[2])
+        discriminate = self._make_discriminator()
         # Random numbers will do: the cost does not depend on what they are.
-        few = torch.rand(images, min(positions, TRIED), dimension, device=sample.device)
-        per_position = seconds(lambda: self._outlier_scores(few, silent)) / few.shape[1]
+        if isinstance(discriminate, Anywhere):
+            one = torch.rand(positions, dimension, device=sample.device)
+            references = len(discriminate.chosen(images, positions))
+            samples = torch.rand(references, discriminate.sampled(positions), dimension)
+            scored = seconds(lambda: to_similar(one, samples.to(one)))
+            taken = references * seconds(lambda: discriminate.sample(one)) + images * scored
+        else:
+            few = torch.rand(min(positions, TRIED), images, dimension, device=sample.device)
+            taken = positions / len(few) * seconds(lambda: discriminate(few, silent))
         kept = min(dimension, DIMENSION)
         half = 2 * sample_size(images, positions, dimension) * positions * kept
         return replace(
             bank,
-            seconds={"discriminate": per_position * positions, **bank.seconds},
+            seconds={"discriminate": taken, **bank.seconds},
             model=bank.model + half + 4 * dimension * kept,
         )
 
     def _scores_of_all(
-        self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
+        self, compared: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
     ) -> Tensor:
-        """Choose the strategy by the pictures, then score them: ``(N, P, D)`` -> ``(N, P)``."""
-        self._look_for_alignment(patches)
-        return self._outlier_scores(patches, progress, checkpoint)
+        """Of all training pictures, which a cluster has scored already: ``(N, P)``."""
+        return self._outlier_scores(compared, progress, checkpoint)
 
     def _make_discriminator(self) -> Discriminator:
         name = self.strategy.discriminator
@@ -249,13 +262,39 @@ class SoftPatch(MemoryBankDetector):
         inside = ... if self.roi is None else self.roi.inside(self._layouts[0], grid)[0]
         self.alignment_ = alignment(patches, places(grid)[inside])
 
+    def _compared(self, patches: Tensor, projected: Tensor, workspace: Workspace) -> Tensor:
+        """What the discriminator compares: ``(N, P, D)`` -> ``(N, P, d)``."""
+        if self._make_discriminator().by_position:
+            return projected
+        images, positions, dimension = patches.shape
+        compared = workspace.empty(images, positions, self._compared_length(dimension))
+        numbers = self._coarse_numbers()
+        for chunk in chunks(images, bytes_per_item=8 * positions * dimension):
+            compared[chunk] = self._averaged(numbers(patches[chunk]))
+        return compared
+
+    def _compared_length(self, dimension: int) -> int:
+        """Of what the discriminator compares of patches of that length."""
+        if not self._make_discriminator().by_position:
+            return self._coarse_numbers().length
+        return dimension if self.projection is None else self.projection_dimension
+
+    def _coarse_numbers(self) -> CoarseNumbers:
+        return CoarseNumbers.of(self._get_extractor().embedding)
+
+    def _averaged(self, numbers: Tensor) -> Tensor:
+        grid = self._get_extractor().grid
+        inside = None if self.roi is None else self.roi.inside(self._layouts[0], grid)
+        return averaged(numbers, grid, None if inside is None else inside.to(numbers.device))
+
     def _outlier_scores(
-        self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
+        self, compared: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
     ) -> Tensor:
-        """``(N, P, D)`` -> ``(N, P)`` scores W, each position compared across the images."""
+        """``(N, P, d)`` -> ``(N, P)`` scores W of patches, compared across the images."""
         discriminate = self._make_discriminator()
-        by_position = patches.transpose(0, 1)  # (N, P, D) -> (P, N, D)
-        scores = scored_in_parts(discriminate, by_position, checkpoint, progress)
+        by_position = compared.transpose(0, 1)  # (N, P, d) -> (P, N, d)
+        at_once = POSITIONS if discriminate.by_position else len(by_position)
+        scores = scored_in_parts(discriminate, by_position, at_once, checkpoint, progress)
         return scores.T.contiguous()  # (P, N) -> (N, P)
 
     def _noise_threshold(self, outlier: Tensor) -> float:
@@ -296,7 +335,8 @@ class SoftPatch(MemoryBankDetector):
         with torch.inference_mode():
             patches, owners, names = self._collect(images, workspace, on_unreadable, progress)
             projected = self._project(patches, workspace)
-            outlier = self._scores_of_all(projected, progress)
+            self._look_for_alignment(projected)
+            outlier = self._scores_of_all(self._compared(patches, projected, workspace), progress)
         return Discriminated(names, self._layouts, grid, outlier, owners)
 
     def suspects(self, first: int = 0) -> list[tuple[str, float]]:
@@ -350,10 +390,11 @@ class SoftPatch(MemoryBankDetector):
             if share.ndim or not 0 <= share <= 1:
                 raise ValueError("the alignment is no share")
             self.alignment_ = float(share)
+        softened = bool((self.bank.weights != 1).any())
+        if softened and self.soft_weight is None and self.discriminator == AUTO:
+            self.discriminator = PAPER.discriminator  # what it took in older files
         if "sample_directions" in state:  # not in older files
-            dimension = self._get_extractor().dimension
-            if self.projection is not None:
-                dimension = self.projection_dimension
+            dimension = self._compared_length(self._get_extractor().dimension)
             self.sample_ = PictureSample.restored(
                 state, dimension, len(self.images_), len(self.bank)
             )

@@ -1,15 +1,16 @@
 """Noise discriminators: an outlier score for every training patch (METHOD: noise discriminators).
 
-A discriminator compares each patch with the patches at the same grid position of the other
-images. All follow one protocol, so a new one is one file and one line here.
+A discriminator compares each patch with the patches of the other images: those at the same grid
+position, or those anywhere. All follow one protocol, so a new one is one file and one line here.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
+from softpatch.discriminators.anywhere import Anywhere
 from softpatch.discriminators.fused import Fused
 from softpatch.discriminators.gaussian import Gaussian
 from softpatch.discriminators.lof import LocalOutlierFactor
@@ -20,6 +21,7 @@ from softpatch.progress import Progress, silent
 
 __all__ = [
     "DISCRIMINATORS",
+    "Anywhere",
     "Discriminator",
     "Fused",
     "Gaussian",
@@ -28,11 +30,17 @@ __all__ = [
     "make_discriminator",
 ]
 
-DISCRIMINATORS = ("lof", "nearest", "gaussian", "fused")
+DISCRIMINATORS = ("lof", "nearest", "gaussian", "fused", "anywhere")
 
 
 class Discriminator(Protocol):
-    """``(P, N, D)`` patches -> ``(P, N)`` float32 outlier scores W, all > 0, larger = odder."""
+    """``(P, N, D)`` patches -> ``(P, N)`` float32 outlier scores W, all > 0, larger = odder.
+
+    Attributes:
+        by_position: whether a position's scores depend on that position alone.
+    """
+
+    by_position: ClassVar[bool]
 
     def __call__(self, patches: Tensor, progress: Progress = silent) -> Tensor:
         """Score N images' patches at each of P positions."""
@@ -42,7 +50,7 @@ class Discriminator(Protocol):
 def make_discriminator(
     name: str, k: int, references: int = REFERENCES, seed: int = 0
 ) -> Discriminator:
-    """``lof`` (with k neighbours), ``nearest``, ``gaussian`` or ``fused`` (also with k).
+    """``lof`` (with k neighbours), ``nearest``, ``gaussian``, ``fused`` (with k) or ``anywhere``.
 
     ``references`` and ``seed`` say which images all but ``gaussian`` compare with.
 
@@ -59,4 +67,6 @@ def make_discriminator(
         return Gaussian()
     if name == "fused":
         return Fused(k, references, seed)
+    if name == "anywhere":
+        return Anywhere(references, seed)
     raise UsageError(f"discriminator {name!r} is none of {', '.join(DISCRIMINATORS)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,8 @@ RIDGE = 0.01  # added to the covariance's diagonal, as in the paper
 
 class Gaussian:
     """W = 1 + Mahalanobis distance to the position's mean, covariance + 0.01 I."""
+
+    by_position: ClassVar[bool] = True
 
     def __call__(self, patches: Tensor, progress: Progress = silent) -> Tensor:
         """``(P, N, D)`` -> ``(P, N)`` float32, at least 1."""

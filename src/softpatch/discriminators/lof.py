@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,8 @@ class LocalOutlierFactor:
     (``novelty=True``). So the cost grows with N, not N squared, and a defect has to recur that
     much more often before it looks normal.
     """
+
+    by_position: ClassVar[bool] = True
 
     def __init__(self, k: int = 6, references: int = REFERENCES, seed: int = 0) -> None:
         """Set the rule.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from softpatch.discriminators.positions import (
@@ -18,6 +20,8 @@ class Nearest:
 
     Above ``references`` images, the nearest of that many, drawn by ``seed``.
     """
+
+    by_position: ClassVar[bool] = True
 
     def __init__(self, references: int = REFERENCES, seed: int = 0) -> None:
         self.references = references

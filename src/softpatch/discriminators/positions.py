@@ -1,4 +1,4 @@
-"""What the discriminators share: positions in chunks, and distances between images."""
+"""What discriminators share: positions in chunks, references, distances between images."""
 
 from __future__ import annotations
 
@@ -31,13 +31,8 @@ def score_positions(
     Returns:
         ``(P, N)`` float32.
     """
-    if patches.ndim != 3:
-        raise UsageError(f"patches must be (P, N, D), got shape {tuple(patches.shape)}")
+    check_comparable(patches)
     positions, images, dimension = patches.shape
-    if images < 2:
-        raise UsageError(
-            f"outliers are found by comparing images: at least 2 are needed, got {images}"
-        )
     scores = torch.empty(positions, images, device=patches.device)
     for chunk in chunks(positions, bytes_per_item=8 * (2 * images * dimension + 4 * square**2)):
         here = patches[chunk].to(torch.float64, copy=True)
@@ -45,6 +40,16 @@ def score_positions(
         scores[chunk] = score(here).float()
         progress("discriminate", chunk.stop, positions)
     return scores
+
+
+def check_comparable(patches: Tensor) -> None:
+    """Raise UsageError for what is not ``(P, N, D)`` with N at least 2."""
+    if patches.ndim != 3:
+        raise UsageError(f"patches must be (P, N, D), got shape {tuple(patches.shape)}")
+    if patches.shape[1] < 2:
+        raise UsageError(
+            f"outliers are found by comparing images: at least 2 are needed, got {patches.shape[1]}"
+        )
 
 
 def draw_references(images: int, most: int, seed: int) -> Tensor:

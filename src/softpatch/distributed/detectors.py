@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from softpatch.alignment import compared
+from softpatch.alignment import compared as looked_at
 from softpatch.checkpoint import Checkpoint
 from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
 from softpatch.detectors.patchcore import MemoryBankDetector, held_out_pictures
@@ -16,11 +16,11 @@ from softpatch.detectors.softpatch import Discriminated, suspicion
 from softpatch.distributed.cluster import Cluster
 from softpatch.distributed.coreset import Coverage, sharded_coreset
 from softpatch.distributed.recipe import recipe_of
-from softpatch.distributed.shards import Shards, shuffle
+from softpatch.distributed.shards import Shards, coarse_numbers, shuffle
 from softpatch.errors import UsageError
 from softpatch.growth import PictureSample, directions_of, sampled, shortened
 from softpatch.images import Images, OnUnreadable, listed_sources, warn_unreadable
-from softpatch.memory import Workspace
+from softpatch.memory import Workspace, chunks
 from softpatch.memory_bank import MemoryBank
 from softpatch.progress import Progress, silent
 from softpatch.strategy import AUTO
@@ -117,7 +117,10 @@ class _BankOnCluster(OnCluster, MemoryBankDetector):
 
 
 class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
-    """SoftPatch; each grid position is compared across all pictures in a task of its own."""
+    """SoftPatch; each grid position is compared across all pictures in a task of its own.
+
+    Where they are compared anywhere, the coarsest layer's numbers come here to be compared.
+    """
 
     _outlier: Tensor
 
@@ -130,16 +133,24 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         self, shards: Shards, workspace: Workspace, progress: Progress
     ) -> Tensor:
         if self.discriminator == AUTO:
-            some = shards.of_rows(compared(len(shards.owners))).to(self.device)
+            some = shards.of_rows(looked_at(len(shards.owners))).to(self.device)
             self._look_for_alignment(self._project(some, workspace))
             chosen = {**shards.recipe.options, **asdict(self.strategy)}
             shards.recipe = replace(shards.recipe, options=chosen)
-        return shards.outlier_scores(progress)
+        if self._make_discriminator().by_position:
+            return shards.outlier_scores(progress)
+        coarse = self._coarse_numbers()
+        numbers = workspace.empty(len(shards.owners), shards.positions, coarse.length)
+        for block, found in shards.each(coarse_numbers, coarse):
+            numbers[:, block] = torch.from_numpy(found.copy())
+        for chunk in chunks(len(numbers), bytes_per_item=16 * numbers[0].numel()):
+            numbers[chunk] = self._averaged(numbers[chunk])
+        return self._outlier_scores(numbers.to(self.device), progress).cpu()
 
     def _scores_of_all(
-        self, patches: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
+        self, compared: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
     ) -> Tensor:
-        del patches, progress, checkpoint
+        del compared, progress, checkpoint
         return self._outlier.to(self.device)
 
     def _fit(
@@ -152,12 +163,12 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         self.suspicion_ = suspicion(outlier, owners)
         eligible = outlier <= self._noise_threshold(outlier.flatten())
         picks = self._cover(self._shards, eligible, self._weights(outlier), owners, progress)
-        dimension = self._shards.dimension if self.projection is None else self.projection_dimension
-        rows = sampled(len(owners), self._shards.positions, dimension, self.seed)
+        length = self._compared_length(self._shards.dimension)
+        rows = sampled(len(owners), self._shards.positions, length, self.seed)
         some = self._shards.of_rows(rows).to(self.device)
-        projected = self._project(some, workspace)
-        directions = directions_of(projected.flatten(0, 1))
-        short = shortened(projected, directions)
+        compared = self._compared(some, self._project(some, workspace), workspace)
+        directions = directions_of(compared.flatten(0, 1))
+        short = shortened(compared, directions)
         self.sample_ = PictureSample.of(short, rows, owners, picks, directions)
 
     def discriminate(

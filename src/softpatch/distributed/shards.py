@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from softpatch.coarse import CoarseNumbers
 from softpatch.detectors import Detector, SoftPatch
 from softpatch.distributed.cluster import Cluster, Surroundings
 from softpatch.distributed.recipe import Recipe, recipe_of
@@ -231,6 +232,12 @@ def shuffle(
 def together(parts: Sequence[Floats]) -> Tensor:
     """Parts of a block, list by list -> ``(M, p, D)``."""
     return torch.from_numpy(np.concatenate(parts))
+
+
+def coarse_numbers(coarse: CoarseNumbers, *parts: Floats) -> Floats:
+    """``(M, p, d)`` of a block."""
+    numbers: Floats = coarse(together(parts)).numpy()
+    return numbers
 
 
 def _cut(table: Any, rows: int, positions: int, borders: Sequence[int]) -> Floats | list[Floats]:

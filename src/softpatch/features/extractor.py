@@ -88,7 +88,6 @@ class PatchExtractor:
         preprocessing: how a picture becomes network input.
         backbone: the frozen network.
         grid: (h, w) of the patch grid.
-        stride: (down, across) pixels from one place of the coarsest layer to the next.
         dimension: D of a patch vector.
     """
 
@@ -112,8 +111,6 @@ class PatchExtractor:
             [layer.shape[1] for layer in maps], config.embedding, config.dimension
         )
         self.grid = (int(maps[0].shape[2]), int(maps[0].shape[3]))
-        coarsest = maps[-1].shape[-2:]
-        self.stride = (config.crop[0] // coarsest[0], config.crop[1] // coarsest[1])
         self.dimension = self.embedding.dimension
         noise = torch.randn(1, 3, *config.crop, generator=torch.Generator().manual_seed(0))
         self.backbone.network = folded(self.backbone.network, noise)

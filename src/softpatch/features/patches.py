@@ -35,6 +35,9 @@ class PatchEmbedding(nn.Module):
     ``average``        plain 3x3 averages of all channels (sum of C numbers): cheap, often
                        better on textures.
     ``concat``         the channels as they are (sum of C numbers), as PaDiM uses them.
+
+    Attributes:
+        coarsest: which of a patch's numbers come from the coarsest layer.
     """
 
     def __init__(self, channels: Sequence[int], kind: Embedding, dimension: int) -> None:
@@ -57,6 +60,8 @@ class PatchEmbedding(nn.Module):
         if self.pooled:
             pooled = [_LayerPooling(i, self.channels, dimension) for i in range(len(channels))]
             self.pooling = nn.ModuleList(pooled)
+        first = pooled[-1].first if self.pooled else self.dimension - channels[-1]
+        self.coarsest = slice(first, self.dimension)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """``(B, C_l, h_l, w_l)`` per layer -> ``(B, h, w, dimension)`` on the finest grid."""
