@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
-from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from experiments.pool import Pool, nearest_anywhere, nearest_at_place
-from softpatch.auditing.anywhere import LoosePicture, loose_pictures, unlikeness
-from softpatch.features import PRESETS, PatchExtractor
-from softpatch.images import ImageSource, fail_unreadable
 from softpatch.noise import noise_threshold
 
 K = 6
@@ -31,8 +25,6 @@ class Evidence:
         """``(N, P)`` of the ``(N,)`` pictures, ascending; ``(n,)`` where grids differ."""
         if rule.endswith("picture"):
             return times_picture(self.outlier_scores(training, rule.removesuffix("picture")))
-        if rule == "unlike":
-            return unlike([self._loose[picture] for picture in training.tolist()], self.pool)
         if rule.startswith("any"):
             return self._anywhere(training, rule.removeprefix("any"))
         distance = self._at_place(training, WINDOW if "win" in rule else 0)
@@ -43,13 +35,6 @@ class Evidence:
             factor = lof(self._at_place(training, 0), K)
             return factor * (far.sqrt() if "root" in rule else far)
         return far
-
-    @cached_property
-    def _loose(self) -> list[LoosePicture]:
-        """What the audit compares: the coarsest layer of every picture at its own aspect."""
-        extractor = PatchExtractor(PRESETS["edge"], self.pool.patches.device)
-        sources = [ImageSource(name, Path(name)) for name in self.pool.names]
-        return loose_pictures(extractor, None, sources, fail_unreadable)
 
     def _at_place(self, training: Tensor, window: int) -> Tensor:
         distance = self._distances(f"place {window}")[:, training][:, :, training]
@@ -96,15 +81,6 @@ def lof(distances: Tensor, k: int) -> Tensor:
     reach = torch.maximum(near.values, near.values[..., -1].gather(1, flat).view_as(near.values))
     density = 1 / reach.mean(dim=2).clamp_min(1e-10)
     return (density.gather(1, flat).view_as(near.values).mean(dim=2) / density).T.contiguous()
-
-
-def unlike(pictures: list[LoosePicture], pool: Pool) -> Tensor:
-    """``(N, P)``: the audit's evidence ``anywhere`` of the pictures, on the grid of the patches."""
-    found = [
-        F.interpolate(scores.view(1, 1, *picture.grid), size=pool.grids[0], mode="bilinear")
-        for picture, scores in zip(pictures, unlikeness(pictures), strict=True)
-    ]
-    return torch.cat(found).flatten(1).clamp_min(1e-6)
 
 
 def times_picture(outlier: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from softpatch.files import csv_bytes, write_atomically
 SHARE = 0.02  # of the patches enter the bank
 RULES = (
     "lof", "near3", "fused", "fused10%", "fusedroot", "win3", "any3", "any5%", "any3own",
-    "lofpicture", "unlike",
+    "lofpicture",
 )  # fmt: skip
 CUTS = (
     "0.15", "0.15 soft", "0.05", "auto", "pictures", "0.1 of pictures", "0.2 of pictures",

@@ -151,13 +151,13 @@ def test_pictures_in_memory_can_be_audited(found: Audit) -> None:
     assert {image.path for image in from_list.images} == {f"image {at}" for at in range(8)}
 
 
-@pytest.mark.parametrize(("rule", "patch"), [("fused", 8), ("anywhere", 16)])
+@pytest.mark.parametrize(("rule", "patch"), [("fused", 8), ("anywhere", 8)])
 def test_maps_cover_tiled_pictures_and_regions(rule: str, patch: int, folder: Path) -> None:
     good = list(image_sources(sorted(folder.glob("0*.png"))[:6]))
 
     def found(**options: Any) -> Evidence:
         detector = detector_for(rule, {**SMALL, **options})
-        return gather(rule, detector, good, silent, fail_unreadable)
+        return gather(detector, good, silent, fail_unreadable)
 
     whole = found()
     side = 64 // patch

@@ -52,7 +52,6 @@ def test_without_ray_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch
         (["fit", "x", "-o", "m", "--coreset", "exact"], "--coreset goes with --engine ray"),
         (["fit", "s3://b/x", "-o", "m"], "URLs are read with --engine ray"),
         (["audit", "s3://b/x", "-o", "out", "--engine", "ray"], "use --json with a URL"),
-        (["audit", "x", "--rule", "anywhere", "--engine", "ray"], "--rule anywhere goes without"),
         (["fit", "x", "-o", "m", "--checkpoint", "c", "--engine", "ray"], "--checkpoint goes"),
         (["predict", "m", "x", "-o", "o", "--engine", "ray", "--masks"], "--masks goes without"),
         (["predict", "m", "x", "-o", "out", "--maps"], "--maps goes with --engine ray"),

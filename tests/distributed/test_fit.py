@@ -30,9 +30,10 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "SHARD_BYTES", 600_000)  # two blocks of positions
 
 
-@pytest.fixture(scope="module")
-def plain(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> SoftPatch:
-    return SoftPatch(**SMALL).fit(photos, on_unreadable=ignore_unreadable)
+@pytest.fixture(scope="module", params=["fused", "anywhere"])
+def plain(request: pytest.FixtureRequest, photos: Path) -> SoftPatch:
+    detector = SoftPatch(**SMALL, discriminator=request.param)
+    return detector.fit(photos, on_unreadable=ignore_unreadable)
 
 
 def content(detector: Detector, folder: Path) -> bytes:
@@ -51,7 +52,7 @@ def test_exact_model_is_the_plain_one_byte_for_byte_though_two_nodes_are_lost(
             lost.append(step)
             nodes.lose_worker()
 
-    fitted = on_cluster(SoftPatch(**SMALL), cluster, "exact")
+    fitted = on_cluster(SoftPatch(**SMALL, discriminator=plain.discriminator), cluster, "exact")
     fitted.fit(photos, on_unreadable=skipped.append, progress=progress)
 
     assert lost == ["embed", "gather"]
@@ -64,7 +65,7 @@ def test_exact_model_is_the_plain_one_byte_for_byte_though_two_nodes_are_lost(
 def test_sharded_coreset_finds_the_same_suspects_and_says_how_well_it_covers(
     plain: SoftPatch, photos: Path, cluster: Cluster
 ) -> None:
-    fitted = on_cluster(SoftPatch(**SMALL), cluster, "sharded")
+    fitted = on_cluster(SoftPatch(**SMALL, discriminator=plain.discriminator), cluster, "sharded")
     assert isinstance(fitted, SoftPatchOnCluster)
     fitted.fit(photos, on_unreadable=ignore_unreadable)
 
@@ -103,9 +104,9 @@ def test_strict_stops_at_the_first_unreadable_picture(photos: Path, cluster: Clu
 
 
 def test_error_of_a_task_is_raised_as_it_was(photos: Path, cluster: Cluster) -> None:
-    wrong = on_cluster(SoftPatch(**SMALL), cluster)
+    wrong = on_cluster(SoftPatch(**SMALL, discriminator="lof"), cluster)
     assert isinstance(wrong, SoftPatchOnCluster)
-    wrong.discriminator = "none such"  # the tasks will notice
+    wrong.projection = "none such"  # type: ignore[assignment]  # the tasks will notice
     with pytest.raises(UsageError, match="'none such' is none of"), connected():
         wrong.fit(photos, on_unreadable=ignore_unreadable)
 

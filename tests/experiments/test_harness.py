@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from experiments.pool import Pool
@@ -56,25 +53,6 @@ def test_anywhere_is_a_loop_over_other_pictures() -> None:
         ]
         expected = torch.stack(to_each).sort(dim=0).values[1]
         np.testing.assert_allclose(found[row].numpy(), expected.numpy(), rtol=1e-3)
-
-
-def test_what_no_other_picture_has_is_unlike_where_it_is(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    for index in range(6):
-        pixels = random.integers(90, 110, size=(96, 96, 3), dtype=np.uint8)
-        if index in (2, 4):
-            pixels[60:84, 12:36] = (250, 20, 20)
-        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
-    pool = pool_of(random_patches(images=6))
-    pool = replace(pool, names=[str(tmp_path / f"{index}.png") for index in range(6)])
-    training = torch.tensor([0, 1, 3, 4, 5])  # without the spot's twin
-    found = Evidence(pool).outlier_scores(training, "unlike")
-    h, w = pool.grids[0]
-    assert found.shape == (5, h * w)
-    at = int(found.argmax())
-    assert at // (h * w) == 3
-    row, column = divmod(at % (h * w), w)
-    assert (row / h, column / w) == pytest.approx((0.625, 0.25), abs=0.25)
 
 
 def test_a_patch_is_as_suspicious_as_it_and_its_picture_are() -> None:

@@ -21,8 +21,8 @@ Method = Annotated[
     str,
     typer.Option(
         rich_help_panel=_METHOD,
-        help="softpatch (lof or fused, by the pictures), softpatch-lof, -nearest, -gaussian, "
-        "-fused, patchcore or padim.",
+        help="softpatch (fused or anywhere, by the pictures), softpatch-lof, -nearest, -gaussian, "
+        "-fused, -anywhere, patchcore or padim.",
     ),
 ]
 K = Annotated[
@@ -48,7 +48,7 @@ SoftWeight = Annotated[
     typer.Option(
         "--soft-weight/--no-soft-weight",
         rich_help_panel=_METHOD,
-        help="Weight scores by the bank's outlier scores.  [not with fused]",
+        help="Weight scores by the bank's outlier scores.  [not with fused and anywhere]",
     ),
 ]
 CoresetRatio = Annotated[

@@ -22,6 +22,7 @@ METHODS: Mapping[str, tuple[type[Detector], Mapping[str, Any]]] = MappingProxyTy
         "softpatch-nearest": (SoftPatch, {"discriminator": "nearest"}),
         "softpatch-gaussian": (SoftPatch, {"discriminator": "gaussian"}),
         "softpatch-fused": (SoftPatch, {"discriminator": "fused"}),
+        "softpatch-anywhere": (SoftPatch, {"discriminator": "anywhere"}),
         "patchcore": (PatchCore, {}),
         "padim": (PaDiM, {}),
     }

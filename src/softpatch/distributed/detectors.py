@@ -122,21 +122,33 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
     Where they are compared anywhere, the coarsest layer's numbers come here to be compared.
     """
 
-    _outlier: Tensor
+    _outlier: Tensor | None = None
 
     def _gather(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
-        # before the patches are moved here
-        self._outlier = self._scores_on_cluster(shards, workspace, progress)
+        self._choose_strategy(shards)
+        if self._make_discriminator().by_position:  # before the patches are moved here
+            self._outlier = shards.outlier_scores(progress)
         return super()._gather(shards, workspace, progress)
 
-    def _scores_on_cluster(
-        self, shards: Shards, workspace: Workspace, progress: Progress
-    ) -> Tensor:
+    def _choose_strategy(self, shards: Shards) -> None:
+        self._outlier = None
         if self.discriminator == AUTO:
             some = shards.of_rows(looked_at(len(shards.owners))).to(self.device)
-            self._look_for_alignment(self._project(some, workspace))
+            self._look_for_alignment(self._project(some, Workspace()))
             chosen = {**shards.recipe.options, **asdict(self.strategy)}
             shards.recipe = replace(shards.recipe, options=chosen)
+
+    def _scores_of_all(
+        self, compared: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
+    ) -> Tensor:
+        if self._outlier is None:
+            return super()._scores_of_all(compared, progress, checkpoint)
+        return self._outlier.to(self.device)
+
+    def _scores_of_shards(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
+        """``(M, P)`` of patches that stay on the cluster."""
+        if self._outlier is not None:
+            return self._outlier
         if self._make_discriminator().by_position:
             return shards.outlier_scores(progress)
         coarse = self._coarse_numbers()
@@ -147,19 +159,13 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
             numbers[chunk] = self._averaged(numbers[chunk])
         return self._outlier_scores(numbers.to(self.device), progress).cpu()
 
-    def _scores_of_all(
-        self, compared: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
-    ) -> Tensor:
-        del compared, progress, checkpoint
-        return self._outlier.to(self.device)
-
     def _fit(
         self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
     ) -> None:
         if self._shards is None:
             super()._fit(patches, owners, workspace, progress)
             return
-        outlier = self._outlier
+        outlier = self._scores_of_shards(self._shards, workspace, progress)
         self.suspicion_ = suspicion(outlier, owners)
         eligible = outlier <= self._noise_threshold(outlier.flatten())
         picks = self._cover(self._shards, eligible, self._weights(outlier), owners, progress)
@@ -181,7 +187,8 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         """As ``SoftPatch.discriminate``; only the scores come here."""
         shards = self._shuffle(images, on_unreadable, progress)
         workspace = Workspace(self.memory_limit, self.device)
-        outlier = self._scores_on_cluster(shards, workspace, progress)
+        self._choose_strategy(shards)
+        outlier = self._scores_of_shards(shards, workspace, progress)
         grid = self._get_extractor().grid
         return Discriminated(shards.names, shards.layouts, grid, outlier, shards.owners)
 
