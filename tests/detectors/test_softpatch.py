@@ -21,7 +21,14 @@ from softpatch.progress import silent
 from softpatch.projection import projection_matrix
 from tests.detectors.pictures import random_patches
 from tests.reference.coreset import greedy_k_center
-from tests.reference.discriminators import at_each_position, fused, gaussian, lof, nearest
+from tests.reference.discriminators import (
+    anywhere,
+    at_each_position,
+    fused,
+    gaussian,
+    lof,
+    nearest,
+)
 from tests.reference.scoring import bank_scores
 
 Floats = npt.NDArray[np.float64]
@@ -261,12 +268,29 @@ def scattered(patches: Tensor) -> Tensor:
     return flat.gather(1, orders.unsqueeze(2).expand_as(flat)).view_as(patches)
 
 
-@pytest.mark.parametrize(("aligned", "chosen"), [(True, "fused"), (False, "lof")])
-def test_auto_is_fused_where_places_show_the_same_and_lof_elsewhere(
+def test_anywhere_compares_averages_of_the_coarsest_layers_numbers() -> None:
+    patches, test = scattered(random_patches()), random_patches(images=2, seed=1)
+    detector = SoftPatch(dimension=16, discriminator="anywhere")
+    extractor = detector._get_extractor()
+    extractor.grid = (4, 5)
+    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
+    coarse = (patches * patches.abs())[..., extractor.embedding.coarsest].double().numpy()
+    means = np.zeros_like(coarse)
+    for row, column in np.ndindex(4, 5):
+        around = coarse[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+        means[:, row, column] = around.mean(axis=(1, 2))
+    outlier = anywhere(means.reshape(len(means), 20, -1).transpose(1, 0, 2)).T
+    picks = reference_bank(patches, outlier)
+    assert_equals_reference(detector, patches, picks, np.ones(len(picks)), test)
+    assert detector.suspicion_.argmax() == outlier.max(axis=1).argmax()
+
+
+@pytest.mark.parametrize(("aligned", "chosen"), [(True, "fused"), (False, "anywhere")])
+def test_auto_is_fused_where_places_show_the_same_and_anywhere_elsewhere(
     aligned: bool, chosen: str
 ) -> None:
     patches = random_patches() if aligned else scattered(random_patches())
-    detectors = [SoftPatch(), SoftPatch(discriminator=chosen)]
+    detectors = [SoftPatch(dimension=16), SoftPatch(dimension=16, discriminator=chosen)]
     for detector in detectors:
         detector._get_extractor().grid = (patches.shape[1], patches.shape[2])
         detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)

@@ -14,6 +14,7 @@ from softpatch import PatchCore, SoftPatch, load
 from softpatch.detectors.patchcore import MemoryBankDetector
 from softpatch.discriminators import DISCRIMINATORS
 from softpatch.errors import DatasetError, NotFittedError, UsageError
+from softpatch.strategy import PAPER
 from tests.detectors.pictures import SMALL, new_pictures, predictions
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
@@ -75,7 +76,7 @@ def test_all_pictures_are_judged_as_a_fit_on_all_of_them_would(pictures: Path) -
 @pytest.mark.parametrize("tau", [0.5, 0.4])
 def test_vectors_of_the_bank_are_judged_anew(tau: float, pictures: Path) -> None:
     """And leave it if they are twice as far from the median, in log W, as those that may enter."""
-    detector = fitted(pictures, tau=tau)
+    detector = fitted(pictures, discriminator="lof", tau=tau)
     before, old = detector.bank.weights, detector.sample_.of_bank
     detector.update(spoiled())
     patches = detector.sample_.patches
@@ -239,6 +240,15 @@ def test_what_cannot_be_updated(pictures: Path) -> None:
     older.sample_ = None
     with pytest.raises(DatasetError, match="fit it again"):
         older.update(spoiled())
+
+
+def test_what_auto_took_for_lof_in_an_older_file_stays_so(pictures: Path, tmp_path: Path) -> None:
+    older = fitted(pictures, discriminator="lof")
+    older.discriminator, older.alignment_ = "auto", 0.3
+    older.save(tmp_path / "older")
+    again = load(tmp_path / "older")
+    assert again.strategy == PAPER
+    assert again.update(spoiled()).suspects(first=8)[0][0] == "image 5"
 
 
 def test_tiled_pictures_and_projections(pictures: Path) -> None:

@@ -59,6 +59,8 @@ def make_discriminator(
     """
     if references < 2:
         raise UsageError(f"at least 2 reference images are needed, got {references}")
+    if k < 1:
+        raise UsageError(f"k must be at least 1, got {k}")
     if name == "lof":
         return LocalOutlierFactor(k, references, seed)
     if name == "nearest":
