@@ -1,9 +1,7 @@
 """What is seen from afar: a patch's share of the coarsest layer, averaged with its neighbours'.
 
 Patches from anywhere in two pictures are told apart by what is around them rather than by fine
-detail, which differs everywhere: on the synthetic line, turned, whole patches rank bad pictures by
-``anywhere`` with an AUROC of 0.49, the coarsest layer's numbers alone with 0.88, their averages
-with 0.93 (``python -m experiments.study``, see experiments/README.md).
+detail, which differs everywhere. What that comes to is in docs/robust.md.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from torch import Tensor
 from softpatch.features.patches import PatchEmbedding
 from softpatch.projection import projection_matrix
 
-LENGTH = 128  # numbers kept of a patch; all 512 of a usual one rank no better
+LENGTH = 128  # numbers kept of a patch
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,12 @@ def averaged(numbers: Tensor, grid: tuple[int, int], inside: Tensor | None = Non
     """
     images, _, length = numbers.shape
     if inside is None:
-        return _averaged(numbers.reshape(-1, *grid, length)).view_as(numbers)
+        return _averaged(numbers.reshape(-1, *grid, length)).reshape(numbers.shape)
     canvas = numbers.new_zeros(images, *inside.shape, length)
     canvas[:, inside] = numbers
     there = inside.to(numbers).view(-1, *grid, 1)
-    share = _averaged(there).view(*inside.shape, 1)
-    means = _averaged(canvas.view(-1, *grid, length)).view_as(canvas)
+    share = _averaged(there).reshape(*inside.shape, 1)
+    means = _averaged(canvas.view(-1, *grid, length)).reshape(canvas.shape)
     return (means / share)[:, inside]
 
 

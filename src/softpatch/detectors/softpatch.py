@@ -222,11 +222,14 @@ class SoftPatch(MemoryBankDetector):
     def _foresee(self, sample: Tensor, images: int) -> Foreseen:
         bank = super()._foresee(sample, images)
         positions = sample.shape[1]
-        self._look_for_alignment(sample)
+        if not self._fitted:
+            self._look_for_alignment(sample)
         dimension = self._compared_length(sample.shape[2])
         discriminate = self._make_discriminator()
         # Random numbers will do: the cost does not depend on what they are.
+        arrays = bank.arrays
         if isinstance(discriminate, Anywhere):
+            arrays = [4 * images * positions * dimension, *arrays]
             one = torch.rand(positions, dimension, device=sample.device)
             references = len(discriminate.chosen(images, positions))
             samples = torch.rand(references, discriminate.sampled(positions), dimension)
@@ -240,6 +243,7 @@ class SoftPatch(MemoryBankDetector):
         return replace(
             bank,
             seconds={"discriminate": taken, **bank.seconds},
+            arrays=arrays,
             model=bank.model + half + 4 * dimension * kept,
         )
 
