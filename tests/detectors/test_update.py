@@ -246,7 +246,7 @@ def test_what_auto_took_for_lof_in_an_older_file_stays_so(pictures: Path, tmp_pa
     older = fitted(pictures, discriminator="lof")
     older.discriminator, older.alignment_ = "auto", 0.3
     older.save(tmp_path / "older")
-    again = load(tmp_path / "older")
+    again: Any = load(tmp_path / "older")
     assert again.strategy == PAPER
     assert again.update(spoiled()).suspects(first=8)[0][0] == "image 5"
 
