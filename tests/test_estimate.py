@@ -35,11 +35,16 @@ def test_sizes_are_those_of_the_fit(
     assert foreseen.total_seconds == pytest.approx(sum(foreseen.seconds.values()))
 
 
-def test_twice_the_pictures_take_twice_the_patches_and_room() -> None:
+@pytest.mark.parametrize(("discriminator", "length"), [("lof", 1.0), ("anywhere", 0.5)])
+def test_twice_the_pictures_take_twice_the_patches_and_room(
+    discriminator: str, length: float
+) -> None:
+    options: dict[str, Any] = {**SMALL, "discriminator": discriminator}
     pictures = np.random.default_rng(0).integers(0, 255, (40, 64, 64, 3), dtype=np.uint8)
-    few, many = (SoftPatch(**SMALL).estimate(pictures[:count]) for count in (16, 32))
+    few, many = (SoftPatch(**options).estimate(pictures[:count]) for count in (16, 32))
     assert many.patches == 2 * few.patches
-    once = 4 * SMALL["dimension"] ** 2  # directions along which the pictures are kept
+    # Directions along which the pictures are kept, of the numbers that are compared.
+    once = 4 * (length * SMALL["dimension"]) ** 2
     assert many.model - once == pytest.approx(2 * (few.model - once), rel=0.01)
 
 

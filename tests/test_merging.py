@@ -101,7 +101,7 @@ def test_a_merged_model_knows_what_either_has_learned(small_pictures: Path, tmp_
         ({"embedding": "average"}, "embedding is rooted in one and average"),
         ({"layers": ("blocks.4",)}, "layers is "),
         ({"distance": "euclidean"}, "distance is squared in one and euclidean"),
-        ({"discriminator": "nearest"}, "discriminator is (lof|fused) in one and nearest"),
+        ({"discriminator": "nearest"}, "discriminator is (anywhere|fused) in one and nearest"),
         ({"roi": np.ones((8, 8), np.float32)}, "the region of interest is None in one and "),
         ({"weights": "random"}, "the backbone's weights is "),
     ],
