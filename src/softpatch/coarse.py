@@ -7,6 +7,7 @@ detail, which differs everywhere. What that comes to is in docs/robust.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -47,9 +48,13 @@ class CoarseNumbers:
             numbers = numbers * numbers.abs()
         if self.length == numbers.shape[-1]:
             return numbers
-        return numbers @ projection_matrix(
-            "orthonormal", numbers.shape[-1], self.length, seed=0
-        ).to(numbers)
+        return numbers @ self._matrix.to(numbers)
+
+    @cached_property
+    def _matrix(self) -> Tensor:
+        return projection_matrix(
+            "orthonormal", self.part.stop - self.part.start, self.length, seed=0
+        )
 
 
 def averaged(numbers: Tensor, grid: tuple[int, int], inside: Tensor | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from softpatch.coreset import greedy_coreset
 from softpatch.detectors.base import CommonOptions
 from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
 from softpatch.discriminators import Anywhere, Discriminator, make_discriminator
-from softpatch.discriminators.anywhere import to_similar
+from softpatch.discriminators.anywhere import Memory
 from softpatch.discriminators.positions import REFERENCES
 from softpatch.errors import DatasetError
 from softpatch.estimate import Foreseen, seconds
@@ -233,7 +233,8 @@ class SoftPatch(MemoryBankDetector):
             one = torch.rand(positions, dimension, device=sample.device)
             references = len(discriminate.chosen(images, positions))
             samples = torch.rand(references, discriminate.sampled(positions), dimension)
-            scored = seconds(lambda: to_similar(one, samples.to(one)))
+            memory = Memory(samples.to(one))
+            scored = seconds(lambda: memory.to_similar(one))
             taken = references * seconds(lambda: discriminate.sample(one)) + images * scored
         else:
             few = torch.rand(min(positions, TRIED), images, dimension, device=sample.device)

@@ -59,16 +59,13 @@ def make_discriminator(
     """
     if references < 2:
         raise UsageError(f"at least 2 reference images are needed, got {references}")
-    if k < 1:
-        raise UsageError(f"k must be at least 1, got {k}")
-    if name == "lof":
-        return LocalOutlierFactor(k, references, seed)
-    if name == "nearest":
-        return Nearest(references, seed)
-    if name == "gaussian":
-        return Gaussian()
-    if name == "fused":
-        return Fused(k, references, seed)
-    if name == "anywhere":
-        return Anywhere(references, seed)
-    raise UsageError(f"discriminator {name!r} is none of {', '.join(DISCRIMINATORS)}")
+    known: dict[str, Discriminator] = {
+        "lof": LocalOutlierFactor(k, references, seed),
+        "nearest": Nearest(references, seed),
+        "gaussian": Gaussian(),
+        "fused": Fused(k, references, seed),
+        "anywhere": Anywhere(references, seed),
+    }
+    if name not in known:
+        raise UsageError(f"discriminator {name!r} is none of {', '.join(DISCRIMINATORS)}")
+    return known[name]

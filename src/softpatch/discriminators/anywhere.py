@@ -43,11 +43,11 @@ class Anywhere:
         positions, images, _ = patches.shape
         of_images = patches.transpose(0, 1)  # (N, P, D)
         chosen = self.chosen(images, positions).to(patches.device)
-        samples = torch.stack([self.sample(of_images[row]) for row in chosen.tolist()])
+        memory = Memory(torch.stack([self.sample(of_images[row]) for row in chosen.tolist()]))
+        own = {row: at for at, row in enumerate(chosen.tolist())}
         distance = torch.empty(positions, images, device=patches.device)
         for image in range(images):
-            others = samples[chosen != image]
-            distance[:, image] = to_similar(of_images[image].float(), others)
+            distance[:, image] = memory.to_similar(of_images[image].float(), own.get(image))
             progress("discriminate", image + 1, images)
         return (distance + TINY) / (distance.median() + TINY)
 
@@ -69,22 +69,33 @@ class Anywhere:
         return min(positions, max(SAMPLED, int(SHARE * positions)))
 
 
-def to_similar(patches: Tensor, samples: Tensor) -> Tensor:
-    """``(P, D)`` patches to ``(r, S, D)`` samples -> ``(P,)`` float32 to the second nearest image.
+class Memory:
+    """Samples of the reference images, made ready once to be compared with every image."""
 
-    To the nearest of a single one.
-    """
-    images, sampled, dimension = samples.shape
-    centre = samples.mean(dim=(0, 1))  # distances keep more digits that way
-    memory = (samples - centre).flatten(0, 1)  # (r, S, D) -> (r * S, D)
-    squares = memory.square().sum(dim=1)
-    distance = torch.empty(len(patches), device=patches.device)
-    for chunk in chunks(len(patches), bytes_per_item=8 * len(memory) + 12 * dimension):
-        own = patches[chunk] - centre
-        squared = torch.addmm(squares, own, memory.T, alpha=-2)  # less |own|^2, the same for all
-        nearest, patch = squared.view(-1, images, sampled).min(dim=2)  # (c, r)
-        second = nearest.topk(min(SIMILAR, images), dim=1, largest=False).indices[:, -1:]
-        found = memory[(second * sampled + patch.gather(1, second)).squeeze(1)]
-        # Anew from the difference: what is equal is then 0 apart, and not as far as rounding says.
-        distance[chunk] = torch.linalg.vector_norm(own - found, dim=1)
-    return distance
+    def __init__(self, samples: Tensor) -> None:
+        """Of ``(r, S, D)`` float32 samples."""
+        self.images, self.sampled, _ = samples.shape
+        self.centre = samples.mean(dim=(0, 1))  # distances keep more digits that way
+        self.vectors = (samples - self.centre).flatten(0, 1)  # (r, S, D) -> (r * S, D)
+        self.squares = self.vectors.square().sum(dim=1)
+
+    def to_similar(self, patches: Tensor, own: int | None = None) -> Tensor:
+        """``(P, D)`` float32 -> ``(P,)`` to the second nearest reference, or to a single one.
+
+        The reference ``own``, the image that they are from, is passed over.
+        """
+        others = self.images - (own is not None)
+        distance = torch.empty(len(patches), device=patches.device)
+        item = 8 * len(self.vectors) + 12 * patches.shape[1]
+        for chunk in chunks(len(patches), bytes_per_item=item):
+            here = patches[chunk] - self.centre
+            # Less |here|^2, which is the same for all.
+            squared = torch.addmm(self.squares, here, self.vectors.T, alpha=-2)
+            nearest, patch = squared.view(-1, self.images, self.sampled).min(dim=2)  # (c, r)
+            if own is not None:
+                nearest[:, own] = torch.inf
+            second = nearest.topk(min(SIMILAR, others), dim=1, largest=False).indices[:, -1:]
+            found = self.vectors[(second * self.sampled + patch.gather(1, second)).squeeze(1)]
+            # Anew from the difference: what is equal is then 0 apart, and not as rounding says.
+            distance[chunk] = torch.linalg.vector_norm(here - found, dim=1)
+        return distance

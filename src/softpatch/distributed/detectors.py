@@ -125,18 +125,18 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
     _outlier: Tensor | None = None
 
     def _gather(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
-        self._choose_strategy(shards)
-        if self._make_discriminator().by_position:  # before the patches are moved here
-            self._outlier = shards.outlier_scores(progress)
+        self._score_positions(shards, workspace, progress)  # before the patches are moved here
         return super()._gather(shards, workspace, progress)
 
-    def _choose_strategy(self, shards: Shards) -> None:
-        self._outlier = None
+    def _score_positions(self, shards: Shards, workspace: Workspace, progress: Progress) -> None:
+        """Choose the strategy, and score the patches if positions can be scored apart."""
         if self.discriminator == AUTO:
             some = shards.of_rows(looked_at(len(shards.owners))).to(self.device)
-            self._look_for_alignment(self._project(some, Workspace()))
+            self._look_for_alignment(self._project(some, workspace))
             chosen = {**shards.recipe.options, **asdict(self.strategy)}
             shards.recipe = replace(shards.recipe, options=chosen)
+        by_position = self._make_discriminator().by_position
+        self._outlier = shards.outlier_scores(progress) if by_position else None
 
     def _scores_of_all(
         self, compared: Tensor, progress: Progress, checkpoint: Checkpoint | None = None
@@ -149,8 +149,6 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         """``(M, P)`` of patches that stay on the cluster."""
         if self._outlier is not None:
             return self._outlier
-        if self._make_discriminator().by_position:
-            return shards.outlier_scores(progress)
         coarse = self._coarse_numbers()
         numbers = workspace.empty(len(shards.owners), shards.positions, coarse.length)
         for block, found in shards.each(coarse_numbers, coarse):
@@ -187,7 +185,7 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         """As ``SoftPatch.discriminate``; only the scores come here."""
         shards = self._shuffle(images, on_unreadable, progress)
         workspace = Workspace(self.memory_limit, self.device)
-        self._choose_strategy(shards)
+        self._score_positions(shards, workspace, progress)
         outlier = self._scores_of_shards(shards, workspace, progress)
         grid = self._get_extractor().grid
         return Discriminated(shards.names, shards.layouts, grid, outlier, shards.owners)
