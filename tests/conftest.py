@@ -78,7 +78,7 @@ def small_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_detector(small_pictures: Path) -> SoftPatch:
     """Fitted on ``small_pictures``; do not fit it again."""
-    return SoftPatch(discriminator="lof", resize=64, crop=64, dimension=64).fit(small_pictures)
+    return SoftPatch(resize=64, crop=64, dimension=64).fit(small_pictures)
 
 
 @pytest.fixture(scope="session")
