@@ -88,8 +88,9 @@ class Detector(ABC):
     Attributes after ``fit``:
         images_: names of the training pictures, in order.
         skipped_: an ``ImageError`` for each training picture that could not be read.
-        normal_limit_: the patch score that 99 % of the training patches stay below; the fixed
-            point of heat-map colours.
+        normal_limit_: the patch score that 99 % of the training patches stay below, those of
+            pictures more likely bad than good left out where the method can tell; the fixed point
+            of heat-map colours.
         lineage_: which version of a model this is, and of which models it was made.
         threshold_: pictures with a larger score are called anomalous; None calls none so. May be
             set at any time.

@@ -277,13 +277,13 @@ class MemoryBankDetector(Detector):
         What no longer tells how good pictures score is dropped: scores of suspects, and those by
         a bank that had seen half of the pictures or fewer, which are too high.
         """
-        limit = self._held_out_limit(patches, owners, of_bank)
+        before = len(self.images_)
+        limit = self._held_out_limit(patches, owners, of_bank, before)
         self.normal_limit_ = (1 - share) * self.normal_limit_ + share * limit
         if self.held_out_ is None or self.held_out_of_ is None or self.max_false_alarms is None:
             return
         chosen = self.threshold_
         as_chosen = self.choose_threshold(self.max_false_alarms).value == chosen
-        before = len(self.images_)
         new, of_new = self._held_out_scores(patches, owners, of_bank, before, progress)
         draw = self.seed + before
         scores = from_both(self.held_out_, new, MOST_HELD_OUT, share, draw)
@@ -319,14 +319,24 @@ class MemoryBankDetector(Detector):
         seen = torch.full_like(pictures, before + int(owners[-1]) + 1)
         return torch.stack(scores), torch.stack([pictures, seen], dim=1)
 
-    def _held_out_limit(self, patches: Tensor, owners: Tensor, of_bank: Tensor) -> float:
-        """Score a sample of training patches by the bank without their own picture's vectors."""
+    def _held_out_limit(
+        self, patches: Tensor, owners: Tensor, of_bank: Tensor, before: int = 0
+    ) -> float:
+        """Score a sample of training patches by the bank without their own picture's vectors.
+
+        Those of suspects do not count: of bottles of which 30 % are bad, 99 % of all patches stay
+        below 3610, of the unsuspected below 1577, of the good below 1590.
+        """
         positions = patches.shape[1]
-        flat = patches.flatten(0, 1)
-        sample = torch.linspace(0, len(flat) - 1, min(NORMAL_SAMPLE, len(flat))).long()
-        sample = sample.to(flat.device)
-        owned = (owners[sample // positions], of_bank)
-        scores = self.bank.score(flat[sample], self.distance, owned)
+        counting = ~torch.isin(owners + before, self._suspected())
+        counting |= ~counting.any()
+        rows = counting.nonzero().flatten()
+        total = len(rows) * positions
+        drawn = torch.linspace(0, total - 1, min(NORMAL_SAMPLE, total)).long().to(rows.device)
+        row = rows[drawn // positions]
+        scores = self.bank.score(
+            patches[row, drawn % positions], self.distance, (owners[row], of_bank)
+        )
         scores = scores[scores.isfinite()]  # infinite where the whole bank is from one image
         return float(torch.quantile(scores, NORMAL_SHARE))
 
