@@ -12,7 +12,7 @@ from softpatch_runtime.images import read_image
 from softpatch_runtime.prediction import Prediction
 
 LONGEST_SIDE = 1024  # pixels of an overlay; larger pictures are scaled down
-FULL_COLOUR = 3.0  # times the normal limit, where colour is strongest
+FULL_COLOUR = 2.0  # times the normal limit, where colour is strongest
 OPACITY = 0.65
 OUTLINE = (60, 0, 60)  # around what is defective
 
