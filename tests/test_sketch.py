@@ -29,18 +29,20 @@ def assert_bounds_from_below(vectors: Tensor, sketches: Tensor) -> None:
 def test_sketch_distances_are_lower_bounds(n: int, dimension: int, scale: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     vectors = scale * (torch.randn(n, dimension, generator=generator) + 1)
-    assert_bounds_from_below(vectors, Sketch(vectors)(vectors))
-    assert_bounds_from_below(vectors, Sketch(vectors[: n // 2 + 1])(vectors))  # fitted to others
+    assert_bounds_from_below(vectors, Sketch(vectors, 1.0)(vectors))
+    assert_bounds_from_below(
+        vectors, Sketch(vectors[: n // 2 + 1], 1.0)(vectors)
+    )  # fitted to others
 
 
 def test_sketch_distances_are_lower_bounds_on_real_patches(bottle_patches: Tensor) -> None:
     vectors = bottle_patches.flatten(0, 2)[::40]
-    assert_bounds_from_below(vectors, Sketch(vectors)(vectors))
+    assert_bounds_from_below(vectors, Sketch(vectors, 1.0)(vectors))
 
 
 def test_up_to_128_dimensions_the_sketch_keeps_distances() -> None:
     vectors = torch.randn(50, 100, generator=torch.Generator().manual_seed(0))
-    sketches = Sketch(vectors)(vectors).double()
+    sketches = Sketch(vectors, 1.0)(vectors).double()
     truth = torch.cdist(vectors.double(), vectors.double())
     torch.testing.assert_close(torch.cdist(sketches, sketches), truth, rtol=1e-4, atol=1e-4)
 
@@ -48,7 +50,7 @@ def test_up_to_128_dimensions_the_sketch_keeps_distances() -> None:
 def test_members_are_sketched_as_the_whole() -> None:
     vectors = torch.randn(50, 30, generator=torch.Generator().manual_seed(0))
     members = torch.tensor([3, 49, 3, 0])
-    make = Sketch(vectors)
+    make = Sketch(vectors, 1.0)
     torch.testing.assert_close(make(vectors, members), make(vectors)[members])
 
 

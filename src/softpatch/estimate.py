@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from softpatch.memory import RESERVE, Workspace, resident_bytes
-from softpatch.rounded import longest_row, number_format
+from softpatch.rounded import number_format
 
 PROBED = 8  # pictures
 # Time of a pair of patch and pick, as a share of the product of their rows: looking at the products
@@ -62,11 +62,12 @@ class Estimate:
         return sum(self.seconds.values())
 
 
-def coreset_seconds(members: int, picks: int, dimension: int) -> float:
-    """Of picking so many of so many patches, at the speed this machine multiplies matrices."""
+def coreset_seconds(members: int, picks: int, length: int) -> float:
+    """Of picking so many of so many patches with sketches of that length, at the speed this machine
+    multiplies matrices.
+    """
     side = 2048
-    cpu = torch.device("cpu")
-    length, dtype = longest_row(dimension, cpu), number_format(cpu)
+    dtype = number_format(torch.device("cpu"))
     left, right = torch.ones(side, length, dtype=dtype), torch.ones(length, side, dtype=dtype)
     pair = seconds(lambda: left @ right) / side**2
     return PAIR_SHARE * pair * members * picks

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from softpatch.memory import chunks
 
-COORDINATES = 256  # 128 leave 6 times the candidates in the bank
+COORDINATES = 128  # at least
 SAMPLE = 20_000  # patches the principal directions are estimated from
 # A bound in float32 may be too large by its rounding; this share of the largest is forgiven.
 ROUNDING = 1e-5
@@ -30,7 +30,7 @@ PAIRS = 128  # at a time stay in the cache: 1.5 us a pair at D=1024, 2.7 us with
 class Sketch:
     """The map from ``(n, D)`` patches to ``(n, q + 1)`` sketches, fitted to typical patches."""
 
-    def __init__(self, patches: Tensor, left_out: float = 1.0) -> None:
+    def __init__(self, patches: Tensor, left_out: float) -> None:
         """Find the leading coordinates of ``(n, D)`` patches.
 
         Args:

@@ -24,7 +24,7 @@ from softpatch.memory import Workspace
 from softpatch.memory_bank import Distance, MemoryBank
 from softpatch.model_file import LARGEST_NUMBER
 from softpatch.progress import Progress, silent
-from softpatch.rounded import longest_row, number_format
+from softpatch.rounded import number_format, row_length
 from softpatch.threshold import Threshold, check_false_alarms, threshold_without_labels
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
@@ -234,16 +234,15 @@ class MemoryBankDetector(Detector):
     def _foresee(self, sample: Tensor, images: int) -> Foreseen:
         patches = sample.shape[0] * sample.shape[1] * images // len(sample)
         picks = self.coreset_size(patches)
-        cpu = torch.device("cpu")
-        row = longest_row(sample.shape[2], cpu) * number_format(cpu).itemsize
-        steps = {"coreset": coreset_seconds(patches, picks, sample.shape[2])}
+        length = row_length(sample.flatten(0, 1).cpu())
+        steps = {"coreset": coreset_seconds(patches, picks, length)}
         if self.max_false_alarms is not None:
             few = MemoryBank(sample.flatten(0, 1), sample.new_ones(sample.shape[:2].numel()))
             one = seconds(lambda: few.nearest(sample[0])) * picks / len(few)
             steps["calibrate"] = one * min(images, MOST_HELD_OUT)
         return Foreseen(
             seconds=steps,
-            arrays=[row * patches],
+            arrays=[length * number_format(torch.device("cpu")).itemsize * patches],
             model=4 * picks * (sample.shape[2] + 1),
         )
 
