@@ -145,7 +145,10 @@ def test_without_soft_weights_scores_are_plain_distances() -> None:
 
 @every_discriminator
 @pytest.mark.parametrize("distance", ["squared", "euclidean"])
-def test_without_either_it_is_patchcore(discriminator: str, distance: Any) -> None:
+def test_without_either_it_is_patchcore(
+    discriminator: str, distance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SoftPatch, "_suspected", PatchCore._suspected)  # which suspects no picture
     patches, test = random_patches(), random_patches(images=2, seed=1)
     detector = fitted(
         patches, discriminator=discriminator, denoise=False, soft_weight=False, distance=distance
@@ -155,6 +158,7 @@ def test_without_either_it_is_patchcore(discriminator: str, distance: Any) -> No
     assert torch.equal(detector.bank.vectors, patchcore.bank.vectors)
     assert torch.equal(detector.bank.weights, patchcore.bank.weights)
     assert torch.equal(detector._score(test.flatten(1, 2)), patchcore._score(test.flatten(1, 2)))
+    assert detector.normal_limit_ == patchcore.normal_limit_
 
 
 def test_rejecting_nothing_is_not_denoising() -> None:
