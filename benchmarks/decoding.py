@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.pictures import DATA, PAPER, training_and_test
 from softpatch import SoftPatch
-from softpatch.images import decode_reduced
+from softpatch.images.decode import decode_reduced
 
 SIZE = (4000, 3000)
 QUALITY = 92
@@ -29,7 +29,7 @@ def main() -> None:
     folder = parser.parse_args().data
     train, test = training_and_test(folder, COUNT)
     model = SoftPatch(**PAPER).fit(train)
-    enough = model.preprocessing.enough
+    enough = model.preprocessing.min_decode_side
     with tempfile.TemporaryDirectory() as scratch:
         photographs = [enlarged(path, Path(scratch)) for path in test]
         whole = median_ms(lambda path: decode_reduced(path, str(path), None), photographs)

@@ -48,7 +48,7 @@ def main() -> None:
     from benchmarks.pictures import DATA, training_and_test
     from softpatch.export import export_model
     from softpatch.export.parity import grey_levels
-    from softpatch.images import decode_image
+    from softpatch.images.decode import decode_image
 
     train, test = training_and_test(options.data or DATA / "mvtec_bottle", TRAINED)
     with tempfile.TemporaryDirectory() as scratch:
@@ -84,7 +84,7 @@ def filled(train: list[Path]) -> PatchCore:
 
     from benchmarks.pictures import read_batches
     from softpatch import PatchCore
-    from softpatch.memory_bank import MemoryBank
+    from softpatch.bank.memory_bank import MemoryBank
 
     detector = PatchCore(coreset_ratio=1e-9).fit(train)
     extractor = detector._get_extractor()

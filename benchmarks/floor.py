@@ -21,17 +21,17 @@ from benchmarks.machine import OtherWork, command, hardware, resident_mb
 from benchmarks.pictures import DATA, PAPER, read_batches, training_and_test
 from benchmarks.processes import RESULTS, write_json
 from softpatch import SoftPatch
+from softpatch.bank.coreset import _LazyGreedy
+from softpatch.bank.coreset_distances import CoresetDistances
 from softpatch.benchmark.step_clock import StepClock
-from softpatch.coreset import _LazyGreedy
-from softpatch.covering import DistancesToPicks
-from softpatch.images import decode_image
+from softpatch.images.decode import decode_image
 
 BATCH = 4
 PARTS = {  # of the coreset
-    "sketches": (DistancesToPicks, "__init__"),
-    "tell": (DistancesToPicks, "tell"),
-    "tighten": (DistancesToPicks, "tighten"),
-    "compare": (DistancesToPicks, "compare"),
+    "sketches": (CoresetDistances, "__init__"),
+    "tell": (CoresetDistances, "tell"),
+    "tighten": (CoresetDistances, "tighten"),
+    "compare": (CoresetDistances, "compare"),
     "inside blocks": (_LazyGreedy, "_greedy_within"),
 }
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from softpatch.datasets import contaminate, read_category
-from softpatch.images import fail_unreadable, image_sources, prefetch
-from softpatch.preprocessing import Preprocessing
+from softpatch.images.preprocessing import Preprocessing
+from softpatch.images.sources import fail_unreadable, image_sources, prefetch
 
 NOISE = 0.1
 DATA = Path(os.environ.get("SOFTPATCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -40,7 +40,7 @@ def read_batches(paths: list[Path], preprocessing: Preprocessing, size: int) -> 
     """
     batch: list[Tensor] = []
     for _, _, picture in prefetch(
-        image_sources(paths), preprocessing, fail_unreadable, preprocessing.enough
+        image_sources(paths), preprocessing, fail_unreadable, preprocessing.min_decode_side
     ):
         batch.append(picture)  # (1, 3, *crop): no tiles
         if len(batch) == size:

@@ -110,7 +110,7 @@ def measure_all(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Fit one route and predict with it, in this process."""
-    from softpatch.features.extractor import configure
+    from softpatch.features.presets import configure
 
     weights = None if arguments.weights == PUBLISHED else arguments.weights
     embedding = PAPER["embedding"]

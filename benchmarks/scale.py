@@ -16,15 +16,15 @@ import torch
 
 from benchmarks.pictures import DATA, training_and_test
 from softpatch import SoftPatch
-from softpatch.coreset import greedy_coreset
+from softpatch.bank.coreset import greedy_coreset
+from softpatch.bank.memory_bank import MemoryBank
+from softpatch.compute.progress import silent
 from softpatch.detectors.patchcore import BANK_SIZE
-from softpatch.discriminators import make_discriminator
-from softpatch.discriminators.positions import REFERENCES
 from softpatch.distributed.coreset import OVERSAMPLED
 from softpatch.distributed.shards import SHARD_BYTES
-from softpatch.images import fail_unreadable, image_sources
-from softpatch.memory_bank import MemoryBank
-from softpatch.progress import silent
+from softpatch.images.sources import fail_unreadable, image_sources
+from softpatch.noise.discriminators import make_discriminator
+from softpatch.noise.neighbors import REFERENCES
 
 PICTURES = 24
 PICKS = 1000

@@ -24,11 +24,12 @@ from benchmarks.pictures import DATA, PAPER, read_batches, training_and_test
 from benchmarks.processes import RESULTS, say, write_json
 from benchmarks.reference.released import one_pick_a_pass, squared_norms
 from benchmarks.routes import RATIO
-from softpatch.coreset import greedy_coreset
-from softpatch.covering import STARTING_PATCHES
-from softpatch.discriminators import LocalOutlierFactor
-from softpatch.features.extractor import PatchExtractor, configure
-from softpatch.memory_bank import MemoryBank
+from softpatch.bank.coreset import greedy_coreset
+from softpatch.bank.coreset_distances import STARTING_PATCHES
+from softpatch.bank.memory_bank import MemoryBank
+from softpatch.features.extractor import PatchExtractor
+from softpatch.features.presets import configure
+from softpatch.noise.discriminators import LocalOutlierFactor
 
 CATEGORIES = ("mvtec_bottle", "magnetic_tile")
 K = 6

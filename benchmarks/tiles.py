@@ -48,7 +48,7 @@ def main() -> None:
 
 def measure(size: tuple[int, int], training: int, keep: Path | None) -> dict[str, Any]:
     from softpatch import SoftPatch
-    from softpatch.heatmap import overlay
+    from softpatch.predictions.heatmap import overlay
 
     model = SoftPatch(tile=TILE, memory_limit=LIMIT)
     views = model.preprocessing.layout(*size).views  # loads the network

@@ -21,8 +21,8 @@ from torch import nn
 
 from benchmarks.pictures import read_batches, training_and_test
 from softpatch.features.backbones import Backbone
-from softpatch.features.extractor import configure
-from softpatch.preprocessing import Preprocessing
+from softpatch.features.presets import configure
+from softpatch.images.preprocessing import Preprocessing
 
 PICTURES = 16
 BATCH = 8

@@ -13,9 +13,9 @@ from softpatch.datasets import Category
 from softpatch.datasets.masks import read_mask
 from softpatch.evaluation.frames import mask_at_input
 from softpatch.features import PRESETS, PatchExtractor
-from softpatch.features.patches import Embedding, PatchEmbedding
-from softpatch.images import ImageSource, fail_unreadable, prefetch
-from softpatch.preprocessing import Preprocessing
+from softpatch.features.embedding import Embedding, PatchEmbedding
+from softpatch.images.preprocessing import Preprocessing
+from softpatch.images.sources import ImageSource, fail_unreadable, prefetch
 
 AT_ONCE = 64  # pictures of one shape that the network sees together
 ROWS = 100_000  # patches whose distances are computed together
@@ -40,7 +40,7 @@ class Pool:
     Attributes:
         names: paths.
         grids: (h, w) of each picture.
-        owners: ``(n,)`` the picture each patch is from, ascending.
+        image_index: ``(n,)`` the picture each patch is from, ascending.
         patches: ``(n, D)`` float32.
         defective: ``(A,)`` bool.
         masks: ``(H, W)`` bool of each.
@@ -48,7 +48,7 @@ class Pool:
 
     names: list[str]
     grids: list[tuple[int, int]]
-    owners: Tensor
+    image_index: Tensor
     patches: Tensor
     defective: Tensor
     masks: list[Tensor]
@@ -60,7 +60,7 @@ class Pool:
 
     def of(self, pictures: Tensor) -> Tensor:
         """``(n,)`` bool: the patches of those pictures."""
-        return torch.isin(self.owners, pictures.to(self.owners.device))
+        return torch.isin(self.image_index, pictures.to(self.image_index.device))
 
 
 def shaped(usual: Preprocessing, shape: str, size: tuple[int, int]) -> Preprocessing:
@@ -142,7 +142,7 @@ def nearest_anywhere(pool: Pool) -> Tensor:
     squares = own.square().sum(dim=1)
     found = own.new_empty(len(own), len(pool.names))
     for picture in range(len(pool.names)):
-        theirs = pool.owners == picture
+        theirs = pool.image_index == picture
         for at in range(0, len(own), ROWS):
             part = slice(at, at + ROWS)
             product = torch.addmm(squares[theirs], own[part], own[theirs].T, alpha=-2)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from experiments.pool import Pool, nearest_anywhere, nearest_at_place
-from softpatch.noise import noise_threshold
+from softpatch.noise.policy import noise_threshold
 
 K = 6
 WINDOW = 2  # patches
@@ -44,7 +44,7 @@ class Evidence:
     def _anywhere(self, training: Tensor, kind: str) -> Tensor:
         rows = self.pool.of(training)
         distance = self._distances("anywhere")[rows][:, training]
-        own = torch.searchsorted(training, self.pool.owners[rows])
+        own = torch.searchsorted(training, self.pool.image_index[rows])
         distance[torch.arange(len(distance), device=own.device), own] = math.inf
         near = kth(distance, _count(kind, len(training)))
         if not self.pool.same_grid:

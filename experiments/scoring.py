@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from experiments.pool import ROWS, Pool
-from softpatch.anomaly_map import anomaly_map
-from softpatch.coreset import greedy_coreset
-from softpatch.projection import projection_matrix
+from softpatch.bank.coreset import greedy_coreset
+from softpatch.features.projection import projection_matrix
+from softpatch.predictions.anomaly_map import anomaly_map
 
 
 @torch.inference_mode()
@@ -71,7 +71,7 @@ def average_precision(labels: Tensor, values: Tensor) -> float:
 @torch.inference_mode()
 def metrics(pool: Pool, test: Tensor, found: Tensor) -> dict[str, float]:
     """Image AUROC by several image scores, pixel AUROC and pixel AP of ``(n,)`` patch scores."""
-    counts = torch.bincount(pool.owners, minlength=len(pool.names))[test].tolist()
+    counts = torch.bincount(pool.image_index, minlength=len(pool.names))[test].tolist()
     parts = torch.split(found, counts)
     labels = pool.defective[test]
     image_scores = {

@@ -18,8 +18,8 @@ from experiments.pool import EMBEDDINGS, SHAPES, Pool, embedded, maps_of
 from experiments.rules import Evidence, kept, suspicion
 from experiments.scoring import auroc, coreset, metrics, patch_scores
 from experiments.transforms import TRANSFORMS, transformed
+from softpatch.compute.files import csv_bytes, write_atomically
 from softpatch.datasets import Category, contaminate, largest_noise, read_category
-from softpatch.files import csv_bytes, write_atomically
 
 SHARE = 0.02  # of the patches enter the bank
 RULES = (
@@ -67,7 +67,7 @@ def cells(category: Category, pool: Pool, options: argparse.Namespace) -> Iterat
     """PatchCore, and every rule with every cut, at every noise there are defects for."""
     index = {name: at for at, name in enumerate(pool.names)}
     clean = list(range(len(category.train)))
-    test = torch.arange(len(clean), len(pool.names), device=pool.owners.device)
+    test = torch.arange(len(clean), len(pool.names), device=pool.image_index.device)
     evidence = Evidence(pool)
     for noise, seed in itertools.product(options.noise, options.seeds):
         if noise > largest_noise(category, "defects"):

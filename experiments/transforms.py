@@ -9,7 +9,7 @@ from torch import Tensor
 
 from experiments.pool import Pool
 from softpatch.features import PRESETS, PatchExtractor
-from softpatch.features.patches import signed_root
+from softpatch.features.embedding import signed_root
 
 TRANSFORMS = (
     "none", "rooted", "offset-root", "scaled", "scaled-rooted", "unit", "levelled", "by-noise",
@@ -34,7 +34,7 @@ def transformed(pool: Pool, kind: str, training: int) -> Pool:
     if kind == "none":
         return pool
     if kind == "levelled":
-        pictures = torch.split(pool.patches, torch.bincount(pool.owners).tolist())
+        pictures = torch.split(pool.patches, torch.bincount(pool.image_index).tolist())
         return replace(pool, patches=torch.cat([levelled(picture) for picture in pictures]))
     if kind == "unit":
         return replace(pool, patches=torch.nn.functional.normalize(pool.patches))
@@ -43,7 +43,7 @@ def transformed(pool: Pool, kind: str, training: int) -> Pool:
         root = (patches.abs() + OFFSET).sqrt() - OFFSET**0.5
         return replace(pool, patches=root.copysign(patches))
     if kind.startswith("scaled"):
-        learned = patches[pool.owners < training]
+        learned = patches[pool.image_index < training]
         patches = (patches - learned.mean(dim=0)) / learned.std(dim=0)
     if kind.startswith("by-noise"):
         patches = patches / patches_of_noise(patches.device).std(dim=0)

@@ -18,8 +18,9 @@ from softpatch.detectors import base
 from softpatch.export import export_model
 from softpatch.features import extractor
 from softpatch.features.backbones import Backbone
-from softpatch.features.extractor import FeatureConfig, PatchExtractor, configure
-from softpatch.images import read_image
+from softpatch.features.extractor import PatchExtractor
+from softpatch.features.presets import FeatureConfig, configure
+from softpatch.images.decode import read_image
 
 T = TypeVar("T")
 

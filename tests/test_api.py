@@ -257,7 +257,7 @@ def test_every_collection_fits_the_same_model(
     detector = SoftPatch(**SMALL).fit(collections(small_pictures)[kind])
     tolerance = 0.2 if kind == "float batch" else 1e-6
     assert detector.normal_limit_ == pytest.approx(small_detector.normal_limit_, rel=tolerance)
-    assert len(detector.images_) == 8
+    assert len(detector.image_names_) == 8
 
 
 @pytest.mark.parametrize("kind", ["path", "text", "array", "tensor", "PIL"])
@@ -316,10 +316,10 @@ def test_unreadable_pictures_are_skipped_with_a_warning(small_pictures: Path) ->
     for warning, text in zip(caught, words, strict=True):
         assert str(warning.message).startswith(text)
     assert [error.name for error in detector.skipped_] == ["none.png", "image 3"]
-    assert detector.images_ == [str(small_pictures / "0.png"), str(small_pictures / "1.png")]
+    assert detector.image_names_ == [str(small_pictures / "0.png"), str(small_pictures / "1.png")]
     with pytest.warns(UnreadableImageWarning, match="none.png"):
         names = [prediction.name for prediction in detector.predict(pictures[:3])]
-    assert names == detector.images_
+    assert names == detector.image_names_
 
 
 def test_skipped_is_of_the_last_fit(small_pictures: Path) -> None:
@@ -347,7 +347,7 @@ def test_failed_fit_leaves_no_half_fitted_detector(small_pictures: Path) -> None
         suspects = detector.suspects()
     except NotFittedError:
         return
-    assert len(suspects) == len(detector.images_) == 8
+    assert len(suspects) == len(detector.image_names_) == 8
 
 
 def test_single_unreadable_picture_is_always_an_error(small_detector: SoftPatch) -> None:

@@ -18,7 +18,7 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from benchmarks.pictures import read_batches
 from softpatch.features import FeatureConfig
 from softpatch.features.backbones import OFFLINE_BACKBONE, Backbone
-from softpatch.preprocessing import Preprocessing
+from softpatch.images.preprocessing import Preprocessing
 
 BATCH = 8  # its default of 32 takes 1.5 times as long an image on 2 cores
 

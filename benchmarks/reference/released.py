@@ -25,7 +25,7 @@ from torch import Tensor
 from benchmarks.pictures import read_batches
 from softpatch.features import FeatureConfig
 from softpatch.features.backbones import Backbone
-from softpatch.preprocessing import Preprocessing
+from softpatch.images.preprocessing import Preprocessing
 
 PROJECTED = 128
 BATCH = 8

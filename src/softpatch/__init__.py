@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from softpatch.auditing.findings import Audit, audit
+    from softpatch.auditing.audit import Audit, audit
     from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
+    from softpatch.detectors.load import load
+    from softpatch.detectors.merge import merge
     from softpatch.errors import (
         BackboneError,
         ClusterError,
@@ -31,14 +33,12 @@ if TYPE_CHECKING:
         UsageError,
     )
     from softpatch.fleet.fleet import Fleet, fit_many
-    from softpatch.images import UnreadableImageWarning, fail_unreadable, warn_unreadable
-    from softpatch.loading import load
-    from softpatch.merging import merge
-    from softpatch.prediction import Prediction
+    from softpatch.images.sources import UnreadableImageWarning, fail_unreadable, warn_unreadable
+    from softpatch.predictions.record import Prediction
 
 # Loaded on first use: importing torch takes seconds, `softpatch --help` should not.
 _HOMES = {
-    "Audit": "auditing.findings",
+    "Audit": "auditing.audit",
     "BackboneError": "errors",
     "ClusterError": "errors",
     "DatasetError": "errors",
@@ -51,18 +51,18 @@ _HOMES = {
     "NotFittedError": "errors",
     "PaDiM": "detectors",
     "PatchCore": "detectors",
-    "Prediction": "prediction",
+    "Prediction": "predictions.record",
     "ScratchError": "errors",
     "SoftPatch": "detectors",
     "SoftPatchError": "errors",
-    "UnreadableImageWarning": "images",
+    "UnreadableImageWarning": "images.sources",
     "UsageError": "errors",
-    "audit": "auditing.findings",
-    "fail_unreadable": "images",
+    "audit": "auditing.audit",
+    "fail_unreadable": "images.sources",
     "fit_many": "fleet.fleet",
-    "load": "loading",
-    "merge": "merging",
-    "warn_unreadable": "images",
+    "load": "detectors.load",
+    "merge": "detectors.merge",
+    "warn_unreadable": "images.sources",
 }
 
 __all__ = [

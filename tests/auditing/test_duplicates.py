@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from softpatch.auditing.duplicates import _connected, _distance, exact_duplicates, near_duplicates
-from softpatch.auditing.pictures import GREYS, Picture, look_at
-from softpatch.images import ignore_unreadable, image_sources
-from softpatch.progress import silent
+from softpatch.auditing.image_quality import GREYS, Picture, look_at
+from softpatch.compute.progress import silent
+from softpatch.images.sources import ignore_unreadable, image_sources
 from tests.auditing.pictures import part, parts
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from softpatch.benchmark.grid import Grid, read_grid
-from softpatch.benchmark.run import Settings
+from softpatch.benchmark.run import RunSettings
 from softpatch.datasets import make_product_line
 from tests.threads import thread_count
 
@@ -39,9 +39,9 @@ def small_grid(root: Path, **content: Any) -> Grid:
     return read_grid({"data": str(root), "options": SMALL, "categories": ["flange"], **content})
 
 
-def settings(output: Path, **changes: Any) -> Settings:
+def settings(output: Path, **changes: Any) -> RunSettings:
     given = {
         "output": output, "features": output / "features", "features_limit": 10**9,
         "device": "cpu", "memory_limit": None, "jobs": 1, "threads": torch.get_num_threads(),
     }  # fmt: skip
-    return Settings(**{**given, **changes})
+    return RunSettings(**{**given, **changes})

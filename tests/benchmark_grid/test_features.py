@@ -12,7 +12,8 @@ from torch import Tensor
 from softpatch import PatchCore
 from softpatch.benchmark.features import CachedExtractor, FeatureCache
 from softpatch.errors import UsageError
-from softpatch.features.extractor import FeatureConfig, PatchExtractor, configure
+from softpatch.features.extractor import PatchExtractor
+from softpatch.features.presets import FeatureConfig, configure
 from tests.threads import thread_count
 
 pytestmark = pytest.mark.usefixtures("one_backbone")

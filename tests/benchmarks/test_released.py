@@ -12,10 +12,10 @@ from benchmarks.reference.released import (
     one_pick_a_pass,
     squared_norms,
 )
-from softpatch.coreset import greedy_coreset
-from softpatch.covering import STARTING_PATCHES
-from softpatch.discriminators import LocalOutlierFactor
+from softpatch.bank.coreset import greedy_coreset
+from softpatch.bank.coreset_distances import STARTING_PATCHES
 from softpatch.features import FeatureConfig, PatchExtractor
+from softpatch.noise.discriminators import LocalOutlierFactor
 
 CONFIG = FeatureConfig(backbone="resnet18", weights="random", resize=(64, 64), crop=(64, 64))
 

@@ -17,8 +17,8 @@ from softpatch import load
 from softpatch.auditing.decisions import digest
 from tests.auditing.browser import Browser
 from tests.auditing.pictures import part, parts
-from tests.auditing.test_page import PRESS
 from tests.cli.test_cli import SMALL, Result, Run, process, run
+from tests.pages.test_review import PRESS
 
 __all__ = ["run"]  # the fixture
 
@@ -164,7 +164,7 @@ def test_fit_and_audit_leave_out_what_is_decided(run: Run, folder: Path, tmp_pat
     assert result.code == 0, result.err
     assert "left out 2 picture(s)" in result.err
     assert "not left out: gone.png" in result.err
-    names = {Path(name).name for name in load(model).images_}
+    names = {Path(name).name for name in load(model).image_names_}
     assert len(names) == 13
     assert not names & {"bad.png", "broken.png"}
     again = run("audit", folder, "--json", "--exclude", decisions, *SMALL)

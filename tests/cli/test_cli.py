@@ -159,11 +159,11 @@ def test_fit_writes_a_model_and_all_suspects(
     assert "of good pictures exceed it" in result.out
     assert str(model) in result.out
     detector = load(model)
-    assert len(detector.images_) == 11
+    assert len(detector.image_names_) == 11
     with suspects.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, 12)]
-    assert {row["path"] for row in rows} == set(detector.images_)
+    assert {row["path"] for row in rows} == set(detector.image_names_)
     suspicions = [float(row["suspicion"]) for row in rows]
     assert suspicions == sorted(suspicions, reverse=True)
     # The one picture of another shape and compression stands out.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from softpatch.versions import kept_versions
+from softpatch.storage.versions import kept_versions
 from tests.cli.test_cli import SMALL, Run, run
 from tests.detectors.pictures import new_pictures
 

@@ -12,15 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from softpatch.datasets import (
-    Category,
-    Contamination,
-    contaminate,
-    read_category,
-    read_manifest,
-)
+from softpatch.datasets import Category, Contamination, contaminate, read_category, read_manifest
 from softpatch.errors import DatasetError, ImageError, UsageError
-from softpatch.images import read_image
+from softpatch.images.decode import read_image
 
 
 @pytest.fixture(scope="module")

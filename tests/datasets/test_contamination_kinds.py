@@ -27,7 +27,7 @@ from softpatch.datasets import (
 from softpatch.datasets.contamination.pictures import FAULTS, badly_taken
 from softpatch.datasets.contamination.severity import severity
 from softpatch.errors import DatasetError, ImageError, UsageError
-from softpatch.images import read_image
+from softpatch.images.decode import read_image
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -12,9 +12,9 @@ import torch
 
 import softpatch
 from softpatch import Detector, PaDiM, PatchCore, SoftPatch
-from softpatch.images import ImageSource, fail_unreadable
-from softpatch.memory import Workspace
-from softpatch.progress import silent
+from softpatch.compute.progress import silent
+from softpatch.compute.scratch import ScratchSpace
+from softpatch.images.sources import ImageSource, fail_unreadable
 from tests.detectors.pictures import (
     SMALL,
     assert_predictions_close,
@@ -84,7 +84,7 @@ def test_chunk_size(
     make: Make, budget: int, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = predictions(make(**SMALL).fit(pictures), new_pictures())
-    monkeypatch.setattr("softpatch.memory.CHUNK_BYTES", budget)
+    monkeypatch.setattr("softpatch.compute.scratch.CHUNK_BYTES", budget)
     assert_predictions_close(predictions(make(**SMALL).fit(pictures), new_pictures()), expected)
 
 
@@ -132,7 +132,7 @@ def test_a_loaded_model_predicts_every_bit_alike(
     fitted.save(tmp_path / "model.softpatch")
     loaded = softpatch.load(tmp_path / "model.softpatch")
     assert type(loaded) is type(fitted)
-    assert loaded.images_ == fitted.images_
+    assert loaded.image_names_ == fitted.image_names_
     assert loaded.normal_limit_ == fitted.normal_limit_
     assert loaded.features == fitted.features
     for name, value in options.items():
@@ -151,7 +151,7 @@ def test_fitting_again_forgets_the_first_fit(make: Make, pictures: Path) -> None
     once = make(**SMALL).fit(pictures)
     twice = make(**SMALL).fit([255 - picture for picture in new_pictures()])
     twice.fit(pictures)
-    assert twice.images_ == once.images_
+    assert twice.image_names_ == once.image_names_
     assert_predictions_equal(predictions(twice, new_pictures()), predictions(once, new_pictures()))
 
 
@@ -192,7 +192,7 @@ def test_cuda_equals_cpu(make: Make) -> None:
             detector._fit(
                 random_patches().flatten(1, 2).to(device),
                 torch.arange(len(random_patches()), device=device),
-                Workspace(device=torch.device(device)),
+                ScratchSpace(device=torch.device(device)),
                 silent,
             )
             scores.append(detector._score(random_patches(seed=1).flatten(1, 2).to(device)).cpu())

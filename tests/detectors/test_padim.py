@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from softpatch import PaDiM
+from softpatch.compute.progress import silent
+from softpatch.compute.scratch import ScratchSpace
 from softpatch.errors import UsageError
-from softpatch.memory import Workspace
-from softpatch.progress import silent
 from tests.detectors.pictures import random_patches
 from tests.reference.scoring import padim
 
 
 def fitted(patches: Tensor, **options: Any) -> PaDiM:
     detector = PaDiM(**options)
-    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
+    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
     return detector
 
 
@@ -47,7 +47,7 @@ def assert_equals_explicit_gaussians(detector: PaDiM, train: Tensor, test: Tenso
 def test_equals_explicit_gaussians(
     images: int, dimensions: int, budget: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("softpatch.memory.CHUNK_BYTES", budget)
+    monkeypatch.setattr("softpatch.compute.scratch.CHUNK_BYTES", budget)
     train, test = random_patches(images, d=40), random_patches(3, d=40, seed=1)
     detector = fitted(train, dimensions=dimensions)
     assert len(detector.chosen_) == dimensions

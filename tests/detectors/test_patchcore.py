@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from softpatch import PatchCore
+from softpatch.bank.memory_bank import Distance, MemoryBank
+from softpatch.compute.progress import silent
+from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors.patchcore import reweighted_scores
-from softpatch.memory import Workspace
-from softpatch.memory_bank import Distance, MemoryBank
-from softpatch.progress import silent
 from tests.detectors.pictures import random_patches
 from tests.reference.coreset import greedy_k_center
 from tests.reference.scoring import bank_scores, reweighted
@@ -23,7 +23,7 @@ both_distances = pytest.mark.parametrize("distance", ["squared", "euclidean"])
 
 def fitted(patches: Tensor, **options: Any) -> PatchCore:
     detector = PatchCore(**options)
-    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
+    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
     return detector
 
 

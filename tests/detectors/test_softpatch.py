@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from softpatch import PatchCore, SoftPatch
+from softpatch.compute.progress import silent
+from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors import make_detector
-from softpatch.discriminators import DISCRIMINATORS
 from softpatch.errors import UsageError
-from softpatch.memory import Workspace
-from softpatch.progress import silent
-from softpatch.projection import projection_matrix
+from softpatch.features.projection import projection_matrix
+from softpatch.noise.discriminators import DISCRIMINATORS
 from tests.detectors.pictures import random_patches
 from tests.reference.coreset import greedy_k_center
 from tests.reference.discriminators import (
@@ -40,7 +40,7 @@ every_discriminator = pytest.mark.parametrize(
 
 def fitted(patches: Tensor, **options: Any) -> SoftPatch:
     detector = SoftPatch(**{"discriminator": "lof", "tau": 0.15, "soft_weight": True, **options})
-    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
+    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
     return detector
 
 
@@ -154,7 +154,7 @@ def test_without_either_it_is_patchcore(
         patches, discriminator=discriminator, denoise=False, soft_weight=False, distance=distance
     )
     patchcore = PatchCore(distance=distance)
-    patchcore._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
+    patchcore._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
     assert torch.equal(detector.bank.vectors, patchcore.bank.vectors)
     assert torch.equal(detector.bank.weights, patchcore.bank.weights)
     assert torch.equal(detector._score(test.flatten(1, 2)), patchcore._score(test.flatten(1, 2)))
@@ -185,7 +185,7 @@ def test_dirt_does_not_become_normal() -> None:
     defect = random_patches(images=1, seed=0)
     defect[0, 2, 2] = patches[3, 2, 2] + 0.1
     patchcore = PatchCore()
-    patchcore._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
+    patchcore._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
     assert patchcore._score(defect.flatten(1, 2))[0, 12] < 1
     assert fitted(patches)._score(defect.flatten(1, 2))[0, 12] > 100
 
@@ -202,12 +202,12 @@ def test_suspects_are_sorted_and_named() -> None:
     patches = random_patches(images=10)
     patches[7] += 3
     detector = fitted(patches)
-    detector.images_ = [f"{index}.png" for index in range(10)]
+    detector.image_names_ = [f"{index}.png" for index in range(10)]
     detector._fitted = True  # `fit` sets it after `_fit`
     suspects = detector.suspects()
     assert suspects[0][0] == "7.png"
     assert [value for _, value in suspects] == sorted(detector.suspicion_.tolist(), reverse=True)
-    assert sorted(name for name, _ in suspects) == detector.images_
+    assert sorted(name for name, _ in suspects) == detector.image_names_
 
 
 @pytest.mark.parametrize("distance", ["squared", "euclidean"])
@@ -281,7 +281,7 @@ def test_anywhere_compares_averages_of_the_coarsest_layers_numbers() -> None:
     detector = SoftPatch(dimension=16, discriminator="anywhere")
     extractor = detector._get_extractor()
     extractor.grid = (4, 5)
-    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
+    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
     coarse = (patches * patches.abs())[..., extractor.embedding.coarsest].double().numpy()
     means = np.zeros_like(coarse)
     for row, column in np.ndindex(4, 5):
@@ -301,7 +301,7 @@ def test_auto_is_fused_where_places_show_the_same_and_anywhere_elsewhere(
     detectors = [SoftPatch(dimension=16), SoftPatch(dimension=16, discriminator=chosen)]
     for detector in detectors:
         detector._get_extractor().grid = (patches.shape[1], patches.shape[2])
-        detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), Workspace(), silent)
+        detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
     auto, plain = detectors
     assert auto.strategy == plain.strategy
     assert torch.equal(auto.bank.vectors, plain.bank.vectors)

@@ -12,9 +12,9 @@ import torch
 
 from softpatch import PatchCore, SoftPatch, load
 from softpatch.detectors.patchcore import MemoryBankDetector
-from softpatch.discriminators import DISCRIMINATORS
 from softpatch.errors import DatasetError, NotFittedError, UsageError
-from softpatch.strategy import PAPER
+from softpatch.noise.discriminators import DISCRIMINATORS
+from softpatch.noise.policy import PAPER
 from tests.detectors.pictures import SMALL, new_pictures, predictions
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
@@ -57,7 +57,7 @@ def test_a_bad_picture_does_not(pictures: Path) -> None:
 def test_suspects_of_the_new_pictures_are_reported(discriminator: str, pictures: Path) -> None:
     detector = fitted(pictures, discriminator=discriminator)
     detector.update(spoiled())
-    assert detector.images_[8:] == [f"image {index}" for index in range(6)]
+    assert detector.image_names_[8:] == [f"image {index}" for index in range(6)]
     assert len(detector.suspicion_) == 14
     assert detector.suspects(first=8)[0][0] == "image 5"
     assert len(detector.suspects(first=8)) == 6
@@ -94,7 +94,7 @@ def test_vectors_of_the_bank_are_judged_anew(tau: float, pictures: Path) -> None
 
 def test_a_bad_picture_stays_a_suspect_and_its_score_out_of_the_threshold(pictures: Path) -> None:
     detector = fitted(pictures).update(spoiled())
-    bad = detector.images_.index("image 5")
+    bad = detector.image_names_.index("image 5")
     assert bad not in detector.held_out_of_[:, 0]
     assert detector.held_out_.max() < detector.predict(spoiled()[-1]).score
 

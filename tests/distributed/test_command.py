@@ -12,7 +12,7 @@ import torch
 from softpatch import MissingExtraError
 from softpatch.benchmark.grid import read_grid
 from softpatch.benchmark.plan import plan
-from softpatch.benchmark.run import Settings, run_cells
+from softpatch.benchmark.run import RunSettings, run_cells
 from softpatch.cli import main, terminal
 from softpatch.datasets import make_product_line
 from softpatch.distributed.cluster import Cluster, connected
@@ -86,7 +86,7 @@ def test_benchmark_cells_are_those_of_one_process(
     )  # fmt: skip
     rows = []
     for engine in ("local", "ray"):
-        settings = Settings(
+        settings = RunSettings(
             output=tmp_path / engine, features=None, features_limit=0, device="cpu",
             memory_limit=None, jobs=1, threads=torch.get_num_threads(), engine=engine,
         )  # fmt: skip

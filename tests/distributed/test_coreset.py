@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from softpatch.coreset import greedy_coreset
+from softpatch.bank.coreset import greedy_coreset
+from softpatch.bank.memory_bank import MemoryBank
+from softpatch.compute.progress import silent
 from softpatch.detectors import PatchCore
 from softpatch.distributed.coreset import least_distance, sharded_coreset
 from softpatch.distributed.recipe import recipe_of
-from softpatch.memory_bank import MemoryBank
-from softpatch.progress import silent
 
 
 class InProcess:

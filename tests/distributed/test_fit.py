@@ -14,7 +14,7 @@ from softpatch.detectors import Detector
 from softpatch.distributed import shards
 from softpatch.distributed.cluster import Cluster, connected
 from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
-from softpatch.images import ignore_unreadable
+from softpatch.images.sources import ignore_unreadable
 from tests.distributed.conftest import Nodes
 
 # 4 pictures of 64 positions x 256 numbers: parts are large enough not to travel with messages.

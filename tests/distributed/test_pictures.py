@@ -11,7 +11,8 @@ import torch
 
 from softpatch import DatasetError, ImageError, UsageError
 from softpatch.distributed.pictures import RemotePicture, find_pictures
-from softpatch.images import ImageSource, decode_reduced, list_images
+from softpatch.images.decode import decode_reduced
+from softpatch.images.sources import ImageSource, list_images
 
 pytest.importorskip("fsspec", reason="needs softpatch[ray]")
 
@@ -40,8 +41,10 @@ def test_memory_is_read_here_as_no_other_process_can(photos: Path) -> None:
     assert [source.content for source in found] == [path.read_bytes() for path in expected]
 
 
-@pytest.mark.parametrize("enough", [None, 16])
-def test_a_remote_picture_is_the_local_one(photos: Path, tmp_path: Path, enough: int) -> None:
+@pytest.mark.parametrize("min_decode_side", [None, 16])
+def test_a_remote_picture_is_the_local_one(
+    photos: Path, tmp_path: Path, min_decode_side: int
+) -> None:
     archive = tmp_path / "photos.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for path in list_images(photos):
@@ -51,8 +54,8 @@ def test_a_remote_picture_is_the_local_one(photos: Path, tmp_path: Path, enough:
             continue
         url = f"zip://{path.relative_to(photos)}::file://{archive}"
         remote = pickle.loads(pickle.dumps(RemotePicture(url)))
-        got, size = decode_reduced(remote, url, enough)
-        picture, expected = decode_reduced(path, str(path), enough)
+        got, size = decode_reduced(remote, url, min_decode_side)
+        picture, expected = decode_reduced(path, str(path), min_decode_side)
         assert size == expected
         assert torch.equal(got, picture)
 

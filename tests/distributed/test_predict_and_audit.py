@@ -13,7 +13,7 @@ from softpatch.distributed.cluster import Cluster
 from softpatch.distributed.looking import look_on, moved_to
 from softpatch.distributed.pictures import find_pictures
 from softpatch.distributed.predictions import predict_to_parquet
-from softpatch.images import ignore_unreadable, image_sources
+from softpatch.images.sources import ignore_unreadable, image_sources
 
 SMALL: dict[str, Any] = {"resize": 64, "crop": 64, "dimension": 64, "device": "cpu"}
 

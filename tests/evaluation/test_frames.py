@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from softpatch.evaluation.frames import Heat, at_native, mask_at_input
 from softpatch.evaluation.metrics import Bools
-from softpatch.prediction import Prediction
-from softpatch.preprocessing import Preprocessing
+from softpatch.images.preprocessing import Preprocessing
+from softpatch.predictions.record import Prediction
 from tests.reference import metrics as reference
 
 HALF = (0.5, 0.5, 0.5)

@@ -206,7 +206,7 @@ def test_unknown_frame_is_refused_before_the_fit(line: Path) -> None:
     detector = PaDiM(**SMALL)
     with pytest.raises(UsageError, match="input or native, not 'screen'"):
         evaluate("padim", detector, contamination, pixel_at="screen")
-    assert detector.images_ == []
+    assert detector.image_names_ == []
 
 
 def test_measuring_in_blocks_changes_nothing(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:

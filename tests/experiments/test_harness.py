@@ -13,9 +13,9 @@ from experiments.pool import Pool
 from experiments.rules import Evidence, kept, times_picture
 from experiments.scoring import auroc, average_precision, patch_scores
 from experiments.transforms import TRANSFORMS, patches_of_noise, transformed
-from softpatch.discriminators import make_discriminator
-from softpatch.memory_bank import MemoryBank
-from softpatch.noise import noise_threshold
+from softpatch.bank.memory_bank import MemoryBank
+from softpatch.noise.discriminators import make_discriminator
+from softpatch.noise.policy import noise_threshold
 from tests.detectors.pictures import random_patches
 
 
@@ -24,7 +24,7 @@ def pool_of(patches: torch.Tensor) -> Pool:
     return Pool(
         names=[str(index) for index in range(pictures)],
         grids=[(h, w)] * pictures,
-        owners=torch.arange(pictures).repeat_interleave(h * w),
+        image_index=torch.arange(pictures).repeat_interleave(h * w),
         patches=patches.reshape(-1, dimension),
         defective=torch.zeros(pictures, dtype=torch.bool),
         masks=[torch.zeros(8, 8, dtype=torch.bool)] * pictures,
@@ -78,7 +78,7 @@ def test_transforms_do_what_their_names_say(kind: str) -> None:
     pool = pool_of(random_patches(images=5, d=1024))
     expected = pool.patches.double()
     if kind.startswith("scaled"):
-        learned = expected[pool.owners < 3]
+        learned = expected[pool.image_index < 3]
         expected = (expected - learned.mean(dim=0)) / learned.std(dim=0)
     if kind.startswith("by-noise"):
         expected = expected / patches_of_noise(expected.device).double().std(dim=0)

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pytest
 
 from softpatch.cli import main, terminal
+from softpatch.detectors.load import load
 from softpatch.export import export
 from softpatch.export.formats import Onnx, Run
 from softpatch.export.graph import DetectorGraph
 from softpatch.export.quantisation import Levels
-from softpatch.loading import load
 
 
 class Quick(Onnx):

@@ -35,7 +35,7 @@ def test_scores_and_maps_are_the_detector_s(
     number: int, size: tuple[int, int], small_pictures: Path
 ) -> None:
     detector = DETECTORS[number]
-    if not detector.images_:
+    if not detector.image_names_:
         detector.fit(small_pictures)
     height, width = size
     rows, columns = np.arange(height) % 48, np.arange(width) % 64

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softpatch import PatchCore, Prediction, SoftPatch
-from softpatch.anomaly_map import blurred_upsampling
 from softpatch.export.graph import DetectorGraph
 from softpatch.export.tiles import TOGETHER, in_tiles, some_tiles
-from softpatch.preprocessing import Preprocessing
-from softpatch.tiling import divide
+from softpatch.images.preprocessing import Preprocessing
+from softpatch.images.tiling import divide
+from softpatch.predictions.anomaly_map import blurred_upsampling
 from softpatch_runtime import tiling
 from tests.detectors.pictures import new_pictures
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from softpatch.errors import BackboneError, UsageError
 from softpatch.features.backbones import Backbone
-from softpatch.features.extractor import PRESETS, FeatureConfig, PatchExtractor, configure
-from softpatch.features.patches import Embedding
+from softpatch.features.embedding import Embedding
+from softpatch.features.extractor import PatchExtractor
+from softpatch.features.presets import PRESETS, FeatureConfig, configure
 from tests.reference import embedding as reference
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ import pytest
 
 from softpatch import load
 from softpatch.errors import UsageError
-from softpatch.fleet.fleet import Line, fit_many
+from softpatch.fleet.fleet import CameraReport, fit_many
 from softpatch.fleet.visit import Visit
 from tests.auditing.pictures import part
 from tests.fleet.conftest import NAMES, Plant, files, other_part, photograph
@@ -20,7 +20,7 @@ from tests.fleet.conftest import NAMES, Plant, files, other_part, photograph
 UNCHANGED = dict.fromkeys(NAMES, "unchanged")
 
 
-def line_of(plant: Plant, name: str, **changes: object) -> Line:
+def line_of(plant: Plant, name: str, **changes: object) -> CameraReport:
     [line] = plant.fit(only=[name], **changes).lines
     return line
 
@@ -35,7 +35,7 @@ def test_what_has_not_changed_is_left_alone(plant: Plant) -> None:
 
 def test_a_model_is_what_fit_makes(plant: Plant) -> None:
     model = load(plant.models / "line2/top.softpatch")
-    assert [name.rsplit("/", 1)[1] for name in model.images_] == [
+    assert [name.rsplit("/", 1)[1] for name in model.image_names_] == [
         f"{seed}.png" for seed in range(200, 216)
     ]
     line = line_of(plant, "line2/top")
@@ -55,7 +55,7 @@ def test_new_pictures_like_the_old_ones_are_taken_in(plant: Plant) -> None:
     assert (line.visit.drift.new, line.visit.drift.verdict) == (10, "as before")
     assert line.visit.learned is not None
     assert line.visit.learned.pictures == 26
-    assert len(load(plant.models / "line1/left.softpatch").images_) == 26
+    assert len(load(plant.models / "line1/left.softpatch").image_names_) == 26
     changed = {name for name, state in files(plant.models).items() if state != before[name]}
     assert changed == {"line1/left.softpatch", "line1/left.fit.json", "line1/left.drift"}
     assert plant.outcomes() == UNCHANGED

@@ -19,7 +19,7 @@ def test_one_half_is_as_new_to_it_as_new_pictures_are(tmp_path: Path) -> None:
     detector = SoftPatch(**OPTIONS)
     reference = make_reference(detector, pictures[:21])
     assert reference is not None
-    assert reference.images_ == [str(path) for path in pictures[:21:2]]
+    assert reference.image_names_ == [str(path) for path in pictures[:21:2]]
     assert reference.held_out_ is not None
     old = reference.held_out_.numpy()
     np.testing.assert_array_equal(old, unlikeness(reference, pictures[1:21:2]))

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from softpatch.cli.fit_many import _again
+from softpatch.detectors.threshold import Threshold
 from softpatch.fleet.advice import advise
 from softpatch.fleet.comparison import Comparison
 from softpatch.fleet.drift import Drift
-from softpatch.fleet.fleet import Fleet, Line
+from softpatch.fleet.fleet import CameraReport, Fleet
 from softpatch.fleet.report import as_dict, summary, write_report
 from softpatch.fleet.visit import FAILED, FITTED, GONE, KEPT, UNCHANGED, Learned, Visit
-from softpatch.threshold import Threshold
 from tests.auditing.browser import Browser
 from tests.auditing.pictures import parts
 
@@ -54,7 +54,10 @@ def fleet(folder: Path) -> Fleet:
               Threshold(2.0, 0.01, 30, 1 / 31, 0.3))),
         visit("h/ok", UNCHANGED, learned=learned()),
     ]  # fmt: skip
-    lines = [Line(one, tuple(advise(one, "softpatch fit-many plant -o models"))) for one in visits]
+    lines = [
+        CameraReport(one, tuple(advise(one, "softpatch fit-many plant -o models")))
+        for one in visits
+    ]
     return Fleet(folder / "plant", folder / "models", tuple(lines))
 
 

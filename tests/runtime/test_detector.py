@@ -15,8 +15,9 @@ from PIL import Image
 import softpatch
 from softpatch.export import export_model
 from softpatch.export.parity import map_difference
-from softpatch.heatmap import colourise as softpatch_colours
-from softpatch.images import decode_image, list_images
+from softpatch.images.decode import decode_image
+from softpatch.images.sources import list_images
+from softpatch.predictions.heatmap import colourise as softpatch_colours
 from softpatch_runtime import Detector, ImageError, ModelFileError, Prediction
 from softpatch_runtime.heatmap import colourise, overlay
 from softpatch_runtime.images import read_image
@@ -45,7 +46,7 @@ def test_records_are_softpatch_s(
         for limit in (None, other.score / 2, 2 * other.score):
             with_limit = replace(one, anomaly_map=other.anomaly_map, threshold=limit)
             same = replace(other, threshold=limit)
-            assert with_limit.defect_level == same.defect_level
+            assert with_limit.pixel_threshold == same.pixel_threshold
             assert np.array_equal(with_limit.defect_mask, same.defect_mask)
 
 

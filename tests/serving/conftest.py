@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from softpatch import load
-from softpatch.serving import Models, Settings, create_app
+from softpatch.serving import Models, ServerSettings, create_app
 
 Make = Callable[..., FastAPI]
 
@@ -29,11 +29,11 @@ def model(small_model: Path, tmp_path: Path, one_backbone: None) -> Path:
 
 @pytest.fixture
 def make(model: Path) -> Make:
-    """Makes a service of ``model`` and others, by ``Settings``'s arguments."""
+    """Makes a service of ``model`` and others, by ``ServerSettings``'s arguments."""
 
     def application(others: dict[str, Path] | None = None, **settings: Any) -> FastAPI:
         models = Models({"part": model, **(others or {})}, load)
-        return create_app(models, Settings(**settings))
+        return create_app(models, ServerSettings(**settings))
 
     return application
 

@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from softpatch import UsageError, load
-from softpatch.heatmap import layer
-from softpatch.serving import Settings
+from softpatch.predictions.heatmap import layer
+from softpatch.serving import ServerSettings
 from softpatch.serving.logs import JsonLines
 from softpatch.serving.metrics import VERDICTS
 from tests.png import png_that_claims
@@ -119,7 +119,7 @@ def test_settings_that_make_no_sense() -> None:
     wrong: dict[str, Any]
     for wrong in ({"api_key": ""}, {"api_key": "ä"}, {"max_pixels": 10**9}, {"queue": 1}):
         with pytest.raises(UsageError):
-            Settings(**wrong)
+            ServerSettings(**wrong)
 
 
 def test_without_the_key_nothing_but_health(make: Make) -> None:

@@ -12,8 +12,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from softpatch import ImageError, Prediction
-from softpatch.images import ImageSource
-from softpatch.serving.scoring import BATCH, FullError, Results, Scorer
+from softpatch.images.sources import ImageSource
+from softpatch.serving.scoring import BATCH, FullError, Results, ScoringQueue
 from tests.serving.conftest import Make
 from tests.serving.pictures import encoded, sent
 
@@ -46,9 +46,9 @@ def scores(results: Results) -> list[Any]:
     return [each.score if isinstance(each, Prediction) else each.reason for each in results]
 
 
-def run(work: Callable[[Scorer], Any], room: int = 64) -> tuple[Any, list[int]]:
+def run(work: Callable[[ScoringQueue], Any], room: int = 64) -> tuple[Any, list[int]]:
     batches: list[int] = []
-    scorer = Scorer(room, batches.append)
+    scorer = ScoringQueue(room, batches.append)
     scorer.start()
     try:
         return asyncio.run(work(scorer)), batches
@@ -58,7 +58,9 @@ def run(work: Callable[[Scorer], Any], room: int = 64) -> tuple[Any, list[int]]:
         assert scorer.waiting == 0
 
 
-async def begin(scorer: Scorer, detector: Any, *jobs: list[bytes]) -> list[asyncio.Task[Results]]:
+async def begin(
+    scorer: ScoringQueue, detector: Any, *jobs: list[bytes]
+) -> list[asyncio.Task[Results]]:
     """Queue jobs, in order."""
     tasks = [asyncio.create_task(scorer.score(detector, job)) for job in jobs]
     await asyncio.sleep(0)
@@ -68,7 +70,7 @@ async def begin(scorer: Scorer, detector: Any, *jobs: list[bytes]) -> list[async
 def test_what_waits_for_one_model_is_scored_together() -> None:
     one, other = Slow(), Slow()
 
-    async def work(scorer: Scorer) -> Any:
+    async def work(scorer: ScoringQueue) -> Any:
         first = await begin(scorer, one, [b"1"])
         await asyncio.to_thread(one.begun.acquire)  # the rest waits behind it
         rest = await begin(scorer, one, [b"2", b"bad"])
@@ -90,7 +92,7 @@ def test_a_picture_that_fails_the_model_fails_alone() -> None:
     slow = Slow()
     slow.let.release(9)
 
-    async def work(scorer: Scorer) -> Any:
+    async def work(scorer: ScoringQueue) -> Any:
         jobs = await begin(scorer, slow, [b"1"], [b"2", b"worse"], [b"3"])
         return await asyncio.gather(*jobs, return_exceptions=True)
 
@@ -102,7 +104,7 @@ def test_a_picture_that_fails_the_model_fails_alone() -> None:
 def test_no_more_wait_than_there_is_room_for() -> None:
     slow = Slow()
 
-    async def work(scorer: Scorer) -> Any:
+    async def work(scorer: ScoringQueue) -> Any:
         jobs = await begin(scorer, slow, [b"1", b"2"], [b"3"])
         with pytest.raises(FullError):
             await scorer.score(slow, [b"4", b"5"])  # type: ignore[arg-type]
@@ -119,7 +121,7 @@ def test_no_more_wait_than_there_is_room_for() -> None:
 def test_closing_answers_what_waits_and_what_was_given_up_is_passed_over() -> None:
     slow = Slow()
 
-    async def work(scorer: Scorer) -> Any:
+    async def work(scorer: ScoringQueue) -> Any:
         [first] = await begin(scorer, slow, [b"1"])
         await asyncio.to_thread(slow.begun.acquire)
         second, third = await begin(scorer, slow, [b"2"], [b"3"])

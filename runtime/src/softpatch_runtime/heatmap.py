@@ -55,8 +55,8 @@ def overlay(
     scores = np.asarray(heat)[: len(region), : region.shape[1]]
     colour, opacity = colourise(scores, normal_limit)
     region += (colour - region) * opacity[:, :, None]
-    if prediction.defect_level is not None:
-        region[outline(scores > prediction.defect_level)] = OUTLINE
+    if prediction.pixel_threshold is not None:
+        region[outline(scores > prediction.pixel_threshold)] = OUTLINE
     return Image.fromarray(canvas.clip(0, 255).astype(np.uint8))
 
 

@@ -49,7 +49,7 @@ class Prediction:
         return {"anomalous": self.anomalous, "level": self.level}
 
     @property
-    def defect_level(self) -> float | None:
+    def pixel_threshold(self) -> float | None:
         """The map's value from which a pixel counts as defective; None if the picture is not bad.
 
         The threshold, or half the map's peak where that is less: the map is blurred, so that its
@@ -62,7 +62,7 @@ class Prediction:
     @property
     def defect_mask(self) -> npt.NDArray[np.bool_]:
         """``(h, w)``, the defective pixels of the map; none where the picture is not bad."""
-        level = self.defect_level
+        level = self.pixel_threshold
         if level is None:
             return np.zeros(self.anomaly_map.shape, dtype=bool)
         return self.anomaly_map > level

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from softpatch.auditing.pictures import GREYS, Picture
+from softpatch.auditing.image_quality import GREYS, Picture
 
 CANDIDATES = 6  # most similar pictures, in coarse grey, that a picture is compared with
 COARSE = 4  # pixels of ``Picture.greys`` to one of those

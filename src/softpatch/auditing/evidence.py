@@ -11,15 +11,15 @@ import numpy.typing as npt
 import torch.nn.functional as F
 from torch import Tensor
 
-from softpatch.anomaly_map import tiled_anomaly_map
+from softpatch.compute.progress import Progress
 from softpatch.detectors.softpatch import SoftPatch, suspicion
-from softpatch.discriminators import DISCRIMINATORS
 from softpatch.errors import UsageError
-from softpatch.images import ImageSource, OnUnreadable
-from softpatch.progress import Progress
-from softpatch.region import Region
-from softpatch.strategy import ALIGNED, AUTO
-from softpatch.tiling import Layout
+from softpatch.images.roi import RegionOfInterest
+from softpatch.images.sources import ImageSource, OnUnreadable
+from softpatch.images.tiling import TileLayout
+from softpatch.noise.discriminators import DISCRIMINATORS
+from softpatch.noise.policy import ALIGNED, AUTO
+from softpatch.predictions.anomaly_map import tiled_anomaly_map
 
 RULES = (AUTO, *DISCRIMINATORS)
 WHY = {
@@ -85,10 +85,10 @@ def gather(
     """
     found = detector.discriminate(sources, on_unreadable=on_unreadable, progress=progress)
     rule = detector.strategy.discriminator
-    of_picture = [found.outlier[found.owners == at] for at in range(len(found.names))]
+    of_picture = [found.outlier[found.image_index == at] for at in range(len(found.names))]
     return Evidence(
         names=found.names,
-        suspicion=suspicion(found.outlier, found.owners).double().cpu().numpy(),
+        suspicion=suspicion(found.outlier, found.image_index).double().cpu().numpy(),
         maps=[
             _map(detector.roi, found.grid, layout, scores)
             for layout, scores in zip(found.layouts, of_picture, strict=True)
@@ -111,7 +111,7 @@ def _choice(detector: SoftPatch) -> str:
 
 
 def _map(
-    region: Region | None, grid: tuple[int, int], layout: Layout, scores: Tensor
+    region: RegionOfInterest | None, grid: tuple[int, int], layout: TileLayout, scores: Tensor
 ) -> npt.NDArray[np.float32]:
     """The outlier scores of a picture's patches in their places; the least outside the region."""
     canvas = scores.new_full((len(layout.views), grid[0] * grid[1]), float(scores.min()))

@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from softpatch.auditing.decisions import Decisions, digest, stays_inside
+from softpatch.compute.files import write_atomically
+from softpatch.compute.progress import Progress, silent
 from softpatch.errors import DatasetError
-from softpatch.files import write_atomically
-from softpatch.progress import Progress, silent
 
 JOURNAL = "softpatch-quarantine.json"
 FORMAT = "softpatch-quarantine"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from softpatch.auditing.audit import LIKELY, Audit
 from softpatch.auditing.decisions import digest
-from softpatch.auditing.findings import LIKELY, Audit
-from softpatch.auditing.page import Card, as_shares, heat_layer, render, thumbnails
-from softpatch.auditing.reason import Reason
-from softpatch.files import csv_bytes, write_files
-from softpatch.progress import Progress, silent
+from softpatch.compute.files import csv_bytes, write_files
+from softpatch.compute.progress import Progress, silent
+from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
 
 
 def write_report(

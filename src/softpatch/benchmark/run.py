@@ -14,30 +14,23 @@ import torch
 from softpatch.benchmark.features import CachedExtractor, FeatureCache
 from softpatch.benchmark.grid import Method, Options
 from softpatch.benchmark.machine import machine, reset_peak
-from softpatch.benchmark.plan import (
-    Cell,
-    Fit,
-    dataset,
-    fingerprint,
-    options_json,
-    read_category,
-)
+from softpatch.benchmark.plan import Cell, Fit, dataset, fingerprint, options_json, read_category
 from softpatch.benchmark.results import FAILED, IMPOSSIBLE, OK, CellStore, Row, write_tables
+from softpatch.compute.processes import worker_processes
+from softpatch.compute.progress import Progress, silent
 from softpatch.datasets import Category, Contamination, contaminate
 from softpatch.detectors import Detector, PaDiM, make_detector
 from softpatch.errors import DatasetError, ImageError
 from softpatch.evaluation.difficulty import rate_difficulty
 from softpatch.evaluation.measurement import Measurement
 from softpatch.evaluation.protocol import fit_and_predict, measure
-from softpatch.features.extractor import FeatureConfig
-from softpatch.images import ImageSource
-from softpatch.prediction import Prediction
-from softpatch.progress import Progress, silent
-from softpatch.workers import worker_processes
+from softpatch.features.presets import FeatureConfig
+from softpatch.images.sources import ImageSource
+from softpatch.predictions.record import Prediction
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """How a grid is run; its results do not depend on it, but for the device.
 
     Attributes:
@@ -69,7 +62,7 @@ Finished = Callable[[Sequence[Row]], None]
 
 def run_cells(
     cells: Sequence[Cell],
-    settings: Settings,
+    settings: RunSettings,
     *,
     finished: Finished,
     progress: Progress = silent,
@@ -106,7 +99,7 @@ def run_cells(
 
 
 def _fits(
-    work: Sequence[list[Cell]], settings: Settings, progress: Progress
+    work: Sequence[list[Cell]], settings: RunSettings, progress: Progress
 ) -> Iterator[Mapping[Cell, Row]]:
     """Fit by fit as they finish, in this process, in several or on a cluster."""
     if settings.engine == "ray":
@@ -129,7 +122,7 @@ def _fits(
 
 
 def run_fit(
-    cells: Sequence[Cell], settings: Settings, progress: Progress = silent
+    cells: Sequence[Cell], settings: RunSettings, progress: Progress = silent
 ) -> dict[Cell, Row]:
     """Fit once and fill in all cells served by it; errors become rows."""
     rows: dict[Cell, Row] = {}
@@ -148,7 +141,7 @@ def run_fit(
 
 
 def _fit_and_measure(
-    draws: Mapping[Cell, Contamination], settings: Settings, progress: Progress
+    draws: Mapping[Cell, Contamination], settings: RunSettings, progress: Progress
 ) -> dict[Cell, Row]:
     fit = next(iter(draws)).fit
     category = read_category(fit.root, fit.layout, fit.category)
@@ -193,7 +186,7 @@ def _fit_and_measure(
     }
 
 
-def _draw(cell: Cell, settings: Settings) -> Contamination:
+def _draw(cell: Cell, settings: RunSettings) -> Contamination:
     """The cell's contamination, written down as its manifest."""
     category = read_category(cell.root, cell.layout, cell.category)
     draw = contaminate(
@@ -206,7 +199,7 @@ def _draw(cell: Cell, settings: Settings) -> Contamination:
     return draw
 
 
-def _difficulty(cell: Cell, settings: Settings) -> Mapping[Path, float] | None:
+def _difficulty(cell: Cell, settings: RunSettings) -> Mapping[Path, float] | None:
     """How hard each defective picture is, for the one kind that asks; as ``evaluate`` rates it."""
     if cell.kind != "difficult":
         return None
@@ -216,7 +209,7 @@ def _difficulty(cell: Cell, settings: Settings) -> Mapping[Path, float] | None:
 
 @cache
 def _rate(
-    root: str, layout: str | None, category: str, options: Options, seed: int, settings: Settings
+    root: str, layout: str | None, category: str, options: Options, seed: int, settings: RunSettings
 ) -> Mapping[Path, float]:
     detector = _detector(Method("padim", options), seed, settings)
     unreadable: list[ImageError] = []  # the cell's own fit names them
@@ -225,7 +218,7 @@ def _rate(
     )
 
 
-def _detector(method: Method, seed: int, settings: Settings) -> Detector:
+def _detector(method: Method, seed: int, settings: RunSettings) -> Detector:
     """Not yet fitted, with an extractor that it shares with the others of its features."""
     detector = make_detector(
         method.detector, **method.arguments, seed=seed, device=settings.device,
@@ -249,7 +242,9 @@ def _manifest(cell: Cell) -> str:
 
 
 @cache
-def _extractor(config: FeatureConfig, device: torch.device, settings: Settings) -> CachedExtractor:
+def _extractor(
+    config: FeatureConfig, device: torch.device, settings: RunSettings
+) -> CachedExtractor:
     features = settings.features
     kept = FeatureCache(features, settings.features_limit) if features is not None else None
     return CachedExtractor(config, device, kept, settings.threads)

@@ -75,7 +75,7 @@ class Scaling:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class ScalingRun:
     """One fit of one method at one size."""
 
     root: str
@@ -122,7 +122,7 @@ def read_scaling(content: Any) -> Scaling:
 
 def plan_scaling(
     grid: Grid, scaling: Scaling, *, device: str, memory_limit: int | None, threads: int
-) -> list[tuple[str, Measurement]]:
+) -> list[tuple[str, ScalingRun]]:
     """Every method at every size, with the axis it belongs to.
 
     Args:
@@ -144,14 +144,14 @@ def plan_scaling(
         )
     place = (source.root, source.layout, names[0])
     return [
-        (axis, Measurement(*place, method, size, device, memory_limit, threads))
+        (axis, ScalingRun(*place, method, size, device, memory_limit, threads))
         for method in grid.methods
         for axis, size in scaling.sizes()
     ]
 
 
 def run_scaling(
-    work: Sequence[tuple[str, Measurement]],
+    work: Sequence[tuple[str, ScalingRun]],
     output: Path,
     *,
     finished: Callable[[Sequence[Row]], None],
@@ -164,7 +164,7 @@ def run_scaling(
     keys = {measurement: measurement.key for _, measurement in work}
     kept = {each: row for each, key in keys.items() if (row := store.get(key)) is not None}
 
-    def row_of(axis: str, measurement: Measurement) -> Row:
+    def row_of(axis: str, measurement: ScalingRun) -> Row:
         value = getattr(measurement.size, axis)
         return {"axis": axis, "value": value, **kept[measurement]}
 
@@ -178,7 +178,7 @@ def run_scaling(
     return [row_of(*entry) for entry in work]
 
 
-def _in_own_process(measurement: Measurement) -> Row:
+def _in_own_process(measurement: ScalingRun) -> Row:
     row: Row = {
         "category": measurement.category,
         "method": measurement.method.name,
@@ -195,7 +195,7 @@ def _in_own_process(measurement: Measurement) -> Row:
             return {**row, "status": FAILED, "reason": reason}
 
 
-def measure(measurement: Measurement) -> Row:
+def measure(measurement: ScalingRun) -> Row:
     """Fit and predict once in this process."""
     torch.set_num_threads(measurement.threads)
     size = measurement.size

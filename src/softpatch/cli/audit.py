@@ -15,7 +15,7 @@ from softpatch.cli.terminal import Skipped, progress_bars, say, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from softpatch.auditing.findings import Audit, Look
+    from softpatch.auditing.audit import Audit, Look
     from softpatch.detectors import SoftPatch
 
 SHOWN = 10
@@ -60,10 +60,10 @@ def audit(
 
     softpatch audit s3://bucket/photos --json --engine ray --address auto
     """
-    from softpatch.auditing.findings import audit as audit_pictures
-    from softpatch.auditing.pictures import look_at
+    from softpatch.auditing.audit import audit as audit_pictures
+    from softpatch.auditing.image_quality import look_at
     from softpatch.auditing.report import write_report
-    from softpatch.pages import need_jinja
+    from softpatch.pages.render import need_jinja
 
     if method != "softpatch":
         raise UsageError(f"an audit has no method {method}; choose its --rule")

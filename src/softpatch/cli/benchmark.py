@@ -20,7 +20,7 @@ from softpatch.errors import MissingExtraError, UsageError
 if TYPE_CHECKING:
     from softpatch.benchmark.grid import Grid
     from softpatch.benchmark.results import Row
-    from softpatch.benchmark.run import Settings
+    from softpatch.benchmark.run import RunSettings
 
 _GRID = "What to run"
 _SCALING = "Sizes of --recipe scaling"
@@ -173,10 +173,10 @@ def benchmark(
 
     import torch
 
-    from softpatch.benchmark.run import Settings
+    from softpatch.benchmark.run import RunSettings
 
     limits = options.detector_options({"memory_limit": memory_limit})
-    settings = Settings(
+    settings = RunSettings(
         output=output,
         features=None if no_cache else cache or output / FEATURES,
         features_limit=options.detector_options({"memory_limit": cache_limit})["memory_limit"],
@@ -195,7 +195,7 @@ def benchmark(
         raise typer.Exit(1)
 
 
-def _run_grid(grid: Grid, settings: Settings, command: str) -> bool:
+def _run_grid(grid: Grid, settings: RunSettings, command: str) -> bool:
     from softpatch.benchmark.plan import plan
     from softpatch.benchmark.results import FAILED, RESULTS
     from softpatch.benchmark.run import run_cells
@@ -214,7 +214,7 @@ def _run_grid(grid: Grid, settings: Settings, command: str) -> bool:
     return any(row["status"] == FAILED for row in rows)
 
 
-def _run_scaling(grid: Grid, settings: Settings, command: str) -> bool:
+def _run_scaling(grid: Grid, settings: RunSettings, command: str) -> bool:
     from softpatch.benchmark.results import FAILED, SCALING, write_table
     from softpatch.benchmark.scaling import COLUMNS, plan_scaling, read_scaling, run_scaling
     from softpatch.benchmark.setting import write_setting

@@ -12,8 +12,8 @@ from softpatch.cli.terminal import progress_bars, stdout
 from softpatch.errors import DatasetError
 
 if TYPE_CHECKING:
+    from softpatch.compute.progress import Progress
     from softpatch.datasets import Dataset, Layout
-    from softpatch.progress import Progress
 
 COUNTS = ("train", "good", "defective", "masked")
 
@@ -39,9 +39,9 @@ def datasets(
 
     softpatch datasets mvtec/ btad/
     """
+    from softpatch.compute.progress import silent
     from softpatch.datasets import LAYOUTS, open_dataset
     from softpatch.errors import UsageError
-    from softpatch.progress import silent
 
     if show is not None:
         if show not in LAYOUTS:

@@ -13,7 +13,7 @@ from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.distributed.cluster import Cluster
-    from softpatch.images import ImageSource
+    from softpatch.images.sources import ImageSource
 
 _CLUSTER = "On a Ray cluster"
 
@@ -78,7 +78,7 @@ def pictures_of(
         UsageError: a URL without a cluster, or decisions about pictures behind one.
     """
     from softpatch.cli.exclude import without
-    from softpatch.images import list_images
+    from softpatch.images.sources import list_images
 
     if "://" not in location:
         return without(exclude, list_images(Path(location)), Path(location))

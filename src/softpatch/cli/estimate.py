@@ -13,7 +13,7 @@ from softpatch.cli import options
 from softpatch.cli.terminal import STEPS, duration, stdout
 
 if TYPE_CHECKING:
-    from softpatch.estimate import Estimate
+    from softpatch.detectors.estimate import Estimate
 
 
 @options.builds_detector

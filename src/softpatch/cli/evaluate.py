@@ -13,8 +13,8 @@ from softpatch.cli import options
 from softpatch.cli.terminal import Skipped, progress_bars, stdout
 
 if TYPE_CHECKING:
+    from softpatch.compute.progress import Progress
     from softpatch.datasets import Category, Dataset
-    from softpatch.progress import Progress
 
 
 @options.builds_detector
@@ -68,11 +68,11 @@ def evaluate(
 
     softpatch evaluate --data btad/ --layout btad --category 01
     """
+    from softpatch.compute.progress import silent
     from softpatch.datasets import contaminate, open_dataset, read_manifest
     from softpatch.detectors import PaDiM, make_detector
     from softpatch.evaluation.difficulty import rate_difficulty
     from softpatch.evaluation.protocol import evaluate as run
-    from softpatch.progress import silent
 
     detector = make_detector(method, **given)
     dataset = open_dataset(data, layout)

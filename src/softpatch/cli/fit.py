@@ -17,7 +17,7 @@ from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.detectors import Detector
-    from softpatch.images import ImageSource
+    from softpatch.images.sources import ImageSource
 
 SHOWN = 10
 WORTH_ESTIMATING = 40  # pictures; fewer take no longer than foreseeing it
@@ -69,7 +69,7 @@ def fit(
     from softpatch.cli.threshold import in_words
     from softpatch.detectors import SoftPatch, make_detector
     from softpatch.detectors.patchcore import MemoryBankDetector
-    from softpatch.versions import versions_folder, write_version
+    from softpatch.storage.versions import versions_folder, write_version
 
     if coreset is not None and engine == "local":
         raise UsageError("--coreset goes with --engine ray")
@@ -104,7 +104,7 @@ def fit(
         detector.save(output)
     took = duration(time.perf_counter() - started)
     stdout().print(
-        f"fitted {method} on {len(detector.images_)} pictures in {took}, wrote {output} "
+        f"fitted {method} on {len(detector.image_names_)} pictures in {took}, wrote {output} "
         f"({output.stat().st_size / 1e6:.0f} MB)",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
@@ -152,7 +152,7 @@ def show_suspects(suspects: list[tuple[str, float]], title: str) -> None:
 
 def write_suspects(suspects: list[tuple[str, float]], path: Path) -> None:
     """Write all of them as CSV."""
-    from softpatch.files import csv_bytes, write_atomically
+    from softpatch.compute.files import csv_bytes, write_atomically
 
     rows = [
         {"rank": rank, "suspicion": suspicion, "path": name}

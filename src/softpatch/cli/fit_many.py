@@ -75,7 +75,7 @@ def fit_many(
     """
     from softpatch.fleet import fleet
     from softpatch.fleet.report import as_dict, write_report
-    from softpatch.pages import need_jinja
+    from softpatch.pages.render import need_jinja
 
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: not a folder; models go to OUTPUT/CAMERA.softpatch")

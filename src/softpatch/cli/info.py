@@ -23,8 +23,8 @@ def info(
     from rich.markup import escape
     from rich.table import Table
 
-    from softpatch import model_file
-    from softpatch.versions import kept_versions, lineage_of
+    from softpatch.storage import model_file
+    from softpatch.storage.versions import kept_versions, lineage_of
 
     header, state = model_file.read(model)
     if as_json:

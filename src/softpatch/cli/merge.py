@@ -32,10 +32,10 @@ def merge(
     """
     options.check_folder_of(output, "the model")
 
-    from softpatch import merging
+    from softpatch.detectors import merge
+    from softpatch.detectors.load import load
     from softpatch.detectors.patchcore import MemoryBankDetector
-    from softpatch.loading import load
-    from softpatch.versions import write_version
+    from softpatch.storage.versions import write_version
 
     models = []
     for path in (first, second):
@@ -45,11 +45,11 @@ def merge(
         models.append(detector)
     try:
         with progress_bars() as progress:
-            merged = merging.merge(*models, bank_size=bank_size, progress=progress)
+            merged = merge.merge(*models, bank_size=bank_size, progress=progress)
     except UsageError as error:
         raise UsageError(f"{first} and {second} {error}") from error
     write_version(merged, output)
-    radius = max(merging.covering_radius(model.bank.vectors, merged.bank) for model in models)
+    radius = max(merge.covering_radius(model.bank.vectors, merged.bank) for model in models)
     say(
         f"merged {len(models[0].bank)} and {len(models[1].bank)} vectors into {len(merged.bank)}, "
         f"the farthest of them {radius:.3g} away; wrote {output}, version "

@@ -18,7 +18,7 @@ from softpatch.errors import UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from softpatch.prediction import Prediction
+    from softpatch.predictions.record import Prediction
 
 SHOWN = 10
 
@@ -93,7 +93,7 @@ def _predict_on_cluster(
     with on.cluster_of("ray", address) as cluster, progress_bars() as progress:
         from softpatch.distributed.pictures import find_pictures
         from softpatch.distributed.predictions import NAME, predict_to_parquet
-        from softpatch.images import image_sources
+        from softpatch.images.sources import image_sources
 
         assert cluster is not None
         found = [Path(images)] if Path(images).is_file() else find_pictures(images)
@@ -121,13 +121,13 @@ def _predict(
     skipped: Skipped,
     **run: Any,
 ) -> None:
-    from softpatch.auditing.predictions import in_small, write_page
+    from softpatch.compute.files import csv_bytes, write_atomically
+    from softpatch.detectors.load import load
     from softpatch.errors import ImageError
-    from softpatch.files import csv_bytes, write_atomically
-    from softpatch.heatmap import mask, overlay
-    from softpatch.images import image_sources
-    from softpatch.loading import load
-    from softpatch.pages import need_jinja
+    from softpatch.images.sources import image_sources
+    from softpatch.pages.predictions import in_small, write_page
+    from softpatch.pages.render import need_jinja
+    from softpatch.predictions.heatmap import mask, overlay
 
     if report:
         need_jinja()
@@ -180,8 +180,8 @@ def _predict(
 
 
 def _write(drawing: Image, output: Path, target: str) -> str:
-    from softpatch.files import write_atomically
-    from softpatch.heatmap import png_bytes
+    from softpatch.compute.files import write_atomically
+    from softpatch.predictions.heatmap import png_bytes
 
     (output / target).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output / target, png_bytes(drawing))

@@ -26,7 +26,7 @@ def rollback(
 
     softpatch rollback part.softpatch --to 4
     """
-    from softpatch.versions import kept_versions, roll_back
+    from softpatch.storage.versions import kept_versions, roll_back
 
     version = roll_back(model, to).version
     numbers = ", ".join(map(str, kept_versions(model)))

@@ -57,12 +57,12 @@ def serve(
     curl -F images=@new/17.png http://127.0.0.1:8000/models/part/detect
     """
     _need_extra()
-    from softpatch.loading import load
-    from softpatch.serving import Models, Settings
+    from softpatch.detectors.load import load
+    from softpatch.serving import Models, ServerSettings
     from softpatch.serving import serve as serve_models
     from softpatch.serving.server import is_loopback
 
-    settings = Settings(
+    settings = ServerSettings(
         api_key=api_key,
         max_bytes=max_bytes,
         max_pixels=max_pixels,

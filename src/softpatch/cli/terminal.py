@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from softpatch.compute.progress import Progress
     from softpatch.errors import ImageError
-    from softpatch.images import OnUnreadable
-    from softpatch.progress import Progress
+    from softpatch.images.sources import OnUnreadable
 
 STEPS = {
     "embed": "reading pictures",
@@ -102,7 +102,7 @@ class Skipped:
     @property
     def handler(self) -> OnUnreadable:
         """What ``fit`` and ``predict`` take as ``on_unreadable``."""
-        from softpatch.images import fail_unreadable
+        from softpatch.images.sources import fail_unreadable
 
         return fail_unreadable if self.strict else self.errors.append
 

@@ -13,7 +13,7 @@ from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.detectors import Detector
-    from softpatch.threshold import Threshold
+    from softpatch.detectors.threshold import Threshold
 
 
 def threshold(
@@ -50,8 +50,8 @@ def threshold(
     if value is not None and not 0 <= value < float("inf"):
         raise UsageError(f"--value takes a score of at least 0, got {value}")
 
+    from softpatch.detectors.load import load
     from softpatch.detectors.patchcore import MemoryBankDetector
-    from softpatch.loading import load
 
     detector = load(model, device=device, weights=weights)
     if validation is not None:
@@ -80,9 +80,9 @@ def in_words(chosen: Threshold) -> str:
 def _by_labels(detector: Detector, folder: Path, skipped: Skipped) -> float:
     import numpy as np
 
+    from softpatch.detectors.threshold import threshold_with_labels
     from softpatch.errors import DatasetError
-    from softpatch.images import list_images
-    from softpatch.threshold import threshold_with_labels
+    from softpatch.images.sources import list_images
 
     pictures = {}
     for label in ("good", "bad"):

@@ -46,10 +46,10 @@ def update(
     from softpatch.cli.fit import show_suspects, write_suspects
     from softpatch.cli.threshold import in_words
     from softpatch.detectors import SoftPatch
+    from softpatch.detectors.load import load
     from softpatch.detectors.patchcore import MemoryBankDetector
-    from softpatch.images import list_images
-    from softpatch.loading import load
-    from softpatch.versions import write_version
+    from softpatch.images.sources import list_images
+    from softpatch.storage.versions import write_version
 
     detector = load(model, device=device, weights=weights)
     if not isinstance(detector, MemoryBankDetector):
@@ -57,12 +57,12 @@ def update(
     detector.memory_limit = options.detector_options({"memory_limit": memory_limit}).get(
         "memory_limit"
     )
-    before = len(detector.images_)
+    before = len(detector.image_names_)
     skipped = Skipped(strict)
     started = time.perf_counter()
     try:
         pictures = without(exclude, list_images(folder), folder)
-        known = set(detector.images_) & set(map(str, pictures))
+        known = set(detector.image_names_) & set(map(str, pictures))
         if known:
             note(f"{len(known)} of the pictures have names of pictures learned before")
         with progress_bars() as progress:
@@ -74,8 +74,8 @@ def update(
     write_version(detector, model)
     took = duration(time.perf_counter() - started)
     say(
-        f"added {len(detector.images_) - before} pictures to {before} in {took}, wrote {model}, "
-        f"version {detector.lineage_.version} ({len(detector.bank)} vectors)"
+        f"added {len(detector.image_names_) - before} pictures to {before} in {took}, "
+        f"wrote {model}, version {detector.lineage_.version} ({len(detector.bank)} vectors)"
     )
     if detector.max_false_alarms is not None:
         chosen = detector.threshold_

@@ -59,7 +59,7 @@ def watch(
             raise UsageError(f"{model}: an exported file takes no --weights and no --device")
         score = by_exported(model)
     else:
-        from softpatch.loading import load
+        from softpatch.detectors.load import load
 
         score = by_model(load(model, device=device, weights=weights))
     output.mkdir(parents=True, exist_ok=True)

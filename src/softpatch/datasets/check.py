@@ -12,7 +12,7 @@ from torch import uint8
 
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import ImageError
-from softpatch.images import decode_image
+from softpatch.images.decode import decode_image
 
 NAMED = 5  # files that a finding names; the rest are counted
 

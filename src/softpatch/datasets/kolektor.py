@@ -8,7 +8,7 @@ from pathlib import Path
 from softpatch.datasets.layout import HELD_OUT, Layout, good_samples, hold_out, pictures, subfolders
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, ImageError
-from softpatch.images import decode_image
+from softpatch.images.decode import decode_image
 
 NAME = "kolektor"
 LABEL = "_label"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from softpatch.datasets.samples import GOOD, Category, Sample
-from softpatch.images import EXTENSIONS
+from softpatch.images.sources import EXTENSIONS
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from softpatch.datasets.samples import Sample
 from softpatch.errors import DatasetError
-from softpatch.images import read_image
+from softpatch.images.decode import read_image
 
 
 def read_mask(sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_]:

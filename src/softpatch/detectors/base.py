@@ -13,13 +13,16 @@ from typing import Any, ClassVar, Self, TypedDict, Unpack
 import torch
 from torch import Tensor
 
-from softpatch import model_file
-from softpatch.anomaly_map import image_score, tiled_anomaly_map
-from softpatch.checkpoint import Checkpoint, of_the_fit, remembered
+from softpatch.compute.progress import Progress, silent
+from softpatch.compute.scratch import ScratchSpace
+from softpatch.detectors.estimate import PROBE_IMAGES, Estimate, FitCost, memory_and_scratch
+from softpatch.detectors.patch_table import TrainingPatches
 from softpatch.errors import DatasetError, ImageError, ModelFileError, NotFittedError, UsageError
-from softpatch.estimate import PROBED, Estimate, Foreseen, memory_and_scratch
-from softpatch.features.extractor import PatchExtractor, configure
-from softpatch.images import (
+from softpatch.features.extractor import PatchExtractor
+from softpatch.features.presets import configure
+from softpatch.images.preprocessing import Preprocessing
+from softpatch.images.roi import RegionOfInterest, Tile, tiles_of
+from softpatch.images.sources import (
     Images,
     OnUnreadable,
     fail_unreadable,
@@ -30,15 +33,12 @@ from softpatch.images import (
     prefetch,
     warn_unreadable,
 )
-from softpatch.lineage import Lineage
-from softpatch.memory import Workspace
-from softpatch.prediction import Prediction
-from softpatch.preprocessing import Preprocessing
-from softpatch.progress import Progress, silent
-from softpatch.region import Region
-from softpatch.tiling import Layout
-from softpatch.training_patches import TrainingPatches
-from softpatch.views import View, views_of
+from softpatch.images.tiling import TileLayout
+from softpatch.predictions.anomaly_map import image_score, tiled_anomaly_map
+from softpatch.predictions.record import Prediction
+from softpatch.storage import model_file
+from softpatch.storage.checkpoint import Checkpoint, of_the_fit, remembered
+from softpatch.storage.lineage import Lineage
 
 
 class CommonOptions(TypedDict, total=False):
@@ -48,8 +48,8 @@ class CommonOptions(TypedDict, total=False):
         preset: ``edge`` (default), ``paper`` or ``dino``.
         backbone, layers, weights, embedding, dimension, resize, crop, tile, precision: see
             ``FeatureConfig``; sizes are one number or (height, width).
-        roi: the region of interest, as ``Region`` takes it: a mask picture, white where training
-            and scoring look. Everywhere if None.
+        roi: the region of interest, as ``RegionOfInterest`` takes it: a mask picture, white where
+            training and scoring look. Everywhere if None.
         seed: of every random draw.
         device: ``auto`` (default: CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1`` ...;
             of the run, not of the model: it does not enter the model file.
@@ -86,7 +86,7 @@ class Detector(ABC):
     """Base of SoftPatch, PatchCore and PaDiM.
 
     Attributes after ``fit``:
-        images_: names of the training pictures, in order.
+        image_names_: names of the training pictures, in order.
         skipped_: an ``ImageError`` for each training picture that could not be read.
         normal_limit_: the patch score that 99 % of the training patches stay below, those of
             pictures more likely bad than good left out where the method can tell; the fixed point
@@ -105,7 +105,7 @@ class Detector(ABC):
         features = {name: options.get(name) for name in FEATURE_OPTIONS}
         self.features = configure(options.get("preset", "edge"), **features)
         roi = options.get("roi")
-        self.roi = None if roi is None else Region(roi)
+        self.roi = None if roi is None else RegionOfInterest(roi)
         self.seed = options.get("seed", 0)
         self.device = _device(options.get("device", "auto"))
         # On 2 cores efficientnet_lite0 takes 12 ms an image in fours, 18 one by one.
@@ -118,13 +118,13 @@ class Detector(ABC):
         self.memory_limit = options.get("memory_limit")
         if self.memory_limit is not None and self.memory_limit < 1:
             raise UsageError(f"memory_limit must be at least 1 byte, got {self.memory_limit}")
-        self.images_: list[str] = []
+        self.image_names_: list[str] = []
         self.skipped_: list[ImageError] = []
         self.normal_limit_ = 0.0
         self.lineage_ = Lineage()
         self.threshold_: float | None = None
         self._extractor: PatchExtractor | None = None
-        self._layouts: list[Layout] = []  # of the pictures that were collected last
+        self._layouts: list[TileLayout] = []  # of the pictures that were collected last
         self._checkpoint: Checkpoint | None = None  # of the fit, until the model is saved
         self._fitted = False
 
@@ -132,7 +132,7 @@ class Detector(ABC):
 
     @abstractmethod
     def _fit(
-        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+        self, patches: Tensor, image_index: Tensor, workspace: ScratchSpace, progress: Progress
     ) -> None:
         """Learn from training patches and set ``normal_limit_``.
 
@@ -140,7 +140,7 @@ class Detector(ABC):
             patches: ``(M, P, D)``, of M pictures at P positions; or, where tiled pictures have
                 different sizes, of M tiles. They may be spilled: only parts of them may be
                 copied, and other arrays of such a size come from the workspace, too.
-            owners: ``(M,)`` int64, the index in ``images_`` of the picture each is from.
+            image_index: ``(M,)`` int64, the index in ``image_names_`` of the picture each is from.
             workspace: see above.
             progress: see ``fit``.
         """
@@ -162,7 +162,7 @@ class Detector(ABC):
         """Take back what ``_state`` gave; KeyError or ValueError if it does not fit."""
 
     @abstractmethod
-    def _foresee(self, sample: Tensor, images: int) -> Foreseen:
+    def _foresee(self, sample: Tensor, images: int) -> FitCost:
         """What ``_fit`` will take on that many pictures like those of the ``(m, P, D)`` sample."""
 
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
@@ -207,13 +207,15 @@ class Detector(ABC):
         note = self._noting(on_unreadable)
         self._get_extractor()  # in memory before the workspace looks at what is left
         self._checkpoint = None if checkpoint is None else Checkpoint(Path(checkpoint))
-        workspace = Workspace(self.memory_limit, self.device)
+        workspace = ScratchSpace(self.memory_limit, self.device)
         workspace.checkpoint = self._checkpoint
         with torch.inference_mode():
-            patches, owners, self.images_ = self._collect(images, workspace, note, progress)
+            patches, image_index, self.image_names_ = self._collect(
+                images, workspace, note, progress
+            )
             options = (self.method, self.seed, self._parameters())
-            workspace.checkpoint = of_the_fit(self._checkpoint, patches, owners, options)
-            self._fit(patches, owners, workspace, progress)
+            workspace.checkpoint = of_the_fit(self._checkpoint, patches, image_index, options)
+            self._fit(patches, image_index, workspace, progress)
         self.lineage_ = Lineage()
         self._fitted = True
         return self
@@ -229,9 +231,12 @@ class Detector(ABC):
             DatasetError: none of the eight can be read.
         """
         every = listed_sources(images)
-        probed = [every[at] for at in sorted({i * len(every) // PROBED for i in range(PROBED)})]
+        probed = [
+            every[at]
+            for at in sorted({i * len(every) // PROBE_IMAGES for i in range(PROBE_IMAGES)})
+        ]
         with torch.inference_mode():
-            workspace = Workspace(self.memory_limit, self.device)
+            workspace = ScratchSpace(self.memory_limit, self.device)
             self._collect(probed[:1] * 2, workspace, ignore_unreadable, silent)  # warms up
             started = time.perf_counter()
             sample, _, names = self._collect(probed, workspace, ignore_unreadable, silent)
@@ -304,7 +309,7 @@ class Detector(ABC):
                 "layers": backbone.layers,
                 "sha256": backbone.weights_hash,
             },
-            "images": self.images_,
+            "images": self.image_names_,
             "normal_limit": self.normal_limit_,
             "threshold": self.threshold_,
             **self.lineage_.to_header(),
@@ -327,7 +332,7 @@ class Detector(ABC):
                 features["weights"] = weights
             roi = state.pop("roi", None)
             detector = cls(**features, **header["parameters"], roi=roi, **run)
-            detector.images_ = [str(name) for name in header["images"]]
+            detector.image_names_ = [str(name) for name in header["images"]]
             detector.normal_limit_ = header["normal_limit"]
             if not 0 <= detector.normal_limit_ < float("inf"):
                 raise ValueError("the normal limit is no score")
@@ -400,7 +405,7 @@ class Detector(ABC):
     def _collect(
         self,
         images: Images,
-        workspace: Workspace,
+        workspace: ScratchSpace,
         on_unreadable: OnUnreadable,
         progress: Progress,
         least: int = 2,
@@ -432,7 +437,7 @@ class Detector(ABC):
         images: Any,
         on_unreadable: OnUnreadable,
         extract: Callable[[Tensor], Tensor] | None = None,
-    ) -> Iterator[tuple[list[View], Tensor]]:
+    ) -> Iterator[tuple[list[Tile], Tensor]]:
         """Yield views and their ``(b, P, D)`` patches batch by batch.
 
         The last batch is filled up, unless there are fewer pictures than one batch takes: the last
@@ -443,12 +448,12 @@ class Detector(ABC):
         extract = extract or extractor
         preprocessing = extractor.preprocessing
         few = isinstance(images, Sized) and len(images) < self.batch_size
-        views: list[View] = []
+        views: list[Tile] = []
         batch: list[Tensor] = []
         for source, size, picture in prefetch(
-            images, preprocessing, on_unreadable, preprocessing.enough
+            images, preprocessing, on_unreadable, preprocessing.min_decode_side
         ):
-            for view in views_of(
+            for view in tiles_of(
                 source.name, preprocessing.layout(*size), self.roi, extractor.grid
             ):
                 views.append(view)
@@ -462,7 +467,7 @@ class Detector(ABC):
             yield views, extract(torch.stack(batch))[:count].flatten(1, 2)
 
     def _predict(self, images: Images, on_unreadable: OnUnreadable) -> Iterator[Prediction]:
-        scored: list[tuple[View, Tensor, float]] = []  # of the picture that is not complete yet
+        scored: list[tuple[Tile, Tensor, float]] = []  # of the picture that is not complete yet
         for views, patches in self._embed(image_sources(images), on_unreadable):
             with torch.inference_mode():
                 parts = self._score_views(views, patches)
@@ -472,7 +477,7 @@ class Detector(ABC):
                     yield self._prediction(scored)
                     scored = []
 
-    def _score_views(self, views: list[View], patches: Tensor) -> list[tuple[Tensor, float]]:
+    def _score_views(self, views: list[Tile], patches: Tensor) -> list[tuple[Tensor, float]]:
         """``(b, P, D)`` -> every view's patch scores, inside the region, and its own score."""
         if self.roi is None:
             scores = self._score(patches)  # (b, P)
@@ -485,7 +490,7 @@ class Detector(ABC):
         return parts
 
     @torch.inference_mode()
-    def _prediction(self, scored: list[tuple[View, Tensor, float]]) -> Prediction:
+    def _prediction(self, scored: list[tuple[Tile, Tensor, float]]) -> Prediction:
         """One picture's record from its scored views."""
         view = scored[0][0]
         layout = view.layout

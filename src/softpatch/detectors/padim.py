@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Unpack
 import torch
 from torch import Tensor
 
+from softpatch.compute.progress import Progress, silent
+from softpatch.compute.scratch import ScratchSpace, chunks
 from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
-from softpatch.discriminators.gaussian import RIDGE
+from softpatch.detectors.estimate import FitCost, seconds
 from softpatch.errors import UsageError
-from softpatch.estimate import Foreseen, seconds
-from softpatch.memory import Workspace, chunks
-from softpatch.model_file import LARGEST_NUMBER
-from softpatch.progress import Progress, silent
+from softpatch.noise.gaussian import RIDGE
+from softpatch.storage.model_file import LARGEST_NUMBER
 
 TRIED = 4  # positions that tell what a fit will take
 
@@ -48,9 +48,9 @@ class PaDiM(Detector):
         self.whitening_: Tensor  # (P, d, d): inverse Cholesky factor of the covariance
 
     def _fit(
-        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+        self, patches: Tensor, image_index: Tensor, workspace: ScratchSpace, progress: Progress
     ) -> None:
-        del owners, workspace  # no tiles; nothing of it is as large as the patches
+        del image_index, workspace  # no tiles; nothing of it is as large as the patches
         available = patches.shape[-1]
         generator = torch.Generator().manual_seed(self.seed)
         chosen = torch.randperm(available, generator=generator)[: self.dimensions]
@@ -74,14 +74,14 @@ class PaDiM(Detector):
         scores = self._score(patches[sample]).flatten()
         self.normal_limit_ = float(scores.sort().values[int(NORMAL_SHARE * (len(scores) - 1))])
 
-    def _foresee(self, sample: Tensor, images: int) -> Foreseen:
+    def _foresee(self, sample: Tensor, images: int) -> FitCost:
         positions, channels = sample.shape[1:]
         few = torch.rand(images, min(positions, TRIED), channels, device=sample.device)
         trial = copy(self)
-        owners = torch.arange(images, device=sample.device)
-        took = seconds(lambda: trial._fit(few, owners, Workspace(), silent))
+        image_index = torch.arange(images, device=sample.device)
+        took = seconds(lambda: trial._fit(few, image_index, ScratchSpace(), silent))
         d = min(self.dimensions, channels)
-        return Foreseen(
+        return FitCost(
             seconds={"gaussians": took / few.shape[1] * positions},
             arrays=[4 * positions * d * d],
             model=4 * positions * d * (d + 1),

@@ -13,19 +13,19 @@ from typing import Any, ClassVar, Self, Unpack
 import torch
 from torch import Tensor
 
-from softpatch.coreset import greedy_coreset
+from softpatch.bank.bounds import number_format, row_length
+from softpatch.bank.coreset import greedy_coreset
+from softpatch.bank.memory_bank import Distance, MemoryBank
+from softpatch.compute.progress import Progress, silent
+from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors.base import NORMAL_SHARE, CommonOptions, Detector
+from softpatch.detectors.estimate import FitCost, coreset_seconds, seconds
+from softpatch.detectors.reservoir import UpdateScores, take_union, without_share
+from softpatch.detectors.threshold import Threshold, check_false_alarms, threshold_without_labels
 from softpatch.errors import NotFittedError, UsageError
-from softpatch.estimate import Foreseen, coreset_seconds, seconds
-from softpatch.growth import Judged, from_both, without_share
-from softpatch.images import Images, OnUnreadable, warn_unreadable
-from softpatch.lineage import Lineage
-from softpatch.memory import Workspace
-from softpatch.memory_bank import Distance, MemoryBank
-from softpatch.model_file import LARGEST_NUMBER
-from softpatch.progress import Progress, silent
-from softpatch.rounded import number_format, row_length
-from softpatch.threshold import Threshold, check_false_alarms, threshold_without_labels
+from softpatch.images.sources import Images, OnUnreadable, warn_unreadable
+from softpatch.storage.lineage import Lineage
+from softpatch.storage.model_file import LARGEST_NUMBER
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
 LARGEST_WEIGHT = 1e15  # in a model file; W of copies is 1e12
@@ -40,8 +40,8 @@ class MemoryBankDetector(Detector):
     Attributes after ``fit`` with ``max_false_alarms``:
         held_out_: ``(n,)`` float32 scores of training pictures, at most ``MOST_HELD_OUT``, each by
             the bank without the picture's own vectors.
-        held_out_of_: ``(n, 2)`` int64, of each the picture, an index in ``images_``, and how many
-            pictures the bank had seen.
+        held_out_of_: ``(n, 2)`` int64, of each the picture, an index in ``image_names_``, and how
+            many pictures the bank had seen.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class MemoryBankDetector(Detector):
 
     @abstractmethod
     def _judge(
-        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
-    ) -> Judged:
+        self, patches: Tensor, image_index: Tensor, workspace: ScratchSpace, progress: Progress
+    ) -> UpdateScores:
         """Judge the bank, and the ``(M, P, D)`` patches of new training pictures."""
 
-    def _picking_space(self, vectors: Tensor, workspace: Workspace) -> Tensor:
+    def _picking_space(self, vectors: Tensor, workspace: ScratchSpace) -> Tensor:
         """``(n, D)`` -> what the coreset is picked by."""
         del workspace
         return vectors
@@ -87,11 +87,13 @@ class MemoryBankDetector(Detector):
         """Indices of the pictures that are more likely bad than good, as far as it can tell."""
         return torch.empty(0, dtype=torch.long, device=self.device)
 
-    def _remember(self, owners: Tensor, judged: Judged, picks: Tensor, share: float) -> None:
+    def _remember(
+        self, image_index: Tensor, judged: UpdateScores, picks: Tensor, share: float
+    ) -> None:
         """Keep what else of new pictures is needed.
 
         Args:
-            owners: ``(M,)`` the new picture each is from.
+            image_index: ``(M,)`` the new picture each is from.
             judged: what ``_judge`` gave.
             picks: ``(m',)`` which of the judged vectors are the bank now.
             share: of all pictures seen that are new.
@@ -145,26 +147,26 @@ class MemoryBankDetector(Detector):
         self, images: Images, forget: float, on_unreadable: OnUnreadable, progress: Progress
     ) -> int:
         """Update in place; how many pictures were added."""
-        workspace = Workspace(self.memory_limit, self.device)
+        workspace = ScratchSpace(self.memory_limit, self.device)
         with torch.inference_mode():
-            patches, owners, names = self._collect(
+            patches, image_index, names = self._collect(
                 images, workspace, on_unreadable, progress, least=1
             )
-            judged = self._judge(patches, owners, workspace, progress)
-            seen = len(self.images_) + len(names)  # seeds each update's own draws
+            judged = self._judge(patches, image_index, workspace, progress)
+            seen = len(self.image_names_) + len(names)  # seeds each update's own draws
             old = len(self.bank)
             kept = without_share(old, forget, self.seed + seen).to(patches.device)
-            share = len(names) / ((1 - forget) * len(self.images_) + len(names))
+            share = len(names) / ((1 - forget) * len(self.image_names_) + len(names))
             vectors = workspace.empty(len(judged.weights), patches.shape[2])
             vectors[:old] = self.bank.vectors
             vectors[old:] = patches.flatten(0, 1)
             picks = self._pick(vectors, judged.admitted, kept, share, workspace, progress)
             self.bank = MemoryBank(vectors[picks], judged.weights[picks])
-            self._remember(owners, judged, picks, share)
-            of_patch = owners.repeat_interleave(patches.shape[1])
+            self._remember(image_index, judged, picks, share)
+            of_patch = image_index.repeat_interleave(patches.shape[1])
             of_bank = torch.cat([of_patch.new_full((old,), -1), of_patch])[picks]
-            self._update_held_out(patches, owners, of_bank, share, progress)
-        self.images_ = [*self.images_, *names]
+            self._update_held_out(patches, image_index, of_bank, share, progress)
+        self.image_names_ = [*self.image_names_, *names]
         return len(names)
 
     def _pick(
@@ -173,7 +175,7 @@ class MemoryBankDetector(Detector):
         admitted: Tensor,
         kept: Tensor,
         share: float,
-        workspace: Workspace,
+        workspace: ScratchSpace,
         progress: Progress,
     ) -> Tensor:
         """Which vectors are the bank from now on.
@@ -231,7 +233,7 @@ class MemoryBankDetector(Detector):
         """How many of ``patches`` training patches enter the bank, at most."""
         return min(self.bank_size, max(1, int(self.coreset_ratio * patches)))
 
-    def _foresee(self, sample: Tensor, images: int) -> Foreseen:
+    def _foresee(self, sample: Tensor, images: int) -> FitCost:
         patches = sample.shape[0] * sample.shape[1] * images // len(sample)
         picks = self.coreset_size(patches)
         length = row_length(sample.flatten(0, 1).cpu())
@@ -240,7 +242,7 @@ class MemoryBankDetector(Detector):
             few = MemoryBank(sample.flatten(0, 1), sample.new_ones(sample.shape[:2].numel()))
             one = seconds(lambda: few.nearest(sample[0])) * picks / len(few)
             steps["calibrate"] = one * min(images, MOST_HELD_OUT)
-        return Foreseen(
+        return FitCost(
             seconds=steps,
             arrays=[length * number_format(torch.device("cpu")).itemsize * patches],
             model=4 * picks * (sample.shape[2] + 1),
@@ -251,42 +253,47 @@ class MemoryBankDetector(Detector):
         return scores.view(patches.shape[:2])  # (B * P) -> (B, P)
 
     def _set_held_out(
-        self, patches: Tensor, owners: Tensor, of_bank: Tensor, progress: Progress
+        self, patches: Tensor, image_index: Tensor, of_bank: Tensor, progress: Progress
     ) -> None:
         """Set ``normal_limit_`` and, if asked for, ``held_out_`` and the threshold.
 
         Args:
             patches: ``(M, P, D)`` of training pictures, all of them or some.
-            owners: ``(M,)`` the picture each is from, ascending.
+            image_index: ``(M,)`` the picture each is from, ascending.
             of_bank: ``(m,)`` the picture that each vector of the bank is from.
             progress: told of the step ``calibrate``.
         """
-        self.normal_limit_ = self._held_out_limit(patches, owners, of_bank)
+        self.normal_limit_ = self._held_out_limit(patches, image_index, of_bank)
         self.threshold_ = self.held_out_ = self.held_out_of_ = None
         if self.max_false_alarms is not None:
-            scored = self._held_out_scores(patches, owners, of_bank, 0, progress)
+            scored = self._held_out_scores(patches, image_index, of_bank, 0, progress)
             self.held_out_, self.held_out_of_ = scored
             self.choose_threshold(self.max_false_alarms)
 
     def _update_held_out(
-        self, patches: Tensor, owners: Tensor, of_bank: Tensor, share: float, progress: Progress
+        self,
+        patches: Tensor,
+        image_index: Tensor,
+        of_bank: Tensor,
+        share: float,
+        progress: Progress,
     ) -> None:
         """The same for new pictures, which are that share of all.
 
         What no longer tells how good pictures score is dropped: scores of suspects, and those by
         a bank that had seen half of the pictures or fewer, which are too high.
         """
-        before = len(self.images_)
-        limit = self._held_out_limit(patches, owners, of_bank, before)
+        before = len(self.image_names_)
+        limit = self._held_out_limit(patches, image_index, of_bank, before)
         self.normal_limit_ = (1 - share) * self.normal_limit_ + share * limit
         if self.held_out_ is None or self.held_out_of_ is None or self.max_false_alarms is None:
             return
         chosen = self.threshold_
         as_chosen = self.choose_threshold(self.max_false_alarms).value == chosen
-        new, of_new = self._held_out_scores(patches, owners, of_bank, before, progress)
+        new, of_new = self._held_out_scores(patches, image_index, of_bank, before, progress)
         draw = self.seed + before
-        scores = from_both(self.held_out_, new, MOST_HELD_OUT, share, draw)
-        of = from_both(self.held_out_of_, of_new, MOST_HELD_OUT, share, draw)
+        scores = take_union(self.held_out_, new, MOST_HELD_OUT, share, draw)
+        of = take_union(self.held_out_of_, of_new, MOST_HELD_OUT, share, draw)
         recent = 2 * of[:, 1] > of[:, 1].max()
         counting = recent & ~torch.isin(of[:, 0], self._suspected())
         counting |= ~counting.any()
@@ -296,30 +303,30 @@ class MemoryBankDetector(Detector):
             self.choose_threshold(self.max_false_alarms)
 
     def _held_out_scores(
-        self, patches: Tensor, owners: Tensor, of_bank: Tensor, before: int, progress: Progress
+        self, patches: Tensor, image_index: Tensor, of_bank: Tensor, before: int, progress: Progress
     ) -> tuple[Tensor, Tensor]:
         """Score training pictures, before which others came, each by the bank without its own.
 
         Returns:
             what ``held_out_`` and ``held_out_of_`` are for them.
         """
-        images = owners.unique()  # type: ignore[no-untyped-call]
+        images = image_index.unique()  # type: ignore[no-untyped-call]
         drawn = images[held_out_pictures(len(images)).to(images.device)].tolist()
         scores, scored = [], []
         for done, image in enumerate(drawn, start=1):
-            own = patches[owners == image].flatten(0, 1)  # of its tiles
+            own = patches[image_index == image].flatten(0, 1)  # of its tiles
             of_patch = torch.full((len(own),), image, device=own.device)
             score = self.bank.score(own, self.distance, (of_patch, of_bank)).max()
             if score.isfinite():  # else the whole bank is from this picture
                 scores.append(score)
                 scored.append(image)
             progress("calibrate", done, len(drawn))
-        pictures = owners.new_tensor(scored) + before
-        seen = torch.full_like(pictures, before + int(owners[-1]) + 1)
+        pictures = image_index.new_tensor(scored) + before
+        seen = torch.full_like(pictures, before + int(image_index[-1]) + 1)
         return torch.stack(scores), torch.stack([pictures, seen], dim=1)
 
     def _held_out_limit(
-        self, patches: Tensor, owners: Tensor, of_bank: Tensor, before: int = 0
+        self, patches: Tensor, image_index: Tensor, of_bank: Tensor, before: int = 0
     ) -> float:
         """Score a sample of training patches by the bank without their own picture's vectors.
 
@@ -327,14 +334,14 @@ class MemoryBankDetector(Detector):
         below 3610, of the unsuspected below 1577, of the good below 1590.
         """
         positions = patches.shape[1]
-        counting = ~torch.isin(owners + before, self._suspected())
+        counting = ~torch.isin(image_index + before, self._suspected())
         counting |= ~counting.any()
         rows = counting.nonzero().flatten()
         total = len(rows) * positions
         drawn = torch.linspace(0, total - 1, min(NORMAL_SAMPLE, total)).long().to(rows.device)
         row = rows[drawn // positions]
         scores = self.bank.score(
-            patches[row, drawn % positions], self.distance, (owners[row], of_bank)
+            patches[row, drawn % positions], self.distance, (image_index[row], of_bank)
         )
         scores = scores[scores.isfinite()]  # infinite where the whole bank is from one image
         return float(torch.quantile(scores, NORMAL_SHARE))
@@ -365,7 +372,7 @@ class MemoryBankDetector(Detector):
             raise ValueError("held_out is no list of scores")
         if not bool((held_out.isfinite() & (held_out >= 0)).all()):
             raise ValueError("held_out holds numbers that are no scores")
-        unknown = torch.tensor([-1, len(self.images_)], device=held_out.device)
+        unknown = torch.tensor([-1, len(self.image_names_)], device=held_out.device)
         of = state.get("held_out_of", unknown.repeat(len(held_out), 1))  # not in older files
         if of.shape != (len(held_out), 2) or of.dtype != torch.int64:
             raise ValueError("held_out_of does not match held_out")
@@ -408,7 +415,7 @@ class PatchCore(MemoryBankDetector):
         self.reweight = reweight
 
     def _fit(
-        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+        self, patches: Tensor, image_index: Tensor, workspace: ScratchSpace, progress: Progress
     ) -> None:
         flat = patches.flatten(0, 1)  # (N, P, D) -> (n, D)
         picks = greedy_coreset(
@@ -419,14 +426,14 @@ class PatchCore(MemoryBankDetector):
             progress=progress,
         )
         self.bank = MemoryBank(flat[picks], torch.ones(len(picks), device=flat.device))
-        self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
+        self._set_held_out(patches, image_index, image_index[picks // patches.shape[1]], progress)
 
     def _judge(
-        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
-    ) -> Judged:
-        del owners, workspace, progress
+        self, patches: Tensor, image_index: Tensor, workspace: ScratchSpace, progress: Progress
+    ) -> UpdateScores:
+        del image_index, workspace, progress
         ones = torch.ones(len(self.bank) + patches.shape[:2].numel(), device=patches.device)
-        return Judged(ones, ones > 0)
+        return UpdateScores(ones, ones > 0)
 
     def _image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
         if not self.reweight:

@@ -8,36 +8,47 @@ from typing import Any, ClassVar, Unpack
 import torch
 from torch import Tensor
 
-from softpatch.alignment import alignment, places
-from softpatch.checkpoint import POSITIONS, Checkpoint, scored_in_parts
-from softpatch.coarse import CoarseNumbers, averaged
-from softpatch.contamination import Contamination, chance_of_bad, estimate_contamination
-from softpatch.coreset import greedy_coreset
+from softpatch.bank.coreset import greedy_coreset
+from softpatch.bank.memory_bank import Distance, MemoryBank
+from softpatch.compute.progress import Progress, silent
+from softpatch.compute.scratch import ScratchSpace, chunks
 from softpatch.detectors.base import CommonOptions
+from softpatch.detectors.estimate import FitCost, seconds
 from softpatch.detectors.patchcore import BANK_SIZE, MemoryBankDetector
-from softpatch.discriminators import Anywhere, Discriminator, make_discriminator
-from softpatch.discriminators.anywhere import Memory
-from softpatch.discriminators.positions import REFERENCES
-from softpatch.errors import DatasetError
-from softpatch.estimate import Foreseen, seconds
-from softpatch.growth import (
+from softpatch.detectors.reservoir import (
     DIMENSION,
-    Judged,
-    PictureSample,
-    directions_of,
+    PatchReservoir,
+    UpdateScores,
+    compress,
+    compression_axes,
     sample_size,
     sampled,
-    shortened,
 )
-from softpatch.images import Images, OnUnreadable, warn_unreadable
-from softpatch.memory import Workspace, chunks
-from softpatch.memory_bank import Distance, MemoryBank
-from softpatch.noise import Tau, check_tau, noise_threshold
-from softpatch.progress import Progress, silent
-from softpatch.projection import Projection, projection_matrix
-from softpatch.strategy import AUTO, PAPER, Strategy, strategy_of
-from softpatch.threshold import SUSPECT
-from softpatch.tiling import Layout
+from softpatch.detectors.threshold import SUSPECT
+from softpatch.errors import DatasetError
+from softpatch.features.coarse import CoarseFeatures, averaged
+from softpatch.features.projection import Projection, projection_matrix
+from softpatch.images.sources import Images, OnUnreadable, warn_unreadable
+from softpatch.images.tiling import TileLayout
+from softpatch.noise.alignment import alignment, places
+from softpatch.noise.contamination import (
+    ContaminationEstimate,
+    chance_of_bad,
+    estimate_contamination,
+)
+from softpatch.noise.discriminators import Discriminator, PositionFree, make_discriminator
+from softpatch.noise.neighbors import REFERENCES
+from softpatch.noise.policy import (
+    AUTO,
+    PAPER,
+    Strategy,
+    Tau,
+    check_tau,
+    noise_threshold,
+    strategy_of,
+)
+from softpatch.noise.position_free import ReferenceImages
+from softpatch.storage.checkpoint import POSITIONS, Checkpoint, scored_in_parts
 
 TRIED = 4  # positions that tell what the discriminator will take
 SUSPICION_SHARE = 0.01  # of its patches, the worst, make a picture suspicious
@@ -54,14 +65,14 @@ class Discriminated:
         grid: (h, w) patches of a view.
         outlier: ``(M, P)`` scores W of the pictures or of their tiles, inside the region of
             interest.
-        owners: ``(M,)`` int64, the picture each is from, ascending.
+        image_index: ``(M,)`` int64, the picture each is from, ascending.
     """
 
     names: list[str]
-    layouts: list[Layout]
+    layouts: list[TileLayout]
     grid: tuple[int, int]
     outlier: Tensor
-    owners: Tensor
+    image_index: Tensor
 
 
 class SoftPatch(MemoryBankDetector):
@@ -134,7 +145,7 @@ class SoftPatch(MemoryBankDetector):
         self.projection_dimension = projection_dimension
         self.alignment_: float | None = None
         self.suspicion_: Tensor
-        self.sample_: PictureSample | None = None
+        self.sample_: PatchReservoir | None = None
         self._make_discriminator()  # what is wrong should not wait for fit
 
     @property
@@ -143,13 +154,13 @@ class SoftPatch(MemoryBankDetector):
         return strategy_of(self.discriminator, self.tau, self.soft_weight, self.alignment_)
 
     def _fit(
-        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+        self, patches: Tensor, image_index: Tensor, workspace: ScratchSpace, progress: Progress
     ) -> None:
         projected = self._project(patches, workspace)
         self._look_for_alignment(projected)
         compared = self._compared(patches, projected, workspace)
         outlier = self._scores_of_all(compared, progress, workspace.checkpoint)  # (N, P)
-        self.suspicion_ = suspicion(outlier, owners)
+        self.suspicion_ = suspicion(outlier, image_index)
         outlier = outlier.flatten()  # (n,)
 
         picks = greedy_coreset(
@@ -163,14 +174,14 @@ class SoftPatch(MemoryBankDetector):
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], self._weights(outlier[picks]))
         images, positions, length = compared.shape
         rows = sampled(images, positions, length, self.seed)
-        directions = directions_of(compared.flatten(0, 1))
-        short = shortened(compared, directions, rows)
-        self.sample_ = PictureSample.of(short, rows, owners, picks, directions)
-        self._set_held_out(patches, owners, owners[picks // patches.shape[1]], progress)
+        directions = compression_axes(compared.flatten(0, 1))
+        short = compress(compared, directions, rows)
+        self.sample_ = PatchReservoir.of(short, rows, image_index, picks, directions)
+        self._set_held_out(patches, image_index, image_index[picks // patches.shape[1]], progress)
 
     def _judge(
-        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
-    ) -> Judged:
+        self, patches: Tensor, image_index: Tensor, workspace: ScratchSpace, progress: Progress
+    ) -> UpdateScores:
         """Compare new pictures and the sample of those before with each other."""
         if self.sample_ is None:
             raise DatasetError("the model was fitted before models could be updated; fit it again")
@@ -182,10 +193,10 @@ class SoftPatch(MemoryBankDetector):
             )
         directions = self.sample_.directions
         compared = self._compared(patches, self._project(patches, workspace), workspace)
-        short = shortened(compared, directions)
+        short = compress(compared, directions)
         every = torch.arange(short.shape[:2].numel())
-        new = PictureSample.of(short, torch.arange(len(short)), owners, every, directions)
-        pictures = self.sample_.joined(new, len(self.images_))
+        new = PatchReservoir.of(short, torch.arange(len(short)), image_index, every, directions)
+        pictures = self.sample_.joined(new, len(self.image_names_))
         outlier = self._outlier_scores(pictures.patches.float(), progress)  # (r + M, P)
         known = pictures.of_bank >= 0
         found = outlier.flatten()[pictures.of_bank]
@@ -199,27 +210,29 @@ class SoftPatch(MemoryBankDetector):
         # changes of W, and not come back: ten of them took 0.006 of image AUROC on magnetic tile.
         limit[old] *= limit[old] / outlier.median()
         admitted = ~known | (found <= limit)
-        return Judged(self._weights(found), admitted, outlier, pictures)
+        return UpdateScores(self._weights(found), admitted, outlier, pictures)
 
-    def _picking_space(self, vectors: Tensor, workspace: Workspace) -> Tensor:
+    def _picking_space(self, vectors: Tensor, workspace: ScratchSpace) -> Tensor:
         return self._project(vectors.unsqueeze(1), workspace).squeeze(1)
 
-    def _remember(self, owners: Tensor, judged: Judged, picks: Tensor, share: float) -> None:
+    def _remember(
+        self, image_index: Tensor, judged: UpdateScores, picks: Tensor, share: float
+    ) -> None:
         pictures, outlier = judged.pictures, judged.outlier
         if pictures is None or outlier is None:
             return
-        new = suspicion(outlier[-len(owners) :], owners)
+        new = suspicion(outlier[-len(image_index) :], image_index)
         self.suspicion_ = torch.cat([self.suspicion_, new])
-        whole = pictures.owners >= 0  # those before are judged anew
-        self.suspicion_[pictures.owners[whole]] = worst(outlier[whole])
-        draw = self.seed + len(self.images_)
-        self.sample_ = pictures.drawn(picks, len(owners), share, draw)
+        whole = pictures.image_index >= 0  # those before are judged anew
+        self.suspicion_[pictures.image_index[whole]] = worst(outlier[whole])
+        draw = self.seed + len(self.image_names_)
+        self.sample_ = pictures.drawn(picks, len(image_index), share, draw)
 
     def _suspected(self) -> Tensor:
         chances = torch.from_numpy(chance_of_bad(self.suspicion_.cpu().numpy()))
         return (chances > SUSPECT).nonzero().flatten().to(self.device)
 
-    def _foresee(self, sample: Tensor, images: int) -> Foreseen:
+    def _foresee(self, sample: Tensor, images: int) -> FitCost:
         bank = super()._foresee(sample, images)
         positions = sample.shape[1]
         if not self._fitted:
@@ -228,12 +241,12 @@ class SoftPatch(MemoryBankDetector):
         discriminate = self._make_discriminator()
         # Random numbers will do: the cost does not depend on what they are.
         arrays = bank.arrays
-        if isinstance(discriminate, Anywhere):
+        if isinstance(discriminate, PositionFree):
             arrays = [4 * images * positions * dimension, *arrays]
             one = torch.rand(positions, dimension, device=sample.device)
             references = len(discriminate.chosen(images, positions))
             samples = torch.rand(references, discriminate.sampled(positions), dimension)
-            memory = Memory(samples.to(one))
+            memory = ReferenceImages(samples.to(one))
             scored = seconds(lambda: memory.to_similar(one))
             taken = references * seconds(lambda: discriminate.sample(one)) + images * scored
         else:
@@ -267,7 +280,7 @@ class SoftPatch(MemoryBankDetector):
         inside = ... if self.roi is None else self.roi.inside(self._layouts[0], grid)[0]
         self.alignment_ = alignment(patches, places(grid)[inside])
 
-    def _compared(self, patches: Tensor, projected: Tensor, workspace: Workspace) -> Tensor:
+    def _compared(self, patches: Tensor, projected: Tensor, workspace: ScratchSpace) -> Tensor:
         """What the discriminator compares: ``(N, P, D)`` -> ``(N, P, d)``."""
         if self._make_discriminator().by_position:
             return projected
@@ -284,8 +297,8 @@ class SoftPatch(MemoryBankDetector):
             return self._coarse_numbers().length
         return dimension if self.projection is None else self.projection_dimension
 
-    def _coarse_numbers(self) -> CoarseNumbers:
-        return CoarseNumbers.of(self._get_extractor().embedding)
+    def _coarse_numbers(self) -> CoarseFeatures:
+        return CoarseFeatures.of(self._get_extractor().embedding)
 
     def _averaged(self, numbers: Tensor) -> Tensor:
         grid = self._get_extractor().grid
@@ -312,7 +325,7 @@ class SoftPatch(MemoryBankDetector):
         """With which vectors of these outlier scores are in the bank."""
         return outlier if self.strategy.soft_weight else torch.ones_like(outlier)
 
-    def _project(self, patches: Tensor, workspace: Workspace) -> Tensor:
+    def _project(self, patches: Tensor, workspace: ScratchSpace) -> Tensor:
         if self.projection is None:
             return patches
         images, positions, dimension = patches.shape
@@ -336,30 +349,30 @@ class SoftPatch(MemoryBankDetector):
         Args and errors are those of ``fit``.
         """
         grid = self._get_extractor().grid  # in memory before the workspace looks at what is left
-        workspace = Workspace(self.memory_limit, self.device)
+        workspace = ScratchSpace(self.memory_limit, self.device)
         with torch.inference_mode():
-            patches, owners, names = self._collect(images, workspace, on_unreadable, progress)
+            patches, image_index, names = self._collect(images, workspace, on_unreadable, progress)
             projected = self._project(patches, workspace)
             self._look_for_alignment(projected)
             outlier = self._scores_of_all(self._compared(patches, projected, workspace), progress)
-        return Discriminated(names, self._layouts, grid, outlier, owners)
+        return Discriminated(names, self._layouts, grid, outlier, image_index)
 
     def suspects(self, first: int = 0) -> list[tuple[str, float]]:
         """Training pictures and their suspicion, most suspicious first.
 
         Args:
-            first: of ``images_`` to look at; after an update, the new ones come last.
+            first: of ``image_names_`` to look at; after an update, the new ones come last.
 
         Raises:
             NotFittedError: before ``fit``.
         """
         self._require_fitted()
         order = self.suspicion_[first:].argsort(descending=True, stable=True).tolist()
-        return [(self.images_[first + i], float(self.suspicion_[first + i])) for i in order]
+        return [(self.image_names_[first + i], float(self.suspicion_[first + i])) for i in order]
 
     @property
-    def audit_(self) -> Contamination:
-        """The share of bad training pictures, and how surely each of ``images_`` is one.
+    def audit_(self) -> ContaminationEstimate:
+        """The share of bad training pictures, and how surely each of ``image_names_`` is one.
 
         By the model's own outlier scores. ``softpatch.audit`` chooses what to compare, and says
         where and why.
@@ -388,7 +401,7 @@ class SoftPatch(MemoryBankDetector):
     def _restore(self, state: dict[str, Tensor]) -> None:
         super()._restore(state)
         suspicion = state["suspicion"]
-        if suspicion.shape != (len(self.images_),) or suspicion.dtype != torch.float32:
+        if suspicion.shape != (len(self.image_names_),) or suspicion.dtype != torch.float32:
             raise ValueError("suspicion does not match the list of images")
         self.suspicion_ = state["suspicion"]
         if (share := state.get("alignment")) is not None:
@@ -400,25 +413,25 @@ class SoftPatch(MemoryBankDetector):
             self.discriminator = PAPER.discriminator  # what it took in older files
         if "sample_directions" in state:  # not in older files
             dimension = self._compared_length(self._get_extractor().dimension)
-            self.sample_ = PictureSample.restored(
-                state, dimension, len(self.images_), len(self.bank)
+            self.sample_ = PatchReservoir.restored(
+                state, dimension, len(self.image_names_), len(self.bank)
             )
 
 
-def suspicion(outlier: Tensor, owners: Tensor) -> Tensor:
+def suspicion(outlier: Tensor, image_index: Tensor) -> Tensor:
     """How odd each picture is where it is oddest.
 
     Args:
         outlier: ``(M, P)`` outlier scores, of pictures or of their tiles.
-        owners: ``(M,)`` the picture each is from, ascending.
+        image_index: ``(M,)`` the picture each is from, ascending.
 
     Returns:
         ``(N,)`` means of each picture's worst 1 % of scores, or worst ``MOST_PATCHES``: in a large
         tiled picture a small defect is as suspicious as in a small one.
     """
     scores = worst(outlier)
-    of_pictures = scores.new_zeros(int(owners[-1]) + 1)
-    return of_pictures.scatter_reduce_(0, owners, scores, "amax")
+    of_pictures = scores.new_zeros(int(image_index[-1]) + 1)
+    return of_pictures.scatter_reduce_(0, image_index, scores, "amax")
 
 
 def worst(outlier: Tensor) -> Tensor:

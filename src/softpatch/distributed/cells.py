@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from softpatch.benchmark.plan import Cell
 from softpatch.benchmark.results import FAILED, Row
-from softpatch.benchmark.run import Settings, lost, run_fit
+from softpatch.benchmark.run import RunSettings, lost, run_fit
 from softpatch.distributed.cluster import connected
 
 
-def fits_on_cluster(work: Sequence[list[Cell]], settings: Settings) -> Iterator[Mapping[Cell, Row]]:
+def fits_on_cluster(
+    work: Sequence[list[Cell]], settings: RunSettings
+) -> Iterator[Mapping[Cell, Row]]:
     """Fit by fit as they finish; a fit whose node is lost is run again."""
     if not work:
         return

@@ -20,7 +20,7 @@ START_SECONDS = 120  # Ray's own 30 are not enough where other processes hold th
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class TaskEnvironment:
     """What a task shares with this process, so that it makes the same of the same arguments.
 
     Attributes:
@@ -51,7 +51,7 @@ class Cluster:
     def __init__(self) -> None:
         import ray
 
-        self.surroundings = Surroundings(torch.get_num_threads(), str(Path.cwd()))
+        self.surroundings = TaskEnvironment(torch.get_num_threads(), str(Path.cwd()))
         alive: Any = ray.nodes()
         nodes = [node["Resources"] for node in alive if node["Alive"]]
         cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
@@ -158,7 +158,7 @@ def _remote() -> Any:
     return ray.remote(_run)
 
 
-def _run(surroundings: Surroundings, work: Callable[..., Any], *arguments: Any) -> Any:
+def _run(surroundings: TaskEnvironment, work: Callable[..., Any], *arguments: Any) -> Any:
     surroundings.enter()
     with torch.inference_mode():
         return work(*arguments)

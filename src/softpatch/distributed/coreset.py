@@ -17,13 +17,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from softpatch.coreset import greedy_coreset
+from softpatch.bank.coreset import greedy_coreset
+from softpatch.bank.memory_bank import MemoryBank
+from softpatch.compute.progress import Progress
+from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors import SoftPatch
 from softpatch.distributed.recipe import Recipe
 from softpatch.distributed.shards import Shards, together
-from softpatch.memory import Workspace
-from softpatch.memory_bank import MemoryBank
-from softpatch.progress import Progress
 
 # Picks of a shard, in shares of the bank: some shards need more of the bank than others.
 OVERSAMPLED = 4
@@ -132,5 +132,5 @@ def _compared(recipe: Recipe, patches: Tensor) -> Tensor:
     """What distances are taken from: the patches, or their projection where one is asked for."""
     detector = recipe.make()
     if isinstance(detector, SoftPatch):
-        return detector._project(patches, Workspace())
+        return detector._project(patches, ScratchSpace())
     return patches

@@ -8,22 +8,22 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from softpatch.alignment import compared as looked_at
-from softpatch.checkpoint import Checkpoint
+from softpatch.bank.memory_bank import MemoryBank
+from softpatch.compute.progress import Progress, silent
+from softpatch.compute.scratch import ScratchSpace, chunks
 from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
 from softpatch.detectors.patchcore import MemoryBankDetector, held_out_pictures
+from softpatch.detectors.reservoir import PatchReservoir, compress, compression_axes, sampled
 from softpatch.detectors.softpatch import Discriminated, suspicion
 from softpatch.distributed.cluster import Cluster
 from softpatch.distributed.coreset import Coverage, sharded_coreset
 from softpatch.distributed.recipe import recipe_of
 from softpatch.distributed.shards import Shards, coarse_numbers, shuffle
 from softpatch.errors import UsageError
-from softpatch.growth import PictureSample, directions_of, sampled, shortened
-from softpatch.images import Images, OnUnreadable, listed_sources, warn_unreadable
-from softpatch.memory import Workspace, chunks
-from softpatch.memory_bank import MemoryBank
-from softpatch.progress import Progress, silent
-from softpatch.strategy import AUTO
+from softpatch.images.sources import Images, OnUnreadable, listed_sources, warn_unreadable
+from softpatch.noise.alignment import compared as looked_at
+from softpatch.noise.policy import AUTO
+from softpatch.storage.checkpoint import Checkpoint
 
 CORESETS = ("auto", "exact", "sharded")
 # Patches up to which ``auto`` is exact: 8 GB in this process at 1,024 numbers each.
@@ -38,14 +38,14 @@ class OnCluster(Detector):
     def _collect(
         self,
         images: Images,
-        workspace: Workspace,
+        workspace: ScratchSpace,
         on_unreadable: OnUnreadable,
         progress: Progress,
         least: int = 2,
     ) -> tuple[Tensor, Tensor, list[str]]:
         shards = self._shuffle(images, on_unreadable, progress, least)
         patches = self._gather(shards, workspace, progress)
-        return patches, shards.owners.to(patches.device), shards.names
+        return patches, shards.image_index.to(patches.device), shards.names
 
     def _shuffle(
         self, images: Images, on_unreadable: OnUnreadable, progress: Progress, least: int = 2
@@ -55,7 +55,7 @@ class OnCluster(Detector):
         self._layouts = shards.layouts
         return shards
 
-    def _gather(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
+    def _gather(self, shards: Shards, workspace: ScratchSpace, progress: Progress) -> Tensor:
         return shards.gather(workspace, progress)
 
 
@@ -93,26 +93,33 @@ class _BankOnCluster(OnCluster, MemoryBankDetector):
         del images, others
         raise UsageError("a model is updated without a cluster; save it and load it again")
 
-    def _gather(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
-        patches = len(shards.owners) * shards.positions
+    def _gather(self, shards: Shards, workspace: ScratchSpace, progress: Progress) -> Tensor:
+        patches = len(shards.image_index) * shards.positions
         if self.coreset == "exact" or (self.coreset == "auto" and patches <= EXACT_PATCHES):
             return shards.gather(workspace, progress)
         self._shards = shards
         return torch.empty(0, shards.positions, shards.dimension)
 
     def _cover(
-        self, shards: Shards, eligible: Tensor, weights: Tensor, owners: Tensor, progress: Progress
+        self,
+        shards: Shards,
+        eligible: Tensor,
+        weights: Tensor,
+        image_index: Tensor,
+        progress: Progress,
     ) -> Tensor:
         """Fill the bank from ``(M, P)`` eligible patches, softened by their weights; the picks."""
         picks, vectors, self.coverage_ = sharded_coreset(
             shards, eligible, self.coreset_size(eligible.numel()), self.seed, progress
         )
         self.bank = MemoryBank(vectors.to(self.device), weights.flatten()[picks].to(self.device))
-        drawn = held_out_pictures(int(owners[-1]) + 1)
-        rows = torch.isin(owners, drawn).nonzero().flatten()
+        drawn = held_out_pictures(int(image_index[-1]) + 1)
+        rows = torch.isin(image_index, drawn).nonzero().flatten()
         some = shards.of_rows(rows).to(self.device)
-        of_bank = owners[picks // shards.positions]
-        self._set_held_out(some, owners[rows].to(self.device), of_bank.to(self.device), progress)
+        of_bank = image_index[picks // shards.positions]
+        self._set_held_out(
+            some, image_index[rows].to(self.device), of_bank.to(self.device), progress
+        )
         return picks
 
 
@@ -124,14 +131,14 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
 
     _outlier: Tensor | None = None
 
-    def _gather(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
+    def _gather(self, shards: Shards, workspace: ScratchSpace, progress: Progress) -> Tensor:
         self._score_positions(shards, workspace, progress)  # before the patches are moved here
         return super()._gather(shards, workspace, progress)
 
-    def _score_positions(self, shards: Shards, workspace: Workspace, progress: Progress) -> None:
+    def _score_positions(self, shards: Shards, workspace: ScratchSpace, progress: Progress) -> None:
         """Choose the strategy, and score the patches if positions can be scored apart."""
         if self.discriminator == AUTO:
-            some = shards.of_rows(looked_at(len(shards.owners))).to(self.device)
+            some = shards.of_rows(looked_at(len(shards.image_index))).to(self.device)
             self._look_for_alignment(self._project(some, workspace))
             chosen = {**shards.recipe.options, **asdict(self.strategy)}
             shards.recipe = replace(shards.recipe, options=chosen)
@@ -145,12 +152,14 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
             return super()._scores_of_all(compared, progress, checkpoint)
         return self._outlier.to(self.device)
 
-    def _scores_of_shards(self, shards: Shards, workspace: Workspace, progress: Progress) -> Tensor:
+    def _scores_of_shards(
+        self, shards: Shards, workspace: ScratchSpace, progress: Progress
+    ) -> Tensor:
         """``(M, P)`` of patches that stay on the cluster."""
         if self._outlier is not None:
             return self._outlier
         coarse = self._coarse_numbers()
-        numbers = workspace.empty(len(shards.owners), shards.positions, coarse.length)
+        numbers = workspace.empty(len(shards.image_index), shards.positions, coarse.length)
         for block, found in shards.each(coarse_numbers, coarse):
             numbers[:, block] = torch.from_numpy(found.copy())
         for chunk in chunks(len(numbers), bytes_per_item=16 * numbers[0].numel()):
@@ -158,22 +167,22 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
         return self._outlier_scores(numbers.to(self.device), progress).cpu()
 
     def _fit(
-        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+        self, patches: Tensor, image_index: Tensor, workspace: ScratchSpace, progress: Progress
     ) -> None:
         if self._shards is None:
-            super()._fit(patches, owners, workspace, progress)
+            super()._fit(patches, image_index, workspace, progress)
             return
         outlier = self._scores_of_shards(self._shards, workspace, progress)
-        self.suspicion_ = suspicion(outlier, owners)
+        self.suspicion_ = suspicion(outlier, image_index)
         eligible = outlier <= self._noise_threshold(outlier.flatten())
-        picks = self._cover(self._shards, eligible, self._weights(outlier), owners, progress)
+        picks = self._cover(self._shards, eligible, self._weights(outlier), image_index, progress)
         length = self._compared_length(self._shards.dimension)
-        rows = sampled(len(owners), self._shards.positions, length, self.seed)
+        rows = sampled(len(image_index), self._shards.positions, length, self.seed)
         some = self._shards.of_rows(rows).to(self.device)
         compared = self._compared(some, self._project(some, workspace), workspace)
-        directions = directions_of(compared.flatten(0, 1))
-        short = shortened(compared, directions)
-        self.sample_ = PictureSample.of(short, rows, owners, picks, directions)
+        directions = compression_axes(compared.flatten(0, 1))
+        short = compress(compared, directions)
+        self.sample_ = PatchReservoir.of(short, rows, image_index, picks, directions)
 
     def discriminate(
         self,
@@ -184,24 +193,24 @@ class SoftPatchOnCluster(_BankOnCluster, SoftPatch):
     ) -> Discriminated:
         """As ``SoftPatch.discriminate``; only the scores come here."""
         shards = self._shuffle(images, on_unreadable, progress)
-        workspace = Workspace(self.memory_limit, self.device)
+        workspace = ScratchSpace(self.memory_limit, self.device)
         self._score_positions(shards, workspace, progress)
         outlier = self._scores_of_shards(shards, workspace, progress)
         grid = self._get_extractor().grid
-        return Discriminated(shards.names, shards.layouts, grid, outlier, shards.owners)
+        return Discriminated(shards.names, shards.layouts, grid, outlier, shards.image_index)
 
 
 class PatchCoreOnCluster(_BankOnCluster, PatchCore):
     """PatchCore."""
 
     def _fit(
-        self, patches: Tensor, owners: Tensor, workspace: Workspace, progress: Progress
+        self, patches: Tensor, image_index: Tensor, workspace: ScratchSpace, progress: Progress
     ) -> None:
         if self._shards is None:
-            super()._fit(patches, owners, workspace, progress)
+            super()._fit(patches, image_index, workspace, progress)
             return
-        ones = torch.ones(len(owners), self._shards.positions)
-        self._cover(self._shards, ones > 0, ones, owners, progress)
+        ones = torch.ones(len(image_index), self._shards.positions)
+        self._cover(self._shards, ones > 0, ones, image_index, progress)
 
 
 class PaDiMOnCluster(OnCluster, PaDiM):

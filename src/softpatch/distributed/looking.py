@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from softpatch.auditing.findings import Look
-from softpatch.auditing.pictures import Picture, look_at
+from softpatch.auditing.audit import Look
+from softpatch.auditing.image_quality import Picture, look_at
+from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import SoftPatch
 from softpatch.distributed.cluster import Cluster
 from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
 from softpatch.distributed.stream import Worker, stream
 from softpatch.errors import ImageError
-from softpatch.images import ImageSource, OnUnreadable
-from softpatch.progress import Progress, silent
+from softpatch.images.sources import ImageSource, OnUnreadable
 
 
 class Looker(Worker):

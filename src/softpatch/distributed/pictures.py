@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from softpatch.errors import DatasetError, ImageError, UsageError
-from softpatch.images import EXTENSIONS, ImageSource, list_images
+from softpatch.images.sources import EXTENSIONS, ImageSource, list_images
 
 
 @dataclass(frozen=True)

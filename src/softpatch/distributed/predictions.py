@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from softpatch import model_file
+from softpatch.compute.progress import Progress
 from softpatch.detectors import Detector
-from softpatch.distributed.cluster import Cluster, Surroundings
+from softpatch.detectors.load import restore
+from softpatch.distributed.cluster import Cluster, TaskEnvironment
 from softpatch.distributed.pictures import filesystem_of
 from softpatch.distributed.stream import Worker, stream
 from softpatch.errors import ImageError
-from softpatch.images import ImageSource, OnUnreadable
-from softpatch.loading import restore
-from softpatch.prediction import Prediction
-from softpatch.progress import Progress
+from softpatch.images.sources import ImageSource, OnUnreadable
+from softpatch.predictions.record import Prediction
+from softpatch.storage import model_file
 
 NAME = "predictions.parquet"
 WORST = 10  # pictures that are told by name
@@ -54,10 +54,10 @@ class Scored:
         self.worst = sorted(self.worst + other.worst, key=lambda one: -one[1])[:WORST]
 
 
-class Scorer(Worker):
+class ScoringActor(Worker):
     """Pictures to a file of predictions."""
 
-    def __init__(self, surroundings: Surroundings, model: Any, folder: str, maps: bool) -> None:
+    def __init__(self, surroundings: TaskEnvironment, model: Any, folder: str, maps: bool) -> None:
         super().__init__(surroundings)
         self.model = model
         self.folder = folder
@@ -123,7 +123,7 @@ def predict_to_parquet(
     try:
         content = ray.put((model, header, state, {**run, "device": device.type}))
         tables = stream(
-            cluster, Scorer, (content, filesystem.unstrip_protocol(partial), maps), sources,
+            cluster, ScoringActor, (content, filesystem.unstrip_protocol(partial), maps), sources,
             gpu=device.type == "cuda",
         )  # fmt: skip
         for table in tables:

@@ -19,17 +19,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from softpatch.coarse import CoarseNumbers
+from softpatch.compute.progress import Progress, silent
+from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors import Detector, SoftPatch
-from softpatch.distributed.cluster import Cluster, Surroundings
+from softpatch.detectors.patch_table import arrange
+from softpatch.distributed.cluster import Cluster, TaskEnvironment
 from softpatch.distributed.recipe import Recipe, recipe_of
 from softpatch.distributed.stream import PICTURES, Worker, stream
 from softpatch.errors import ImageError
-from softpatch.images import ImageSource, OnUnreadable
-from softpatch.memory import Workspace
-from softpatch.progress import Progress, silent
-from softpatch.tiling import Layout
-from softpatch.training_patches import arrange
+from softpatch.features.coarse import CoarseFeatures
+from softpatch.images.sources import ImageSource, OnUnreadable
+from softpatch.images.tiling import TileLayout
 
 SHARD_BYTES = 256 * 2**20  # of patches: one task holds them twice, and works on them in chunks
 
@@ -41,7 +41,7 @@ class Embedded:
     """About a list of pictures, beside their patches."""
 
     names: list[str] = field(default_factory=list)
-    layouts: list[Layout] = field(default_factory=list)
+    layouts: list[TileLayout] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)  # patches of each
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # name, reason
 
@@ -49,7 +49,7 @@ class Embedded:
 class Embedder(Worker):
     """Pictures to patches."""
 
-    def __init__(self, surroundings: Surroundings, recipe: Recipe, device: str) -> None:
+    def __init__(self, surroundings: TaskEnvironment, recipe: Recipe, device: str) -> None:
         super().__init__(surroundings)
         self.recipe = recipe
         self.device = device
@@ -89,7 +89,7 @@ class Shards:
 
     Attributes:
         names, layouts: of the readable pictures, in order.
-        owners: ``(M,)`` int64, the picture each of the M pictures or tiles is from.
+        image_index: ``(M,)`` int64, the picture each of the M pictures or tiles is from.
         positions: P, of a picture or tile.
         dimension: D.
     """
@@ -114,10 +114,10 @@ class Shards:
         self.names = [name for about in embedded for name in about.names]
         self.layouts = [layout for about in embedded for layout in about.layouts]
         counts = [count for about in embedded for count in about.counts]
-        self.positions, self.owners = arrange(
+        self.positions, self.image_index = arrange(
             counts or [positions], positions, cut_out=recipe.options["roi"] is not None
         )
-        everyone = 4 * len(self.owners) * dimension  # bytes of one position
+        everyone = 4 * len(self.image_index) * dimension  # bytes of one position
         blocks = max(-(-everyone * self.positions // SHARD_BYTES), cluster.slots)
         blocks = min(blocks, self.positions)
         self.borders = [self.positions * at // blocks for at in range(blocks + 1)]
@@ -134,17 +134,17 @@ class Shards:
 
     def outlier_scores(self, progress: Progress) -> Tensor:
         """``(M, P)`` float32 scores W: each position compared across all pictures."""
-        scores = torch.empty(len(self.owners), self.positions)
+        scores = torch.empty(len(self.image_index), self.positions)
         for block, found in self.each(_outlier_scores, self.recipe):
             scores[:, block] = torch.from_numpy(found.copy())
             progress("discriminate", block.stop, self.positions)
         return scores
 
-    def gather(self, workspace: Workspace, progress: Progress) -> Tensor:
+    def gather(self, workspace: ScratchSpace, progress: Progress) -> Tensor:
         """``(M, P, D)`` patches, all in this process; the cluster lets go of them."""
         import ray
 
-        patches = workspace.empty(len(self.owners), self.positions, self.dimension)
+        patches = workspace.empty(len(self.image_index), self.positions, self.dimension)
         self._parts.reverse()
         for block in self.blocks:
             # All at once: lost parts are then made again together, by one actor.
@@ -234,7 +234,7 @@ def together(parts: Sequence[Floats]) -> Tensor:
     return torch.from_numpy(np.concatenate(parts))
 
 
-def coarse_numbers(coarse: CoarseNumbers, *parts: Floats) -> Floats:
+def coarse_numbers(coarse: CoarseFeatures, *parts: Floats) -> Floats:
     """``(M, p, d)`` of a block."""
     numbers: Floats = coarse(together(parts)).numpy()
     return numbers
@@ -255,7 +255,7 @@ def _outlier_scores(recipe: Recipe, *parts: Floats) -> Floats:
     assert isinstance(detector, SoftPatch)
     patches = together(parts)
     scores: Floats = detector._outlier_scores(
-        detector._project(patches, Workspace()), silent
+        detector._project(patches, ScratchSpace()), silent
     ).numpy()
     return scores
 

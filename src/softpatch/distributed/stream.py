@@ -6,8 +6,8 @@ import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from softpatch.distributed.cluster import Cluster, Surroundings
-from softpatch.images import ImageSource
+from softpatch.distributed.cluster import Cluster, TaskEnvironment
+from softpatch.images.sources import ImageSource
 
 PICTURES = 32  # that an actor takes at a time, 100 MB of patches at 28 x 28 x 1024
 MOST_LISTS = 1000  # lists grow beyond, so that what is shuffled stays some 1,000 parts a shard
@@ -16,7 +16,7 @@ MOST_LISTS = 1000  # lists grow beyond, so that what is shuffled stays some 1,00
 class Worker:
     """Base of what an actor does; made once for each."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: TaskEnvironment) -> None:
         self.surroundings = surroundings
 
     def __call__(self, batch: dict[str, Any]) -> Any:

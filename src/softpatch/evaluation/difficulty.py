@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from softpatch.compute.progress import Progress, silent
 from softpatch.datasets.samples import Category
 from softpatch.detectors import Detector
-from softpatch.images import OnUnreadable, fail_unreadable
-from softpatch.progress import Progress, silent
+from softpatch.images.sources import OnUnreadable, fail_unreadable
 
 
 def rate_difficulty(

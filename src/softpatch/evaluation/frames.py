@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 
 from softpatch.evaluation.metrics import Bools
-from softpatch.prediction import Prediction
-from softpatch.preprocessing import Preprocessing
+from softpatch.images.preprocessing import Preprocessing
+from softpatch.predictions.record import Prediction
 
 Heat = npt.NDArray[np.float32]
 

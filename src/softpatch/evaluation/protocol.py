@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from softpatch.compute.progress import Progress, silent
 from softpatch.datasets.contamination import Contamination
 from softpatch.detectors import Detector, SoftPatch
 from softpatch.evaluation import metrics
 from softpatch.evaluation.measurement import Measurement
-from softpatch.images import Images, OnUnreadable, fail_unreadable
-from softpatch.prediction import Prediction
-from softpatch.progress import Progress, silent
+from softpatch.images.sources import Images, OnUnreadable, fail_unreadable
+from softpatch.predictions.record import Prediction
 
 # Predictions that wait to be measured: prediction reads ahead, so taking turns picture by picture
 # would hide the reading of test pictures in the measuring, which is not timed.
@@ -162,7 +162,7 @@ def measure(
         noise=contamination.noise,
         policy=contamination.policy,
         seed=detector.seed,
-        n_train=len(detector.images_),
+        n_train=len(detector.image_names_),
         n_injected=len(contamination.injected),
         n_test=len(measurement.labels),
         **measurement.metrics(),
@@ -188,7 +188,7 @@ def audit_auroc(detector: Detector, injected: Iterable[str]) -> float | None:
     if not isinstance(detector, SoftPatch):
         return None
     bad = set(injected)
-    labels = np.array([name in bad for name in detector.images_], dtype=bool)
+    labels = np.array([name in bad for name in detector.image_names_], dtype=bool)
     return metrics.auroc(labels, detector.suspicion_.cpu().numpy())
 
 

@@ -11,15 +11,16 @@ from typing import Any
 
 import torch
 
-from softpatch import __version__, model_file
+from softpatch import __version__
+from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector
+from softpatch.detectors.load import load
 from softpatch.errors import UsageError
 from softpatch.export.formats import FORMATS, onnx_model
 from softpatch.export.graph import DetectorGraph, Precision
 from softpatch.export.parity import ParityReport, compare, read_levels
 from softpatch.export.tiles import in_tiles, some_tiles
-from softpatch.loading import load
-from softpatch.progress import Progress, silent
+from softpatch.storage import model_file
 
 FORMAT = 1
 KEY = "softpatch"  # of the metadata in the exported file
@@ -90,7 +91,9 @@ def export_model(
             shown = (
                 tile
                 for path in calibration
-                for tile in some_tiles(read_levels(path, preprocessing.enough), preprocessing)
+                for tile in some_tiles(
+                    read_levels(path, preprocessing.min_decode_side), preprocessing
+                )
             )
             about = json.dumps(metadata(detector, header, graph))
             form.write(onnx_model(graph, shown), file, KEY, about)
@@ -126,10 +129,10 @@ def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -
         "method": detector.method,
         "features": {key: value for key, value in header["features"].items() if key != "weights"},
         **{key: header[key] for key in ("parameters", "preprocessing", "backbone")},
-        "training_pictures": len(detector.images_),
+        "training_pictures": len(detector.image_names_),
         "normal_limit": detector.normal_limit_,
         "threshold": graph.threshold,
         "precision": graph.precision,
-        "enough": preprocessing.enough,
+        "enough": preprocessing.min_decode_side,
         "box": box,
     }

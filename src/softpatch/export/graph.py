@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from softpatch.anomaly_map import blurred_upsampling, tiled_anomaly_map
 from softpatch.detectors import Detector, PaDiM
 from softpatch.detectors.patchcore import REWEIGHTING_NEIGHBOURS, MemoryBankDetector, PatchCore
 from softpatch.errors import UsageError
 from softpatch.export.resize import resize
 from softpatch.export.search import NearestSearch
-from softpatch.region import Region
-from softpatch.tiling import Layout
+from softpatch.images.roi import RegionOfInterest
+from softpatch.images.tiling import TileLayout
+from softpatch.predictions.anomaly_map import blurred_upsampling, tiled_anomaly_map
 
 Precision = Literal["fp32", "fp16", "int8"]
 
@@ -190,7 +190,7 @@ class SeenRegion(nn.Module):
     place: Tensor
     weight: Tensor
 
-    def __init__(self, roi: Region, layout: Layout, grid: tuple[int, int]) -> None:
+    def __init__(self, roi: RegionOfInterest, layout: TileLayout, grid: tuple[int, int]) -> None:
         super().__init__()
         [mask] = roi.inside(layout, grid)  # (P,) bool
         inside = mask.nonzero().flatten()

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from softpatch.compute.progress import Progress
 from softpatch.detectors import Detector
 from softpatch.errors import ExportError
 from softpatch.export.formats import Run
 from softpatch.export.quantisation import Levels
-from softpatch.images import decode_reduced, to_unit
-from softpatch.progress import Progress
+from softpatch.images.decode import decode_reduced, to_unit
 
 T = TypeVar("T")
 Map = npt.NDArray[np.float32]  # (h, w)
@@ -97,7 +97,7 @@ def compare(
     def timed(call: Callable[[Levels], T]) -> Iterator[tuple[T, float]]:
         nonlocal done
         for number, path in enumerate(pictures):
-            levels = read_levels(path, detector.preprocessing.enough)
+            levels = read_levels(path, detector.preprocessing.min_decode_side)
             if number == 0:
                 call(levels)  # the first call is slower
             started = time.perf_counter()
@@ -132,9 +132,9 @@ def map_difference(one: Map, other: Map) -> float:
     return float(exceeded / max(float(other.max()), TINY))
 
 
-def read_levels(path: Path, enough: int | None) -> Levels:
+def read_levels(path: Path, min_decode_side: int | None) -> Levels:
     """Read a picture as a file takes it; see ``decode_reduced``."""
-    return grey_levels(decode_reduced(path, str(path), enough)[0])
+    return grey_levels(decode_reduced(path, str(path), min_decode_side)[0])
 
 
 def grey_levels(picture: Tensor) -> Levels:

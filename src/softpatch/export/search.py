@@ -25,8 +25,8 @@ TINY = 1e-30  # no patch is divided by less
 class NearestSearch(nn.Module):
     """Exact distances to the nearest bank vectors, few of which are looked at.
 
-    Sketches stand for patches and bank, as in ``softpatch.sketch``: the distance of two is at most
-    that of what they stand for. They are rounded to whole numbers, whose product is exact and, with
+    Sketches stand for patches and bank, as in ``softpatch.bank.sketch``: the distance of two is at
+    most that of what they stand for. They are rounded to whole numbers, whose product is exact and, with
     the processor's 8-bit instructions, four times as fast as one in float32. Rounding moves a patch
     by e and a vector by f, both known, so the distance of what they became is at most e + f more
     than their own: what lies farther than that behind the nearest found is ruled out. Of 20,000
@@ -60,7 +60,7 @@ class NearestSearch(nn.Module):
         sketches[:, -1] -= self.usual
         step = float(sketches.square().mean().sqrt()) * SPREAD / LARGEST_CODE + TINY
         starts = range(0, len(sketches), SECTION)
-        parts = [Section(sketches[start : start + SECTION], start, step) for start in starts]
+        parts = [BankSection(sketches[start : start + SECTION], start, step) for start in starts]
         self.sections = nn.ModuleList(parts)
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +75,7 @@ class NearestSearch(nn.Module):
         every = torch.arange(patches.shape[0])
         nearest = index = None
         for section in self.sections:
-            assert isinstance(section, Section)
+            assert isinstance(section, BankSection)
             products = integer_product(levels, section.codes).unflatten(1, (-1, GROUP))
             twice = 2 * section.step * scale
             # Squared distances of what was rounded, less the sketch's own length: at least these.
@@ -144,7 +144,7 @@ def _sketch_axes(vectors: Tensor) -> Tensor:
     return rotated
 
 
-class Section(nn.Module):
+class BankSection(nn.Module):
     """Codes of some bank vectors' sketches.
 
     Attributes:

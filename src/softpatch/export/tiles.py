@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from softpatch.anomaly_map import tiled_anomaly_map
 from softpatch.export.formats import Run
 from softpatch.export.quantisation import Levels
-from softpatch.preprocessing import Preprocessing
+from softpatch.images.preprocessing import Preprocessing
+from softpatch.predictions.anomaly_map import tiled_anomaly_map
 
 TOGETHER = 4  # tiles that the graph is given at a time, whatever the picture's size
 

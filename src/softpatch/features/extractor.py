@@ -3,82 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from softpatch.errors import UsageError
-from softpatch.features.backbones import OFFLINE_BACKBONE, Backbone
-from softpatch.features.folding import folded
-from softpatch.features.patches import Embedding, PatchEmbedding
-from softpatch.preprocessing import Preprocessing
-
-Precision = Literal["fp32", "bf16"]
-
-
-@dataclass(frozen=True)
-class FeatureConfig:
-    """Everything that decides what a patch vector is.
-
-    Attributes:
-        backbone: see ``Backbone``.
-        layers: timm feature names; None lets the backbone choose.
-        weights: a local checkpoint, ``"random"``, or None for the published weights.
-        embedding: see ``PatchEmbedding``.
-        dimension: length of a patch vector (embeddings ``neighbourhood`` and ``rooted`` only).
-        resize, crop, tile: (height, width) in pixels, see ``Preprocessing``.
-        precision: ``fp32``, or ``bf16``: the network computes in 8 significant bits; all that
-            follows is float32. Twice as fast where the processor has AVX-512 or better, an eighth
-            of the speed where it has not.
-    """
-
-    backbone: str = OFFLINE_BACKBONE
-    layers: tuple[str, ...] | None = None
-    weights: str | None = None
-    embedding: Embedding = "neighbourhood"
-    dimension: int = 1024
-    resize: tuple[int, int] = (256, 256)
-    crop: tuple[int, int] = (224, 224)
-    tile: tuple[int, int] | None = None
-    precision: Precision = "fp32"
-
-
-PRESETS = MappingProxyType(
-    {
-        # Not cropped: the paper's 256 -> 224 never sees the outer eighth, where defects are, too.
-        "edge": FeatureConfig(embedding="rooted", resize=(224, 224)),
-        "paper": FeatureConfig(backbone="wide_resnet50_2", layers=("layer2", "layer3")),
-        "dino": FeatureConfig(
-            backbone="vit_small_patch14_reg4_dinov2", resize=(448, 448), crop=(448, 448)
-        ),
-    }
-)
-
-
-def configure(preset: str, **changes: Any) -> FeatureConfig:
-    """A preset with every change that is not None applied.
-
-    Sizes may be one number (a square) or (height, width). Another backbone than the preset's
-    drops the preset's layers, which the new one would not have.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
-    settings = dict(vars(PRESETS[preset]))
-    changes = {key: value for key, value in changes.items() if value is not None}
-    if changes.get("backbone", settings["backbone"]) != settings["backbone"]:
-        settings["layers"] = None
-    settings.update(changes)
-    if settings["layers"] is not None:
-        settings["layers"] = tuple(settings["layers"])
-    settings["resize"], settings["crop"] = _pair(settings["resize"]), _pair(settings["crop"])
-    if settings["tile"] is not None:
-        settings["tile"] = _pair(settings["tile"])
-    if "resize" in changes and "crop" not in changes:
-        settings["crop"] = settings["resize"]
-    return FeatureConfig(**settings)
+from softpatch.features.backbones import Backbone
+from softpatch.features.embedding import PatchEmbedding
+from softpatch.features.fold_batchnorm import folded
+from softpatch.features.presets import FeatureConfig, Precision
+from softpatch.images.preprocessing import Preprocessing
 
 
 class PatchExtractor:
@@ -144,8 +79,3 @@ class PatchExtractor:
                 f"{self.config.backbone} does not take pictures of {crop[0]}x{crop[1]} ({error})"
             ) from error
         return maps
-
-
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    return height, width

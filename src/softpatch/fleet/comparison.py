@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from softpatch.contamination import chance_of_bad
-from softpatch.threshold import SUSPECT
+from softpatch.detectors.threshold import SUSPECT
+from softpatch.noise.contamination import chance_of_bad
 
 Floats = npt.NDArray[np.floating]
 

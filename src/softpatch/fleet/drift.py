@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from softpatch.compute.progress import Progress
 from softpatch.detectors import Detector, PatchCore
 from softpatch.fleet.comparison import Comparison, compare
 from softpatch.fleet.photographs import Photographs, changes, photographs, spread
 from softpatch.fleet.reference import LEAST, unlikeness
-from softpatch.images import ignore_unreadable
-from softpatch.progress import Progress
+from softpatch.images.sources import ignore_unreadable
 
 CHANCE = 0.001  # that a camera without drift is called drifted
 MATTERS = 2.0  # times the share that is expected

@@ -11,34 +11,27 @@ from typing import Any
 
 import torch
 
-from softpatch import model_file
+from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector, PatchCore, make_detector
+from softpatch.detectors.load import load
 from softpatch.errors import DatasetError, ModelFileError, SoftPatchError
-from softpatch.features.extractor import FeatureConfig, PatchExtractor
+from softpatch.features.extractor import PatchExtractor
+from softpatch.features.presets import FeatureConfig
 from softpatch.fleet.cameras import Camera
 from softpatch.fleet.drift import Drift, drift
 from softpatch.fleet.photographs import photographs
 from softpatch.fleet.record import SUFFIX, Record, new_among, read_record, states
 from softpatch.fleet.reference import make_reference
-from softpatch.fleet.visit import (
-    CHECKED,
-    FAILED,
-    FITTED,
-    KEPT,
-    UNCHANGED,
-    Visit,
-    learned,
-)
-from softpatch.images import fail_unreadable, ignore_unreadable
-from softpatch.loading import load
-from softpatch.progress import Progress, silent
+from softpatch.fleet.visit import CHECKED, FAILED, FITTED, KEPT, UNCHANGED, Visit, learned
+from softpatch.images.sources import fail_unreadable, ignore_unreadable
+from softpatch.storage import model_file
 
 MODEL = ".softpatch"
 REFERENCE = ".drift"  # a model, too; see ``make_reference``
 
 
 @dataclass(frozen=True)
-class Settings:
+class FleetSettings:
     """How cameras are fitted.
 
     Attributes:
@@ -77,7 +70,7 @@ def _extractor(config: FeatureConfig, device: torch.device) -> PatchExtractor:
     return PatchExtractor(config, device)
 
 
-def look_up(camera: Camera, settings: Settings) -> Visit | None:
+def look_up(camera: Camera, settings: FleetSettings) -> Visit | None:
     """A camera that needs no work; None if it does."""
     model, record = _files(camera, settings)
     fitted_on = read_record(record)
@@ -99,7 +92,7 @@ def look_up(camera: Camera, settings: Settings) -> Visit | None:
     )
 
 
-def visit(camera: Camera, settings: Settings, progress: Progress = silent) -> Visit:
+def visit(camera: Camera, settings: FleetSettings, progress: Progress = silent) -> Visit:
     """Do what a camera needs; whatever goes wrong with it is told in the result."""
     model, _ = _files(camera, settings)
     try:
@@ -113,7 +106,7 @@ def visit(camera: Camera, settings: Settings, progress: Progress = silent) -> Vi
         return Visit(camera.name, camera.folder, model, FAILED, error=words)
 
 
-def _visit(camera: Camera, settings: Settings, progress: Progress) -> Visit:
+def _visit(camera: Camera, settings: FleetSettings, progress: Progress) -> Visit:
     if camera.error is not None:
         raise DatasetError(camera.error)
     model, record = _files(camera, settings)
@@ -141,7 +134,7 @@ def _visit(camera: Camera, settings: Settings, progress: Progress) -> Visit:
 
 
 def _drift(
-    camera: Camera, model: Path, fitted_on: Record, settings: Settings, progress: Progress
+    camera: Camera, model: Path, fitted_on: Record, settings: FleetSettings, progress: Progress
 ) -> Drift | None:
     now = states(camera.folder, camera.pictures)
     new = [camera.folder / name for name in new_among(now, fitted_on.pictures)]
@@ -158,7 +151,7 @@ def _drift(
     )
 
 
-def _fit(camera: Camera, settings: Settings, progress: Progress) -> Record:
+def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> Record:
     model, record = _files(camera, settings)
     before = states(camera.folder, camera.pictures)  # what changes meanwhile is new next time
     detector = settings.detector()
@@ -167,7 +160,7 @@ def _fit(camera: Camera, settings: Settings, progress: Progress) -> Record:
         on_unreadable=fail_unreadable if settings.strict else ignore_unreadable,
         progress=progress,
     )
-    readable = [Path(name) for name in detector.images_]
+    readable = [Path(name) for name in detector.image_names_]
     fitted_on = Record(
         before,
         tuple((error.name, error.reason) for error in detector.skipped_),
@@ -206,7 +199,7 @@ def _reference(model: Path) -> Path:
     return model.with_name(model.name.removesuffix(MODEL) + REFERENCE)
 
 
-def _files(camera: Camera, settings: Settings) -> tuple[Path, Path]:
+def _files(camera: Camera, settings: FleetSettings) -> tuple[Path, Path]:
     """The model and what it was fitted on."""
     return (
         settings.output / f"{camera.name}{MODEL}",

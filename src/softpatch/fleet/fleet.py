@@ -10,20 +10,20 @@ from typing import Any
 
 import torch
 
+from softpatch.compute.processes import worker_processes
+from softpatch.compute.progress import Progress, silent
 from softpatch.errors import UsageError
 from softpatch.fleet.advice import CODES, OK, Advice, advise
 from softpatch.fleet.cameras import Camera, find_cameras
-from softpatch.fleet.fitting import MODEL, Settings, look_up, visit
+from softpatch.fleet.fitting import MODEL, FleetSettings, look_up, visit
 from softpatch.fleet.record import SUFFIX
 from softpatch.fleet.visit import FAILED, GONE, Visit
-from softpatch.progress import Progress, silent
-from softpatch.workers import worker_processes
 
 Finished = Callable[[Sequence[Visit], int], None]
 
 
 @dataclass(frozen=True)
-class Line:
+class CameraReport:
     """One camera in the report.
 
     Attributes:
@@ -52,7 +52,7 @@ class Fleet:
 
     plant: Path
     output: Path
-    lines: tuple[Line, ...]
+    lines: tuple[CameraReport, ...]
 
     @property
     def failed(self) -> bool:
@@ -108,7 +108,7 @@ def fit_many(
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
     plant, output = Path(plant), Path(output)
-    settings = Settings(output, method, options, check, force, strict)
+    settings = FleetSettings(output, method, options, check, force, strict)
     cameras = find_cameras(plant, depth)
     names = {camera.name for camera in cameras}
     wanted = {name.rstrip("/") for name in only}
@@ -134,12 +134,12 @@ def fit_many(
         if finished is not None:
             finished([done], total)
     again = command or f"softpatch fit-many {plant} -o {output}"
-    lines = [Line(done, tuple(advise(done, again))) for done in visits]
+    lines = [CameraReport(done, tuple(advise(done, again))) for done in visits]
     return Fleet(plant, output, tuple(sorted(lines, key=_urgency)))
 
 
 def _visits(
-    cameras: Sequence[Camera], settings: Settings, jobs: int, progress: Progress
+    cameras: Sequence[Camera], settings: FleetSettings, jobs: int, progress: Progress
 ) -> Iterator[Visit]:
     """Camera by camera as they are done, in this process or in several."""
     if jobs == 1:
@@ -169,7 +169,7 @@ def _gone(plant: Path, output: Path, names: set[str]) -> list[Visit]:
     return found
 
 
-def _urgency(line: Line) -> tuple[int, float, str]:
+def _urgency(line: CameraReport) -> tuple[int, float, str]:
     said = line.visit.learned
     bad = said.contamination if said is not None else None
     order = [*CODES, OK]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from softpatch.auditing.pictures import BRIGHTER, ENOUGH, ODD, SOFTER, look_at
-from softpatch.images import ImageSource, ignore_unreadable
-from softpatch.progress import Progress, silent
+from softpatch.auditing.image_quality import BRIGHTER, ENOUGH, ODD, SOFTER, look_at
+from softpatch.compute.progress import Progress, silent
+from softpatch.images.sources import ImageSource, ignore_unreadable
 
 LOOKED_AT = 64  # pictures; the median of more is hardly better known
 

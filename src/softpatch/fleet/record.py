@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from softpatch.files import write_atomically
+from softpatch.compute.files import write_atomically
 from softpatch.fleet.photographs import Photographs
 
 FORMAT = 1

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector, PatchCore
 from softpatch.fleet.photographs import spread
-from softpatch.images import ignore_unreadable
-from softpatch.progress import Progress, silent
+from softpatch.images.sources import ignore_unreadable
 
 PICTURES = 64  # of each half, at most
 VECTORS = 512  # in the bank, at most

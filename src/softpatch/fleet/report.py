@@ -9,13 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from softpatch.auditing.page import thumbnails
-from softpatch.files import csv_bytes, write_files
+from softpatch.compute.files import csv_bytes, write_files
+from softpatch.compute.progress import Progress, silent
 from softpatch.fleet.advice import CODES, OK, in_words, light_in_words
-from softpatch.fleet.fleet import Fleet, Line
+from softpatch.fleet.fleet import CameraReport, Fleet
 from softpatch.fleet.visit import UNCHANGED, Visit
-from softpatch.pages import fill
-from softpatch.progress import Progress, silent
+from softpatch.pages.render import fill
+from softpatch.pages.review import thumbnails
 
 NAMED = 3  # suspects of a camera, in the table and on the page
 
@@ -85,7 +85,7 @@ def as_dict(fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def cells(line: Line) -> dict[str, str]:
+def cells(line: CameraReport) -> dict[str, str]:
     """What people read of a camera, by column."""
     said = line.visit.learned
     words = {"camera": line.visit.camera, "attention": line.attention}
@@ -118,7 +118,7 @@ def _drift(visit: Visit) -> str:
     return f"{visit.drift.verdict}{counted}"
 
 
-def _numbers(line: Line) -> dict[str, object]:
+def _numbers(line: CameraReport) -> dict[str, object]:
     """A camera for the table of numbers; empty where there is none."""
     visit, said, drift = line.visit, line.visit.learned, line.visit.drift
     promise = said.promise if said is not None else None
@@ -154,7 +154,7 @@ def _numbers(line: Line) -> dict[str, object]:
     }
 
 
-def _card(line: Line, thumbs: Mapping[str, str]) -> dict[str, Any]:
+def _card(line: CameraReport, thumbs: Mapping[str, str]) -> dict[str, Any]:
     """A camera for the page."""
     visit = line.visit
     facts = []

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from softpatch.contamination import estimate_contamination
+from softpatch.detectors.threshold import SUSPECT, Threshold, threshold_without_labels
 from softpatch.fleet.drift import Drift
-from softpatch.threshold import SUSPECT, Threshold, threshold_without_labels
+from softpatch.noise.contamination import estimate_contamination
 
 FITTED = "fitted"
 UNCHANGED = "unchanged"  # nothing to do

@@ -3,6 +3,6 @@
 from softpatch.serving.app import create_app
 from softpatch.serving.models import Models
 from softpatch.serving.server import serve
-from softpatch.serving.settings import Settings
+from softpatch.serving.settings import ServerSettings
 
-__all__ = ["Models", "Settings", "create_app", "serve"]
+__all__ = ["Models", "ServerSettings", "create_app", "serve"]

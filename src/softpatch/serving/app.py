@@ -22,8 +22,8 @@ from softpatch.serving.metrics import VERDICTS, Metrics
 from softpatch.serving.models import Models, Served
 from softpatch.serving.observing import Observed
 from softpatch.serving.records import Detection, Model, Problem, Result, Status
-from softpatch.serving.scoring import FullError, Results, Scorer
-from softpatch.serving.settings import Settings
+from softpatch.serving.scoring import FullError, Results, ScoringQueue
+from softpatch.serving.settings import ServerSettings
 from softpatch.serving.uploads import FIELD, Upload, read_uploads
 
 RETRY_SECONDS = 1
@@ -39,21 +39,21 @@ class Service:
     """What the routes share."""
 
     models: Models
-    settings: Settings
-    scorer: Scorer
+    settings: ServerSettings
+    scorer: ScoringQueue
     metrics: Metrics
 
 
-def create_app(models: Models, settings: Settings | None = None) -> FastAPI:
+def create_app(models: Models, settings: ServerSettings | None = None) -> FastAPI:
     """The service as an ASGI application; it scores, and looks at the model files, while it runs.
 
     Args:
         models: to serve.
         settings: what to accept; the defaults if None.
     """
-    settings = settings or Settings()
+    settings = settings or ServerSettings()
     metrics = Metrics()
-    scorer = Scorer(settings.queue, metrics.batches.observe)
+    scorer = ScoringQueue(settings.queue, metrics.batches.observe)
     metrics.waiting.set_function(lambda: scorer.waiting)
     app = FastAPI(
         title="softpatch",

@@ -9,8 +9,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
-from softpatch.heatmap import layer, png_bytes
-from softpatch.prediction import Prediction
+from softpatch.predictions.heatmap import layer, png_bytes
+from softpatch.predictions.record import Prediction
 from softpatch.serving.models import Served
 from softpatch.serving.regions import anomalous_regions
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from softpatch.prediction import Prediction
+from softpatch.predictions.record import Prediction
 
 Line = npt.NDArray[np.float64]  # (n, 2): x and y; of a closed one, the last point is the first
 TOLERANCE = 0.5  # pixels of the map that an outline may be off, to have few points
@@ -30,7 +30,7 @@ class Polygon:
 def anomalous_regions(prediction: Prediction, normal_limit: float) -> list[Polygon]:
     """Outline what is anomalous, the largest region first.
 
-    A region is where the map exceeds ``Prediction.defect_level``.
+    A region is where the map exceeds ``Prediction.pixel_threshold``.
 
     Args:
         prediction: of the picture; a good one has no regions.
@@ -39,7 +39,7 @@ def anomalous_regions(prediction: Prediction, normal_limit: float) -> list[Polyg
     from contourpy import FillType, contour_generator
 
     heat = prediction.anomaly_map
-    level = normal_limit if prediction.threshold is None else prediction.defect_level
+    level = normal_limit if prediction.threshold is None else prediction.pixel_threshold
     if level is None or heat.max() <= 0:
         return []
     height, width = heat.shape

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from softpatch.detectors import Detector
 from softpatch.errors import ImageError
-from softpatch.images import ImageSource
-from softpatch.prediction import Prediction
+from softpatch.images.sources import ImageSource
+from softpatch.predictions.record import Prediction
 
 BATCH = 16  # pictures of several requests that are scored together
 Results = list[Prediction | ImageError]
@@ -29,7 +29,7 @@ class _Job:
     results: Future[Results] = field(default_factory=Future)
 
 
-class Scorer:
+class ScoringQueue:
     """A queue of pictures with a thread at its end, so that scoring never holds up the service."""
 
     def __init__(self, room: int, on_batch: Callable[[int], object]) -> None:

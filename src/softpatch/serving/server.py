@@ -14,7 +14,7 @@ from softpatch.errors import UsageError
 from softpatch.serving.app import create_app
 from softpatch.serving.logs import log, log_to_stdout
 from softpatch.serving.models import Models
-from softpatch.serving.settings import Settings
+from softpatch.serving.settings import ServerSettings
 
 CONNECTIONS = 256  # open at a time; further ones are turned away
 SHUTDOWN_SECONDS = 120  # that requests may take to be answered after the signal
@@ -22,7 +22,7 @@ SHUTDOWN_SECONDS = 120  # that requests may take to be answered after the signal
 
 def serve(
     models: Models,
-    settings: Settings,
+    settings: ServerSettings,
     *,
     host: str,
     port: int,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from softpatch.errors import UsageError
-from softpatch.images import MAX_PIXELS
+from softpatch.images.decode import MAX_PIXELS
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """What a service accepts, and how long it waits.
 
     Attributes:

@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from softpatch.errors import ImageError
-from softpatch.images import check_header
-from softpatch.serving.settings import Settings
+from softpatch.images.decode import check_header
+from softpatch.serving.settings import ServerSettings
 
 FIELD = "images"
 LINGER = 5.0  # seconds in which the rest of a refused request is read and thrown away
@@ -31,7 +31,7 @@ class Upload:
     content: bytes
 
 
-async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
+async def read_uploads(request: Request, settings: ServerSettings) -> list[Upload]:
     """Read a request's pictures, and their headers.
 
     Raises:
@@ -55,7 +55,7 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     return uploads
 
 
-async def _received(request: Request, settings: Settings) -> list[Upload]:
+async def _received(request: Request, settings: ServerSettings) -> list[Upload]:
     limited = Request(request.scope, _limited(request.receive, settings.max_bytes))
     most = settings.max_pictures
     async with limited.form(max_files=most, max_fields=most) as form:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softpatch.errors import ImageError, ModelFileError
-from softpatch.prediction import Prediction
+from softpatch.predictions.record import Prediction
 
 if TYPE_CHECKING:
     from softpatch.detectors import Detector
@@ -20,7 +20,7 @@ EXPORTED = (".onnx", ".xml")
 
 def by_model(detector: Detector) -> Scorer:
     """By a fitted detector."""
-    from softpatch.heatmap import overlay, png_bytes
+    from softpatch.predictions.heatmap import overlay, png_bytes
 
     def score(path: Path, draw: bool) -> tuple[Prediction, bytes | None]:
         prediction = detector.predict(path)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from softpatch.compute.files import write_atomically
 from softpatch.datasets.contamination.kinds import (
     KINDS,
     NOUNS,
@@ -23,8 +24,7 @@ from softpatch.datasets.contamination.kinds import (
 from softpatch.datasets.contamination.pictures import augmented, badly_taken, fault_of
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, UsageError
-from softpatch.files import write_atomically
-from softpatch.images import ImageSource
+from softpatch.images.sources import ImageSource
 
 
 @dataclass(frozen=True)

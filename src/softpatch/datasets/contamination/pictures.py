@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from softpatch.images import read_image
+from softpatch.images.decode import read_image
 
 # The released code's augmentation of injected pictures.
 MAX_ROTATION = 10.0  # degrees

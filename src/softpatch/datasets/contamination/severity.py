@@ -8,7 +8,7 @@ import numpy as np
 
 from softpatch.datasets.masks import read_mask
 from softpatch.datasets.samples import Sample
-from softpatch.images import read_image
+from softpatch.images.decode import read_image
 
 MARGIN = 0.05  # around a defect's bounding box, of the picture's shorter side
 

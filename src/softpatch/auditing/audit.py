@@ -1,0 +1,247 @@
+"""The audit: which training pictures are bad, where, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softpatch.auditing.duplicates import exact_duplicates, near_duplicates
+from softpatch.auditing.evidence import Evidence, detector_for, gather
+from softpatch.auditing.image_quality import Picture, look_at, oddities
+from softpatch.compute.progress import Progress, silent
+from softpatch.detectors.softpatch import SoftPatch
+from softpatch.errors import DatasetError, ImageError, UsageError
+from softpatch.images.sources import (
+    Images,
+    OnUnreadable,
+    ignore_unreadable,
+    listed_sources,
+    warn_unreadable,
+)
+from softpatch.noise.contamination import estimate_contamination
+from softpatch.pages.localize import Box, peak_box
+from softpatch.pages.review import Reason
+
+LIKELY = 0.5  # confidence from which a picture is called suspicious
+CALM = 0.999  # quantile of good pictures' patches, from which heat maps have colour
+
+Look = Callable[[Any, OnUnreadable, Progress], list[Picture]]
+
+
+@dataclass(frozen=True)
+class AuditedPicture:
+    """One picture's place in the ranking.
+
+    Attributes:
+        rank: 1 is the most suspicious.
+        path: the path as given, or ``image <index>`` for in-memory pictures.
+        score: its suspicion, see ``Audit.rule``; comparable within one audit.
+        confidence: that it is bad, 0..1; an estimate that knows no labels.
+        reasons: what speaks against it; may be empty.
+        region: (left, top, right, bottom) in pixels of the picture, around its oddest spot.
+        size: (height, width) in pixels.
+        box: the part that ``heat`` covers, as ``region``.
+        heat: ``(h, w)`` float32 outlier scores on the grid of patches.
+    """
+
+    rank: int
+    path: str
+    score: float
+    confidence: float
+    reasons: tuple[Reason, ...]
+    region: Box
+    size: tuple[int, int]
+    box: Box
+    heat: npt.NDArray[np.float32] = field(repr=False, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; without the map."""
+        return {
+            "path": self.path,
+            "rank": self.rank,
+            "score": self.score,
+            "confidence": self.confidence,
+            "reasons": [vars(reason) for reason in self.reasons],
+            "region": list(self.region),
+        }
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        images: the readable pictures, most suspicious first.
+        contamination: estimated share of bad ones, 0..1.
+        interval: its 95 % interval.
+        rule: what the suspicion comes from, such as ``anywhere``; ``why``: in words.
+        duplicates: groups of paths with the same pixels.
+        near_duplicates: groups of paths that show the same in other files.
+        unreadable: the pictures that could not be read; they are not ranked.
+        calm, strong: outlier scores where colour begins and ends in every heat map.
+    """
+
+    images: list[AuditedPicture]
+    contamination: float
+    interval: tuple[float, float]
+    rule: str
+    why: str
+    duplicates: list[list[str]]
+    near_duplicates: list[list[str]]
+    unreadable: list[ImageError]
+    calm: float
+    strong: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it for JSON, without the maps."""
+        return {
+            "images": [image.as_dict() for image in self.images],
+            "contamination": self.contamination,
+            "interval": list(self.interval),
+            "rule": self.rule,
+            "why": self.why,
+            "duplicates": self.duplicates,
+            "near_duplicates": self.near_duplicates,
+            "unreadable": [
+                {"path": error.name, "reason": error.reason} for error in self.unreadable
+            ],
+        }
+
+    def rows(self) -> list[dict[str, object]]:
+        """The ranking as a table."""
+        return [
+            {
+                "rank": image.rank,
+                "path": image.path,
+                "score": image.score,
+                "confidence": image.confidence,
+                "reasons": " ".join(reason.code for reason in image.reasons),
+                **dict(zip(("left", "top", "right", "bottom"), image.region, strict=True)),
+            }
+            for image in self.images
+        ]
+
+
+def audit(
+    images: Images,
+    *,
+    rule: str = "auto",
+    look: Look = look_at,
+    moved: Callable[[SoftPatch], SoftPatch] | None = None,
+    on_unreadable: OnUnreadable = warn_unreadable,
+    progress: Progress = silent,
+    **options: Any,
+) -> Audit:
+    """Rank training pictures by how suspicious they are, and say why and how many are bad.
+
+    Args:
+        images: as ``Detector.fit`` takes them. All are read twice.
+        rule: what makes a picture suspicious: a discriminator of ``SoftPatch``, or ``auto``, which
+            looks whether the pictures are aligned, as ``SoftPatch.fit`` does.
+        look: what reads the pictures for all that is not compared; another one on a cluster.
+        moved: makes the detector one that works on a cluster.
+        on_unreadable: called for every picture that cannot be read, which is then listed and not
+            ranked.
+        progress: see ``Detector.fit``.
+        options: of ``SoftPatch``, but for its discriminator, which is the rule.
+
+    Raises:
+        DatasetError: fewer than two readable pictures, or pictures that change meanwhile.
+        UsageError: an unknown rule, or options that do not fit.
+    """
+    if "discriminator" in options:
+        raise UsageError("an audit's discriminator is its rule; give it as rule")
+    detector = detector_for(rule, options)
+    if moved is not None:
+        detector = moved(detector)
+    sources = listed_sources(images)
+    unreadable: list[ImageError] = []
+
+    def note(error: ImageError) -> None:
+        unreadable.append(error)
+        on_unreadable(error)
+
+    pictures = look(sources, note, progress)
+    evidence = gather(detector, sources, progress, ignore_unreadable)
+    if evidence.names != [picture.name for picture in pictures]:
+        raise DatasetError("the pictures changed while they were audited; run the audit again")
+    return _conclude(pictures, evidence, unreadable, detector.seed)
+
+
+def _conclude(
+    pictures: Sequence[Picture], evidence: Evidence, unreadable: list[ImageError], seed: int
+) -> Audit:
+    estimate = estimate_contamination(evidence.suspicion, seed)
+    exact, near = exact_duplicates(pictures), near_duplicates(pictures)
+    suspicious = estimate.confidence >= LIKELY
+    copies = _copies(pictures, exact, near, suspicious)
+    odd = oddities(pictures)
+    order = np.argsort(-evidence.suspicion, kind="stable").tolist()
+    calm, strong = _scale(evidence)
+    images = []
+    for rank, at in enumerate(order, start=1):
+        reasons = [*odd[at], *copies.get(at, ())]
+        if suspicious[at]:
+            text = "a part of it is unlike what the other pictures show"
+            reasons.insert(0, Reason("outlier", text))
+        images.append(
+            AuditedPicture(
+                rank=rank,
+                path=evidence.names[at],
+                score=float(evidence.suspicion[at]),
+                confidence=float(estimate.confidence[at]),
+                reasons=tuple(reasons),
+                region=peak_box(evidence.maps[at], evidence.boxes[at], evidence.sizes[at]),
+                size=evidence.sizes[at],
+                box=evidence.boxes[at],
+                heat=evidence.maps[at],
+            )
+        )
+    return Audit(
+        images=images,
+        contamination=estimate.rate,
+        interval=(estimate.low, estimate.high),
+        rule=evidence.rule,
+        why=evidence.why,
+        duplicates=[[pictures[at].name for at in group] for group in exact],
+        near_duplicates=[[pictures[at].name for at in group] for group in near],
+        unreadable=unreadable,
+        calm=calm,
+        strong=strong,
+    )
+
+
+def _copies(
+    pictures: Sequence[Picture],
+    exact: Iterable[list[int]],
+    near: Iterable[list[int]],
+    suspicious: npt.NDArray[np.bool_],
+) -> Mapping[int, list[Reason]]:
+    """Index -> what there is to say about its copies."""
+    reasons: dict[int, list[Reason]] = {}
+    for code, words, groups in (
+        ("duplicate", "the same pixels as", exact),
+        ("near-duplicate", "shows the same as", near),
+    ):
+        for group in groups:
+            for at in group:
+                others = [pictures[other].name for other in group if other != at]
+                more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+                said = reasons.setdefault(at, [])
+                said.append(Reason(code, f"{words} {others[0]}{more}"))
+                if suspicious[group].sum() > 1 and suspicious[at]:
+                    text = "so is a copy of it, and copies make each other look normal"
+                    said.append(Reason("repeated-defect", f"suspicious, and {text}"))
+    return reasons
+
+
+def _scale(evidence: Evidence) -> tuple[float, float]:
+    """Where colour begins and ends: above what the less suspicious half of the pictures reach."""
+    half = np.argsort(evidence.suspicion, kind="stable")[: (len(evidence.suspicion) + 1) // 2]
+    patches = np.concatenate([evidence.maps[at].ravel() for at in half])
+    usual, calm = np.quantile(patches, [0.5, CALM])
+    return float(calm), float(calm + 3 * (calm - usual))

@@ -1,0 +1,1 @@
+"""The memory bank: vectors in, the coreset and the nearest vector out."""

@@ -1,0 +1,1 @@
+"""How work uses the machine: memory, threads, processes, files. Results never depend on it."""

@@ -1,0 +1,82 @@
+"""What is seen from afar: a patch's share of the coarsest layer, averaged with its neighbours'.
+
+Patches from anywhere in two pictures are told apart by what is around them rather than by fine
+detail, which differs everywhere. What that comes to is in docs/robust.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from softpatch.features.embedding import PatchEmbedding
+from softpatch.features.projection import projection_matrix
+
+LENGTH = 128  # numbers kept of a patch
+
+
+@dataclass(frozen=True)
+class CoarseFeatures:
+    """Patches -> their numbers of the coarsest layer, projected at random if they are many.
+
+    Attributes:
+        part: which of a patch's numbers these are.
+        rooted: whether they are roots, which is undone: roots make faint differences, which are
+            everywhere, as large as others.
+    """
+
+    part: slice
+    rooted: bool
+
+    @classmethod
+    def of(cls, embedding: PatchEmbedding) -> CoarseFeatures:
+        """Of the patches that it makes."""
+        return cls(embedding.coarsest, embedding.kind == "rooted")
+
+    @property
+    def length(self) -> int:
+        """Numbers that are kept of a patch: d."""
+        return min(LENGTH, int(self.part.stop - self.part.start))
+
+    def __call__(self, patches: Tensor) -> Tensor:
+        """``(..., D)`` -> ``(..., d)``."""
+        numbers = patches[..., self.part]
+        if self.rooted:
+            numbers = numbers * numbers.abs()
+        if self.length == numbers.shape[-1]:
+            return numbers
+        return numbers @ self._matrix.to(numbers)
+
+    @cached_property
+    def _matrix(self) -> Tensor:
+        return projection_matrix(
+            "orthonormal", self.part.stop - self.part.start, self.length, seed=0
+        )
+
+
+def averaged(numbers: Tensor, grid: tuple[int, int], inside: Tensor | None = None) -> Tensor:
+    """Means over each patch and those of its eight neighbours that there are.
+
+    Args:
+        numbers: ``(n, P, d)`` of patches, view by view.
+        grid: (h, w) patches of a view.
+        inside: ``(views, h * w)`` bool, which of these patches the P are; all if None.
+    """
+    images, _, length = numbers.shape
+    if inside is None:
+        return _averaged(numbers.reshape(-1, *grid, length)).reshape(numbers.shape)
+    canvas = numbers.new_zeros(images, *inside.shape, length)
+    canvas[:, inside] = numbers
+    there = inside.to(numbers).view(-1, *grid, 1)
+    share = _averaged(there).reshape(*inside.shape, 1)
+    means = _averaged(canvas.view(-1, *grid, length)).reshape(canvas.shape)
+    return (means / share)[:, inside]
+
+
+def _averaged(maps: Tensor) -> Tensor:
+    """``(n, h, w, d)`` over 3 x 3 places, or as many of them as lie on the grid."""
+    means = F.avg_pool2d(maps.permute(0, 3, 1, 2), 3, stride=1, padding=1, count_include_pad=False)
+    return means.permute(0, 2, 3, 1)

@@ -1,0 +1,1 @@
+"""Files, folders, arrays and Datasets -> network input."""

@@ -1,0 +1,82 @@
+"""From a picture of any size to the network's input, and back to the picture's coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from softpatch.errors import UsageError
+from softpatch.images.decode import to_unit
+from softpatch.images.tiling import TileLayout, divide
+
+SMALLEST_TILE = 32  # pixels
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Cut into tiles, resize, centre crop, normalise: one record, kept with the model.
+
+    A picture, or each tile of a large one, is resized to ``resize`` whatever its shape (a tall
+    strip is squashed; give ``resize`` its aspect to keep it), as anti-aliased bilinear. METHOD:
+    256 -> 224, no tiles.
+
+    Attributes:
+        resize: (height, width) in pixels.
+        crop: (height, width) of the centre crop, at most ``resize``.
+        mean: per channel, in [0, 1] units.
+        std: per channel, in [0, 1] units.
+        tile: (height, width) in pixels of the picture; a picture no larger is not cut. None
+            never cuts.
+    """
+
+    resize: tuple[int, int]
+    crop: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    tile: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.crop) < 1 or self.crop[0] > self.resize[0] or self.crop[1] > self.resize[1]:
+            raise UsageError(f"crop {self.crop} must lie within resize {self.resize}")
+        if self.tile is not None and min(self.tile) < SMALLEST_TILE:
+            raise UsageError(f"a tile must be at least {SMALLEST_TILE} pixels, got {self.tile}")
+
+    @property
+    def min_decode_side(self) -> int | None:
+        """Pixels a side of a picture need not exceed; None with tiles, which show every pixel.
+
+        Twice what it is resized to: the resizing then still averages over pixels.
+        """
+        return 2 * max(self.resize) if self.tile is None else None
+
+    def layout(self, height: int, width: int) -> TileLayout:
+        """Where the network looks at a picture of that size."""
+        tile = self.tile or (None, None)
+        return TileLayout(
+            divide(height, tile[0], self.resize[0], self.crop[0]),
+            divide(width, tile[1], self.resize[1], self.crop[1]),
+        )
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """``(3, H, W)`` uint8, or float in [0, 1] -> ``(views, 3, *crop)`` float32, normalised."""
+        mean = torch.tensor(self.mean).view(3, 1, 1)
+        std = torch.tensor(self.std).view(3, 1, 1)
+        views = self.layout(*image.shape[1:]).views
+        seen = torch.stack([self.frame(image[:, rows, columns]) for rows, columns in views])
+        return seen.sub_(mean).div_(std)
+
+    def frame(self, image: Tensor) -> Tensor:
+        """``(C, H, W)`` -> ``(C, h, w)`` in [0, 1]: what all views show, at their scale."""
+        layout = self.layout(*image.shape[1:])
+        rows, columns = layout.rows, layout.columns
+        resized = F.interpolate(
+            image.unsqueeze(0),
+            size=(rows.resized, columns.resized),
+            mode="bilinear",
+            antialias=True,
+        )[0]
+        top, left = rows.offset, columns.offset
+        return to_unit(resized[:, top : top + rows.seen, left : left + columns.seen])

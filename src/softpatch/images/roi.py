@@ -1,0 +1,128 @@
+"""The region of interest, and the tiles of a picture that show some of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from softpatch.errors import ImageError, UsageError
+from softpatch.images.decode import read_image
+from softpatch.images.tiling import TileLayout
+
+LONGEST_SIDE = 1024  # pixels a mask is kept with: finer than any patch
+
+
+class RegionOfInterest:
+    """A mask stretched over every picture, whatever its size.
+
+    Attributes:
+        mask: ``(h, w)`` bool, True inside.
+    """
+
+    def __init__(self, mask: Any) -> None:
+        """Take over a mask.
+
+        Args:
+            mask: a picture as ``read_image`` takes it, white (above one half) inside; or an
+                ``(h, w)`` bool tensor.
+
+        Raises:
+            ImageError: a picture that cannot be read.
+            UsageError: nothing is inside.
+        """
+        if isinstance(mask, Tensor) and mask.dtype == torch.bool:
+            self.mask = mask.cpu()
+        else:
+            self.mask = _shrunk(read_image(mask, "the region's mask")[0] > 0.5)
+        if self.mask.ndim != 2:
+            raise ImageError("the region's mask", f"expected (h, w), got {tuple(self.mask.shape)}")
+        if not bool(self.mask.any()):
+            raise UsageError("the region's mask is black all over; paint white what is to be seen")
+
+    def inside(self, layout: TileLayout, grid: tuple[int, int]) -> Tensor:
+        """``(views, h * w)`` bool: the patches at least half of whose cell lies inside."""
+        return _inside(self, layout, grid)
+
+    def frame(self, layout: TileLayout) -> Tensor:
+        """``(layout.rows.seen, layout.columns.seen)`` bool: the pixels of the map inside."""
+        size = (layout.rows.seen, layout.columns.seen)
+        return F.interpolate(self.cut(layout, layout.box)[None, None], size=size)[0, 0] > 0.5
+
+    def cut(self, layout: TileLayout, box: tuple[float, float, float, float]) -> Tensor:
+        """``(h, w)`` float32: the mask within a box of the picture."""
+        height, width = self.mask.shape
+        y, x = height / layout.rows.side, width / layout.columns.side
+        left, right = round(box[0] * x), round(box[2] * x)
+        top, bottom = round(box[1] * y), round(box[3] * y)
+        rows = slice(min(top, height - 1), max(bottom, top + 1))
+        columns = slice(min(left, width - 1), max(right, left + 1))
+        return self.mask[rows, columns].float()
+
+
+@lru_cache(maxsize=8)  # pictures of a line have the same size
+def _inside(region: RegionOfInterest, layout: TileLayout, grid: tuple[int, int]) -> Tensor:
+    views = range(len(layout.views))
+    cells = [region.cut(layout, layout.view_box(view)) for view in views]
+    shares = torch.stack([F.adaptive_avg_pool2d(cell[None], grid)[0] for cell in cells])
+    return shares.flatten(1) >= 0.5
+
+
+def _shrunk(mask: Tensor) -> Tensor:
+    factor = LONGEST_SIDE / max(mask.shape)
+    if factor >= 1:
+        return mask
+    size = [max(1, round(side * factor)) for side in mask.shape]
+    return F.interpolate(mask[None, None].float(), size=size, mode="area")[0, 0] >= 0.5
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One view of a picture.
+
+    Attributes:
+        name: of the picture.
+        layout: of all its views.
+        number: which one this is.
+        region: ``(views, P)`` bool, the patches of all views inside the region of interest; None
+            without one.
+        first, last: of those of the picture that are looked at.
+    """
+
+    name: str
+    layout: TileLayout
+    number: int
+    region: Tensor | None
+    first: bool
+    last: bool
+
+    @property
+    def inside(self) -> Tensor | None:
+        """``(P,)`` bool: this view's patches inside the region of interest."""
+        return None if self.region is None else self.region[self.number]
+
+
+def tiles_of(
+    name: str, layout: TileLayout, region: RegionOfInterest | None, grid: tuple[int, int]
+) -> list[Tile]:
+    """The views of a picture that show some of the region of interest.
+
+    Raises:
+        UsageError: none of them does.
+    """
+    if region is None:
+        inside = None
+        numbers = list(range(len(layout.views)))
+    else:
+        inside = region.inside(layout, grid)
+        numbers = inside.any(dim=1).nonzero().flatten().tolist()
+        if not numbers:
+            raise UsageError(f"{name}: the region of interest covers no patch; paint it larger")
+    return [
+        Tile(name, layout, number, inside, number == numbers[0], number == numbers[-1])
+        for number in numbers
+    ]

@@ -1,0 +1,227 @@
+"""Images in: a folder, paths, arrays, PIL images or a torch Dataset -> pictures to be read.
+
+Reading is lazy and runs ahead of the consumer in threads.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from softpatch.compute.files import EXTENSIONS as EXTENSIONS  # without torch
+from softpatch.errors import DatasetError, ImageError, UsageError
+from softpatch.images.decode import decode_reduced
+
+READERS = min(8, os.cpu_count() or 1)  # threads that decode
+READ_AHEAD = 2 * READERS + 4  # pictures decoded before they are asked for
+LARGE = 4_000_000  # pixels; of larger pictures, no more are decoded ahead than there are readers
+
+# Anything `fit` and `predict` accept; checked at run time because a torch Dataset has no base
+# class worth requiring.
+Images = Any
+OnUnreadable = Callable[[ImageError], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """One picture that has not been read yet.
+
+    Attributes:
+        name: the path as given, or ``image <index>`` for in-memory pictures.
+        content: anything ``read_image`` takes.
+    """
+
+    name: str
+    content: Any
+
+
+class UnreadableImageWarning(UserWarning):
+    """A picture was skipped because it cannot be read."""
+
+
+def warn_unreadable(error: ImageError) -> None:
+    """Skip the picture with a warning (the default)."""
+    warnings.warn(f"skipped {error}", UnreadableImageWarning, stacklevel=2)
+
+
+def ignore_unreadable(error: ImageError) -> None:
+    """Skip the picture silently."""
+
+
+def fail_unreadable(error: ImageError) -> None:
+    """Stop at the first unreadable picture."""
+    raise error
+
+
+def is_single_image(images: Images) -> bool:
+    """Whether ``images`` is one picture rather than a folder or a collection."""
+    if isinstance(images, str | Path):
+        return not Path(images).is_dir()
+    if isinstance(images, Image.Image | bytes):
+        return True
+    if isinstance(images, np.ndarray | Tensor):
+        if images.ndim in (2, 3):
+            return True
+        if images.ndim == 4:
+            return False
+        raise UsageError(
+            f"an array of shape {tuple(images.shape)} is no image; expected (H, W), (H, W, 3) or "
+            "(N, H, W, 3), or a tensor (3, H, W) or (N, 3, H, W)"
+        )
+    return False
+
+
+def image_sources(images: Images) -> Iterable[ImageSource]:
+    """List the pictures of a folder, an iterable, a torch Dataset or a single image, unread.
+
+    A folder is searched recursively and sorted by path, so the order is the same on every
+    machine. The result has a length whenever ``images`` has one.
+
+    Raises:
+        DatasetError: a folder that does not exist, cannot be read or holds no pictures.
+        UsageError: something that is not images.
+    """
+    if isinstance(images, str | Path) and Path(images).is_dir():
+        return [ImageSource(str(path), path) for path in list_images(Path(images))]
+    if is_single_image(images):
+        return [_source(images, 0)]
+    if isinstance(images, Iterable) or hasattr(images, "__getitem__"):
+        if hasattr(images, "__len__"):
+            return _IndexedSources(images)
+        return (_source(item, index) for index, item in enumerate(images))
+    raise UsageError(
+        f"cannot read images from a {type(images).__name__}; give a folder, paths, arrays, "
+        "PIL images or a torch Dataset"
+    )
+
+
+def listed_sources(images: Images) -> Sequence[ImageSource]:
+    """``image_sources`` with a length: a Dataset is still read picture by picture."""
+    sources = image_sources(images)
+    return sources if isinstance(sources, Sequence) else list(sources)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """All pictures below ``folder``, sorted.
+
+    Raises:
+        DatasetError: the folder does not exist, cannot be read or holds no pictures.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
+    try:
+        entries = _walk(folder)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be listed ({error.strerror})") from error
+    paths = sorted(path for path in entries if path.suffix.lower() in EXTENSIONS)
+    if not paths:
+        raise DatasetError(
+            f"{folder}: no pictures found (looked for {', '.join(sorted(EXTENSIONS))})"
+        )
+    return paths
+
+
+def prefetch(
+    sources: Iterable[ImageSource],
+    prepare: Callable[[Tensor], T],
+    on_unreadable: OnUnreadable,
+    min_decode_side: int | None = None,
+) -> Iterator[tuple[ImageSource, tuple[int, int], T]]:
+    """Read and prepare pictures in threads, ahead of the consumer, in order.
+
+    Decoders release the interpreter lock, so the next pictures are read while the network works
+    on these; at most ``READ_AHEAD`` are held, of large ones ``READERS``.
+
+    Args:
+        sources: what to read.
+        prepare: applied to every picture as ``decode_reduced`` gives it.
+        on_unreadable: gets every picture that cannot be read, instead.
+        min_decode_side: see ``decode_reduced``.
+
+    Yields:
+        the source, its size as (height, width) and ``prepare(picture)``.
+    """
+
+    def load(source: ImageSource) -> tuple[tuple[int, int], T]:
+        image, size = decode_reduced(source.content, source.name, min_decode_side)
+        return size, prepare(image)
+
+    waiting: deque[tuple[ImageSource, Future[tuple[tuple[int, int], T]]]] = deque()
+    ahead = READERS  # until the first picture's size is known
+
+    def finish() -> Iterator[tuple[ImageSource, tuple[int, int], T]]:
+        nonlocal ahead
+        source, future = waiting.popleft()
+        try:
+            size, prepared = future.result()
+            ahead = READ_AHEAD if size[0] * size[1] <= LARGE else READERS
+        except ImageError as error:
+            on_unreadable(error)
+        else:
+            yield source, size, prepared
+
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        try:
+            for source in sources:
+                waiting.append((source, pool.submit(load, source)))
+                while len(waiting) >= ahead:
+                    yield from finish()
+            while waiting:
+                yield from finish()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+class _IndexedSources(Sequence[ImageSource]):
+    """The sources of anything with a length and items (list, array, torch Dataset)."""
+
+    def __init__(self, images: Any) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> ImageSource:  # type: ignore[override]  # and no slices
+        return _source(self.images[index], index)
+
+    def __iter__(self) -> Iterator[ImageSource]:
+        for index in range(len(self.images)):
+            yield self[index]
+
+
+def _source(content: Any, index: int) -> ImageSource:
+    if isinstance(content, ImageSource):
+        return content
+    if isinstance(content, str | Path):
+        return ImageSource(str(content), Path(content))
+    return ImageSource(f"image {index}", content)
+
+
+def _walk(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """Every file below ``folder`` that is not hidden.
+
+    Unlike with ``Path.rglob``, an unreadable folder is an error; links that lead back up are not
+    followed.
+    """
+    here = (*above, folder.resolve())
+    files: list[Path] = []
+    for entry in folder.iterdir():
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            files.append(entry)
+        elif entry.resolve() not in here:
+            files.extend(_walk(entry, here))
+    return files

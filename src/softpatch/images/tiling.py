@@ -1,0 +1,114 @@
+"""Where the network looks at a picture: all of it at once, or overlapping tiles of a large one.
+
+A tile is to the network what a small picture is: cut out, resized, cropped at its border. Rows and
+columns of tiles are independent, so each side of a picture is described on its own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+OVERLAP = 1 / 8  # of what is seen of a tile, at least, is seen of the next one too
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The views along one side of a picture.
+
+    Attributes:
+        side: length of the side in pixels.
+        starts: first pixel of each view, ascending.
+        cut: length of every view in pixels.
+        resize, crop: of ``Preprocessing`` on this side: a view is scaled to ``resize`` and its
+            middle ``crop`` is seen.
+    """
+
+    side: int
+    starts: tuple[int, ...]
+    cut: int
+    resize: int
+    crop: int
+
+    @property
+    def offset(self) -> int:
+        """First pixel of the crop in a resized view."""
+        return round((self.resize - self.crop) / 2)
+
+    @property
+    def scale(self) -> float:
+        """Pixels the network sees of one pixel of the picture."""
+        return self.resize / self.cut
+
+    @property
+    def resized(self) -> int:
+        """Length of the whole side at that scale."""
+        return round(self.starts[-1] * self.scale) + self.resize
+
+    @property
+    def seen(self) -> int:
+        """Length of what all views together show, at that scale: the anomaly map's."""
+        return self.resized - self.resize + self.crop
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Where that begins and ends, in pixels of the picture."""
+        begin = self.offset / self.scale
+        return begin, self.starts[-1] + (self.offset + self.crop) / self.scale
+
+
+@dataclass(frozen=True)
+class TileLayout:
+    """The views of one picture, row by row.
+
+    Attributes:
+        rows: how they divide its height.
+        columns: how they divide its width.
+    """
+
+    rows: Axis
+    columns: Axis
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of views."""
+        return len(self.rows.starts), len(self.columns.starts)
+
+    @cached_property
+    def views(self) -> tuple[tuple[slice, slice], ...]:
+        """Rows and columns of pixels each view is cut from."""
+        return tuple(
+            (slice(top, top + self.rows.cut), slice(left, left + self.columns.cut))
+            for top in self.rows.starts
+            for left in self.columns.starts
+        )
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) of what the network sees, in pixels of the picture."""
+        (top, bottom), (left, right) = self.rows.span, self.columns.span
+        return left, top, right, bottom
+
+    def view_box(self, number: int) -> tuple[float, float, float, float]:
+        """The same of one view."""
+        row, column = divmod(number, len(self.columns.starts))
+        (top, height), (left, width) = (
+            (axis.starts[at] + axis.offset / axis.scale, axis.crop / axis.scale)
+            for axis, at in ((self.rows, row), (self.columns, column))
+        )
+        return left, top, left + width, top + height
+
+
+def divide(side: int, tile: int | None, resize: int, crop: int) -> Axis:
+    """Views of ``tile`` pixels over a side, evenly spaced; one of the whole side if it is shorter.
+
+    What is seen of neighbouring views overlaps by an eighth at least. What lies beyond the first
+    and the last view's crop is not seen, as it is not without tiles.
+    """
+    if tile is None or side <= tile:
+        return Axis(side, (0,), side, resize, crop)
+    stride = max(1, int(tile * crop / resize * (1 - OVERLAP)))
+    steps = math.ceil((side - tile) / stride)
+    starts = tuple(round(step * (side - tile) / steps) for step in range(steps + 1))
+    return Axis(side, starts, tile, resize, crop)

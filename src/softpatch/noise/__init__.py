@@ -1,0 +1,1 @@
+"""Which training patches are noise: an outlier score for every patch, and what follows from it."""

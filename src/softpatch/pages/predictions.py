@@ -1,0 +1,95 @@
+"""The page of new pictures that a model has scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from softpatch.auditing.decisions import digest
+from softpatch.compute.files import write_atomically
+from softpatch.compute.progress import Progress, silent
+from softpatch.pages.localize import peak_box
+from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
+from softpatch.predictions.heatmap import FULL_COLOUR
+from softpatch.predictions.record import Prediction
+
+CELLS = 32  # a side of a map in small: ten thousand of them are 40 MB
+
+
+def in_small(prediction: Prediction) -> Prediction:
+    """With a map of at most ``CELLS`` × ``CELLS``, the worst score of each cell."""
+    heat = torch.from_numpy(prediction.anomaly_map)
+    size = (min(CELLS, heat.shape[0]), min(CELLS, heat.shape[1]))
+    cells = F.adaptive_max_pool2d(heat[None], size)[0]
+    return replace(prediction, anomaly_map=cells.numpy())
+
+
+def write_page(
+    predictions: Sequence[Prediction],
+    normal_limit: float,
+    folder: Path,
+    output: Path,
+    progress: Progress = silent,
+) -> Path:
+    """Write ``predictions.html``, the most anomalous picture first.
+
+    With a threshold only pictures above it have a box, and one can filter by it.
+
+    Args:
+        predictions: of files below the folder.
+        normal_limit: the model's ``normal_limit_``; the colours begin there, as in heat maps.
+        folder: that they are in.
+        output: where to write.
+        progress: told of the step ``draw``.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    ranked = sorted(predictions, key=lambda prediction: -prediction.score)
+    thumbs = thumbnails([prediction.name for prediction in ranked], progress)
+    cards = []
+    for rank, prediction in enumerate(ranked, start=1):
+        path, heat = Path(prediction.name), prediction.anomaly_map
+        region = peak_box(heat, prediction.box, prediction.size)
+        calm = prediction.anomalous is False
+        drawn = prediction.name in thumbs
+        cards.append(
+            Card(
+                path=path.relative_to(folder).as_posix(),
+                rank=rank,
+                score=prediction.score,
+                reasons=_reasons(prediction),
+                region=None if calm else as_shares(region, prediction.size),
+                box=as_shares(prediction.box, prediction.size),
+                thumb=thumbs.get(prediction.name),
+                heat=heat_layer(heat, normal_limit, FULL_COLOUR * normal_limit) if drawn else None,
+                sha256=digest(path),
+            )
+        )
+    page = render(
+        f"Scores of {folder.name or folder}",
+        _summary(ranked),
+        str(folder.resolve()),
+        cards,
+    )
+    written = output / "predictions.html"
+    write_atomically(written, page)
+    return written
+
+
+def _reasons(prediction: Prediction) -> list[Reason]:
+    if not prediction.anomalous:
+        return []
+    return [Reason("anomalous", f"level {prediction.level:.2f}, where 0.5 is the threshold")]
+
+
+def _summary(predictions: Sequence[Prediction]) -> list[str]:
+    lines = [f"{len(predictions)} pictures, the most anomalous first."]
+    if predictions and (threshold := predictions[0].threshold) is not None:
+        above = sum(bool(prediction.anomalous) for prediction in predictions)
+        lines.append(f"{above} anomalous: their score is above the threshold, {threshold:.4g}.")
+    return lines

@@ -1,0 +1,145 @@
+"""Pictures as one page that needs nothing beside it, to be decided about by keyboard."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from softpatch.compute.progress import Progress
+from softpatch.images.decode import to_unit
+from softpatch.images.sources import ImageSource, ignore_unreadable, prefetch
+from softpatch.pages.localize import Box
+from softpatch.pages.render import fill
+from softpatch.predictions.heatmap import FULL_COLOUR, OPACITY, colourise, png_bytes
+
+THUMBNAILS = 500  # at most: they are nearly all of the page, some 15 kB each
+LONGEST_SIDE = 320  # pixels of a thumbnail
+QUALITY = 80  # of its JPEG
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing about a picture.
+
+    Attributes:
+        code: for programs: ``anomalous``, ``outlier``, ``duplicate``, ``near-duplicate``,
+            ``repeated-defect``, ``other-size``, ``other-mode``, ``blank``, ``blurred``,
+            ``too-dark`` or ``too-bright``.
+        text: for people.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One picture on the page.
+
+    Attributes:
+        path: relative to the folder, with slashes; decisions are exported under it.
+        rank: 1 comes first; None is not ranked.
+        score, confidence: shown if not None.
+        reasons: shown, and to filter by.
+        region, box: (left, top, right, bottom) around what is odd, and of what the heat map
+            covers, as shares of the picture's sides.
+        thumb, heat: data URIs of the picture in small and of its heat map.
+        sha256: of the file.
+    """
+
+    path: str
+    rank: int | None = None
+    score: float | None = None
+    confidence: float | None = None
+    reasons: Sequence[Reason] = ()
+    region: Box | None = None
+    box: Box | None = None
+    thumb: str | None = None
+    heat: str | None = None
+    sha256: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return vars(self) | {"reasons": [vars(reason) for reason in self.reasons]}
+
+
+def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card]) -> bytes:
+    """The page.
+
+    Args:
+        title: of the page.
+        summary: lines below it.
+        folder: that the paths are relative to, for the exported decisions.
+        cards: in the order to show them.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    content = [card.as_dict() for card in cards]
+    if len(cards) > THUMBNAILS:
+        summary = [*summary, f"Only the first {THUMBNAILS} pictures have thumbnails here."]
+    # Decisions are remembered for these very files, wherever the page lies
+    # and whatever their order.
+    known = json.dumps([folder, sorted((card.path, card.sha256 or "") for card in cards)])
+    data = {
+        "folder": folder,
+        "key": hashlib.sha256(known.encode()).hexdigest()[:16],
+        "cards": content,
+    }
+    return fill("pages/review.html.jinja", title=title, summary=summary, data=data)
+
+
+def thumbnails(paths: Sequence[str], progress: Progress) -> dict[str, str]:
+    """Path -> ``thumbnail``, of the first ``THUMBNAILS`` of them that can be read.
+
+    Args:
+        paths: those that matter most first.
+        progress: told of the step ``draw``.
+    """
+    sources = [ImageSource(path, Path(path)) for path in paths[:THUMBNAILS]]
+    drawn = {}
+    for source, _, drawing in prefetch(
+        sources, thumbnail, ignore_unreadable, min_decode_side=2 * LONGEST_SIDE
+    ):
+        drawn[source.name] = drawing
+        progress("draw", len(drawn), len(sources))
+    return drawn
+
+
+def thumbnail(picture: Tensor) -> str:
+    """``(3, H, W)`` uint8 or float in [0, 1] -> data URI of at most ``LONGEST_SIDE`` pixels."""
+    height, width = picture.shape[1:]
+    shrink = min(1.0, LONGEST_SIDE / max(height, width))
+    size = max(1, round(height * shrink)), max(1, round(width * shrink))
+    small = F.interpolate(to_unit(picture)[None], size=size, mode="bilinear", antialias=True)[0]
+    canvas = (small.permute(1, 2, 0).numpy() * 255).round().clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(canvas).save(buffer, format="JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def heat_layer(heat: npt.NDArray[np.float32], calm: float, strong: float) -> str:
+    """``(h, w)`` scores -> data URI of a picture of that size, transparent up to ``calm``."""
+    level = ((heat - calm) / max(strong - calm, 1e-12)).clip(0, 1).astype(np.float32)
+    colour, opacity = colourise(1 + (FULL_COLOUR - 1) * level, 1.0)
+    layer = np.dstack([colour, 255 * opacity / OPACITY]).round().astype(np.uint8)
+    return f"data:image/png;base64,{base64.b64encode(png_bytes(Image.fromarray(layer))).decode()}"
+
+
+def as_shares(box: Box, size: tuple[int, int]) -> Box:
+    """A box in pixels of a picture of (height, width) as shares of its sides, 0..1."""
+    height, width = size
+    left, top, right, bottom = box
+    return left / width, top / height, right / width, bottom / height

@@ -1,0 +1,1 @@
+"""What a detector says about one picture: the record, the map, the drawing."""

@@ -1,0 +1,69 @@
+"""What a detector says about one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One picture's result.
+
+    Attributes:
+        name: the path as given, or ``image <index>`` for in-memory pictures.
+        score: at least 0; larger is more anomalous. Comparable between pictures scored by the
+            same model, not between models.
+        anomaly_map: ``(h, w)`` float32, at least 0, at the network's input size.
+        size: (height, width) of the picture in pixels.
+        box: (left, top, right, bottom) of the part the map covers, in pixels of the picture.
+        threshold: the model's, or None if it has none.
+    """
+
+    name: str
+    score: float
+    anomaly_map: npt.NDArray[np.float32]
+    size: tuple[int, int]
+    box: tuple[float, float, float, float]
+    threshold: float | None = None
+
+    @property
+    def anomalous(self) -> bool | None:
+        """Whether the score exceeds the threshold; None without one."""
+        return None if self.threshold is None else self.score > self.threshold
+
+    @property
+    def level(self) -> float | None:
+        """The score as a number from 0 to 1 that is 0.5 at the threshold; None without one."""
+        if self.threshold is None:
+            return None
+        both = self.score + self.threshold
+        return self.score / both if both > 0 else 0.5
+
+    @property
+    def verdict(self) -> dict[str, float | bool]:
+        """``anomalous`` and ``level`` for a table; empty without a threshold."""
+        if self.anomalous is None or self.level is None:
+            return {}
+        return {"anomalous": self.anomalous, "level": self.level}
+
+    @property
+    def pixel_threshold(self) -> float | None:
+        """The map's value from which a pixel counts as defective; None if the picture is not bad.
+
+        The threshold, or half the map's peak where that is less: the map is blurred, so that its
+        peak is lower than the score.
+        """
+        if self.threshold is None or not self.anomalous:
+            return None
+        return min(self.threshold, float(self.anomaly_map.max()) / 2)
+
+    @property
+    def defect_mask(self) -> npt.NDArray[np.bool_]:
+        """``(h, w)``, the defective pixels of the map; none where the picture is not bad."""
+        level = self.pixel_threshold
+        if level is None:
+            return np.zeros(self.anomaly_map.shape, dtype=bool)
+        return self.anomaly_map > level

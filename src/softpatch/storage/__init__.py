@@ -1,0 +1,1 @@
+"""Model files, their versions, and the checkpoints of a fit."""

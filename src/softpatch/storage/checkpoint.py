@@ -1,0 +1,182 @@
+"""What a long fit has finished, kept on disk, so that a killed one goes on from there.
+
+Every file is named by a hash of all that it was made from: the picture as the network sees it, the
+features, the options, the threads. What has changed since is made again, and what is left of other
+fits is not met. Steps are kept where an uninterrupted fit would be between two of them, so that a
+resumed one computes the same numbers in the same batches: the model is the same to the byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from softpatch.compute.files import write_atomically
+from softpatch.compute.progress import Progress, silent
+from softpatch.errors import ScratchError, UsageError
+from softpatch.features.extractor import PatchExtractor
+
+SUFFIX = ".safetensors"
+TAG = "SOFTPATCH-CHECKPOINT"
+ABOUT = "What a fit of softpatch has finished; it is removed once the model is written.\n"
+POSITIONS = 28  # of the patch grid are scored between two files
+HASHED = 64 * 2**20  # bytes at a time; more of a spilled array would stay resident
+
+
+class Checkpoint:
+    """A folder of finished steps.
+
+    Attributes:
+        folder: nothing else may be in it.
+        key: of what the steps of a fit are made from, see ``of``.
+    """
+
+    def __init__(self, folder: Path, key: str = "") -> None:
+        """Begin a folder, or go on with one.
+
+        Raises:
+            UsageError: it holds other things.
+            ScratchError: it cannot be written.
+        """
+        self.folder = folder
+        self.key = key
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / TAG).exists():
+                if any(TAG not in path.name for path in folder.iterdir()):  # half written, too
+                    raise UsageError(
+                        f"{folder}: holds other files; name a folder for the checkpoint alone"
+                    )
+                write_atomically(folder / TAG, ABOUT.encode())
+        except OSError as error:
+            raise self._not_written(error) from error
+
+    def of(self, *made_from: object) -> Checkpoint:
+        """The same folder, for steps that are made from these; see ``fingerprint``."""
+        return Checkpoint(self.folder, fingerprint(self.key, *made_from))
+
+    def get(self, step: str) -> dict[str, Tensor] | None:
+        """What was kept of a step; None if nothing was, or if the file is damaged."""
+        try:
+            return safetensors.torch.load(self._path(step).read_bytes())
+        except (OSError, SafetensorError):
+            return None
+
+    def put(self, step: str, tensors: dict[str, Tensor]) -> None:
+        """Keep a step, in place of what was kept of it before.
+
+        Raises:
+            ScratchError: no room; what was kept stays.
+        """
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        try:
+            write_atomically(self._path(step), safetensors.torch.save(tensors))
+        except OSError as error:
+            raise self._not_written(error) from error
+
+    def remove(self) -> None:
+        """Delete the folder, or of it what is a checkpoint's."""
+        for of_ours in (f"*{SUFFIX}*", f"*{TAG}*"):  # those half written, too
+            for path in self.folder.glob(of_ours):
+                path.unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _path(self, step: str) -> Path:
+        return self.folder / f"{fingerprint(step, self.key)}{SUFFIX}"
+
+    def _not_written(self, error: OSError) -> ScratchError:
+        return ScratchError(
+            f"{self.folder}: the checkpoint cannot be written ({error.strerror}); make room and "
+            "give the same command again: what is finished is kept"
+        )
+
+
+def fingerprint(*parts: object) -> str:
+    """A hash of tensors' contents and of what other things look like."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Tensor):
+            for block in _blocks(part):
+                digest.update(block.contiguous().cpu().view(torch.uint8).numpy().data)
+            part = (tuple(part.shape), part.dtype)
+        digest.update(f"{part!r}\n".encode())
+    return digest.hexdigest()
+
+
+def _blocks(tensor: Tensor) -> Iterator[Tensor]:
+    rows = tensor.flatten(1) if tensor.ndim > 1 else tensor.view(-1, 1)
+    step = max(1, HASHED // max(1, rows.shape[1] * rows.element_size()))
+    return (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def remembered(
+    extractor: PatchExtractor, checkpoint: Checkpoint | None
+) -> Callable[[Tensor], Tensor]:
+    """The extractor, looking once at each batch of pictures.
+
+    The maps are kept and not the patches, which are up to 15 times larger. Whole batches, because
+    the last bits of a picture's maps depend on what else is in its batch.
+    """
+    if checkpoint is None:
+        return extractor
+    network = fingerprint(
+        extractor.backbone.name, extractor.backbone.layers, extractor.backbone.weights_hash,
+        extractor.config.precision, *_machine(extractor.device),
+    )  # fmt: skip
+
+    def extract(images: Tensor) -> Tensor:
+        step = fingerprint(network, images)
+        kept = checkpoint.get(step)
+        if kept is None:
+            maps = extractor.maps(images)
+            checkpoint.put(step, {str(index): layer for index, layer in enumerate(maps)})
+        else:
+            maps = [kept[str(index)].to(extractor.device) for index in range(len(kept))]
+            maps = [layer.contiguous(memory_format=torch.channels_last) for layer in maps]
+        patches: Tensor = extractor.embedding(maps)
+        return patches
+
+    return extract
+
+
+def scored_in_parts(
+    discriminate: Callable[[Tensor, Progress], Tensor],
+    patches: Tensor,
+    at_once: int,
+    checkpoint: Checkpoint | None,
+    progress: Progress,
+) -> Tensor:
+    """``(P, N, D)`` -> ``(P, N)`` outlier scores, so many positions at a time and each once."""
+    if checkpoint is None:
+        return discriminate(patches, progress)
+    scores = []
+    for start in range(0, len(patches), at_once):
+        step = f"outlier scores from {start}"
+        kept = checkpoint.get(step)
+        if kept is None:
+            kept = {"scores": discriminate(patches[start : start + at_once], silent)}
+            checkpoint.put(step, kept)
+        scores.append(kept["scores"].to(patches.device))
+        progress("discriminate", min(start + at_once, len(patches)), len(patches))
+    return torch.cat(scores)
+
+
+def of_the_fit(
+    checkpoint: Checkpoint | None, patches: Tensor, image_index: Tensor, options: object
+) -> Checkpoint | None:
+    """The checkpoint for what is made from training patches by a method with its options."""
+    if checkpoint is None:
+        return None
+    return checkpoint.of(patches, image_index, options, *_machine(patches.device))
+
+
+def _machine(device: torch.device) -> tuple[object, ...]:
+    """What the last bits depend on besides."""
+    return device.type, torch.get_num_threads(), torch.__version__

@@ -1,0 +1,105 @@
+"""The versions of a model file: each change keeps the file it takes the place of.
+
+The current version is the file itself; the others lie beside it, ``part.softpatch.versions/
+0001.softpatch`` and so on, each a model file of its own. A version is kept before the file changes,
+and the file changes by one rename, so that a kill leaves the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from softpatch.errors import ModelFileError
+from softpatch.storage import model_file
+from softpatch.storage.lineage import Lineage
+
+if TYPE_CHECKING:
+    from softpatch.detectors import Detector
+
+SUFFIX = ".softpatch"
+
+
+def versions_folder(path: Path) -> Path:
+    """Where the versions of a model file are kept."""
+    return path.with_name(f"{path.name}.versions")
+
+
+def kept_versions(path: Path) -> dict[int, Path]:
+    """The versions kept beside a model file by their numbers, ascending."""
+    files = versions_folder(path).glob(f"*{SUFFIX}")
+    numbered = {int(file.stem): file for file in files if file.stem.isdecimal()}
+    return dict(sorted(numbered.items()))
+
+
+def write_version(detector: Detector, path: Path) -> None:
+    """Save a model as the next version of a file; what the file held is kept.
+
+    Raises:
+        ModelFileError: something cannot be written, or the file is no model; it stays as it was.
+    """
+    if path.exists():
+        keep_version(path)
+    detector.lineage_ = replace(detector.lineage_, version=1 + max(kept_versions(path), default=0))
+    detector.save(path)
+
+
+def roll_back(path: Path, to: int | None = None) -> Lineage:
+    """Bring a kept version back; the one that was current is kept, so that this can be undone.
+
+    Args:
+        path: of the model file.
+        to: the version's number; the one that the current version was made from if None.
+
+    Returns:
+        what is current now.
+
+    Raises:
+        ModelFileError: no such version is kept, or it is damaged.
+    """
+    parents = lineage_of(path).parents
+    keep_version(path)
+    kept = kept_versions(path)
+    if to is None:
+        to = next((number for number, file in kept.items() if _digest(file) in parents), None)
+    if to not in kept:
+        wanted = "the version it was made from" if to is None else f"version {to}"
+        numbers = ", ".join(map(str, kept))
+        raise ModelFileError(f"{path}: {wanted} is not kept; there are versions {numbers}")
+    model_file.read(kept[to])  # not in exchange for a damaged one
+    model_file.write_content(path, kept[to].read_bytes())
+    return lineage_of(path)
+
+
+def keep_version(path: Path) -> None:
+    """Copy the current version beside the file, unless it is there already."""
+    kept = kept_versions(path)
+    if any(filecmp.cmp(path, file, shallow=False) for file in kept.values()):
+        return
+    number = lineage_of(path).version
+    if number in kept:  # the file was written anew by something that does not count versions
+        number = 1 + max(kept)
+    try:
+        versions_folder(path).mkdir(exist_ok=True)
+    except OSError as error:
+        raise ModelFileError(f"{path}: its versions cannot be kept ({error.strerror})") from error
+    model_file.write_content(versions_folder(path) / f"{number:04}{SUFFIX}", path.read_bytes())
+
+
+def lineage_of(path: Path) -> Lineage:
+    """What the file says of its own origin.
+
+    Raises:
+        ModelFileError: it is no model file.
+    """
+    try:
+        return Lineage.from_header(model_file.read_header(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: damaged model file ({error})") from error
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

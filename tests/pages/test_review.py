@@ -1,0 +1,181 @@
+"""The page: what is in it, and what a keyboard does to it in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from softpatch.auditing.decisions import read_decisions
+from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnail
+from tests.auditing.browser import Browser
+
+HOSTILE = "a/</script><script>document.title='owned'</script>\u2028&amp;'\".png"
+
+
+def cards(count: int = 70) -> list[Card]:
+    """Cards of which the first two have reasons and all a thumbnail."""
+    thumb = thumbnail(torch.full((3, 40, 60), 90, dtype=torch.uint8))
+    heat = heat_layer(np.linspace(0, 3, 16, dtype=np.float32).reshape(4, 4), 1.0, 2.0)
+    reasons = {0: [Reason("outlier", "unlike the others")], 1: [Reason("blurred", "soft")]}
+    return [
+        Card(
+            path=f"left/{at:03}.png" if at else HOSTILE,
+            rank=at + 1,
+            score=3 - at / 100,
+            confidence=max(0.0, 1 - at / 10),
+            reasons=reasons.get(at, []),
+            region=(0.25, 0.25, 0.5, 0.5),
+            box=(0.0, 0.0, 1.0, 1.0),
+            thumb=thumb,
+            heat=heat,
+            sha256=f"{at:064x}",
+        )
+        for at in range(count)
+    ]
+
+
+def page(count: int = 70) -> bytes:
+    return render("Audit of parts", ["70 pictures & more"], "/data/parts", cards(count))
+
+
+def embedded(content: bytes) -> dict[str, Any]:
+    found = re.search(r'type="application/json">(.*?)</script>', content.decode(), re.DOTALL)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def test_page_needs_nothing_beside_it() -> None:
+    text = page().decode()
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)""", text)
+    assert "@import" not in text
+    assert "url(" not in text.lower().replace("createobjecturl(", "").replace(
+        "revokeobjecturl(", ""
+    )
+    assert "default-src 'none'" in text
+    assert "70 pictures &amp; more" in text
+
+
+def test_data_is_escaped_and_complete() -> None:
+    content = page()
+    data = embedded(content)  # the hostile name has not ended the script element
+    assert [card["path"] for card in data["cards"]] == [card.path for card in cards()]
+    assert data["cards"][0]["reasons"] == [{"code": "outlier", "text": "unlike the others"}]
+    assert data["folder"] == "/data/parts"
+
+
+def test_key_belongs_to_the_files() -> None:
+    changed = [*cards()[:-1], Card(path="left/069.png", sha256="f" * 64)]
+    again = render("A later audit", [], "/data/parts", cards()[::-1])
+    assert embedded(page())["key"] == embedded(again)["key"]
+    assert embedded(render("t", [], "/data/parts", changed))["key"] != embedded(page())["key"]
+
+
+def test_heat_is_clear_up_to_calm_and_full_from_strong() -> None:
+    heat = np.array([[0.0, 1.0, 1.5, 2.0, 9.0]], dtype=np.float32)
+    uri = heat_layer(heat, 1.0, 2.0)
+    with Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))) as image:
+        alpha = np.asarray(image)[0, :, 3].tolist()
+    assert alpha[:2] == [0, 0]
+    assert 0 < alpha[2] < alpha[3] == alpha[4] == 255
+
+
+def test_thumbnails_are_small_and_keep_their_shape() -> None:
+    for size, expected in (((1000, 500), (160, 320)), ((20, 30), (30, 20))):
+        uri = thumbnail(torch.rand(3, *size))
+        with Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))) as image:
+            assert image.size == expected
+
+
+def test_shares() -> None:
+    assert as_shares((10, 20, 30, 40), (80, 40)) == (0.25, 0.25, 0.75, 0.5)
+
+
+PRESS = """
+const press = key =>
+  document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+const at = () => document.querySelector("article.here").dataset.path;
+const paths = () => [...document.querySelectorAll("article")].map(each => each.dataset.path);
+const set = (id, value) => { const input = document.getElementById(id); input.value = value;
+  input.dispatchEvent(new Event("input", {bubbles: true})); };
+let saved = null; Blob = class { constructor(parts) { saved = parts.join(""); } };
+URL.createObjectURL = () => "#";
+const exported = () => { press("e"); return saved; };
+"""
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Browser:
+    return Browser(tmp_path / "browser")
+
+
+def test_decisions_by_keyboard_survive_a_reload_and_are_exported(
+    browser: Browser, tmp_path: Path
+) -> None:
+    first = browser.run(
+        page(),
+        PRESS
+        + """
+        const started = at();
+        press("2"); press("1"); press("3"); press("2"); press("k"); press("0");
+        const stayed = at();
+        press("j"); press("j");
+        return {started, stayed, now: at(), title: document.title, made: paths().length,
+          counted: document.getElementById("count").textContent,
+          classes: document.querySelector("article").className,
+          text: exported()};
+        """,
+    )
+    assert first["started"] == HOSTILE
+    assert (first["stayed"], first["now"]) == ("left/003.png", "left/005.png")
+    assert first["title"] == "Audit of parts"
+    assert first["made"] >= 60
+    assert "70 of 70 shown; 1 keep, 1 remove, 1 unsure" in first["counted"]
+    assert "remove" in first["classes"]
+
+    again = browser.run(page(), PRESS + "return exported();")
+    assert again == first["text"]
+    content = json.loads(again)
+    assert content["format"] == "softpatch-decisions"
+    assert content["folder"] == "/data/parts"
+    assert content["decisions"] == {
+        HOSTILE: "remove", "left/001.png": "keep", "left/002.png": "unsure",
+    }  # fmt: skip
+    assert content["sha256"] == {path: f"{at:064x}" for at, path in enumerate(content["decisions"])}
+    written = tmp_path / "decisions.json"
+    written.write_text(again, encoding="utf-8")
+    assert read_decisions(written).remove == (HOSTILE,)
+
+
+def test_filters_and_sorting(browser: Browser) -> None:
+    found = browser.run(
+        page(),
+        PRESS
+        + """
+        const result = {all: paths().length};
+        set("text", "SOFT"); result.words = paths(); set("text", "");
+        set("reason", "outlier"); result.reason = paths(); set("reason", "");
+        set("confidence", "0.75"); result.sure = paths().length; set("confidence", "0");
+        press("j"); press("2");
+        set("decision", "remove"); result.removed = paths(); set("decision", "");
+        set("sort", "path"); result.first = paths()[0]; set("sort", "rank");
+        press("End"); result.last = at(); result.made = paths().length;
+        press("h"); result.heat = document.documentElement.style.getPropertyValue("--heat");
+        return result;
+        """,
+    )
+    assert found["words"] == found["removed"] == ["left/001.png"]
+    assert found["reason"] == [HOSTILE]
+    assert found["sure"] == 3
+    assert found["first"] == HOSTILE
+    assert (found["last"], found["made"]) == ("left/069.png", 70)
+    assert found["heat"] == "0"
