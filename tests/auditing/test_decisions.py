@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from softpatch.auditing.decisions import digest, read_decisions, stays_inside, without_removed
+from softpatch.auditing.decisions import read_decisions, stays_inside, without_removed
+from softpatch.compute.files import file_digest
 from softpatch.errors import DatasetError
 
 
@@ -100,4 +101,4 @@ def test_a_changed_picture_is_an_error(tmp_path: Path, folder: Path) -> None:
 
 def test_digest_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc" * 100_000)
-    assert digest(tmp_path / "x") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+    assert file_digest(tmp_path / "x") == hashlib.sha256(b"abc" * 100_000).hexdigest()

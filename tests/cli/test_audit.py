@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from softpatch import load
-from softpatch.auditing.decisions import digest
+from softpatch.compute.files import file_digest
 from tests.auditing.browser import Browser
 from tests.auditing.pictures import part, parts
 from tests.cli.test_cli import SMALL, Result, Run, process, run
@@ -47,7 +47,7 @@ def audited(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 def write_decisions(path: Path, folder: Path, names: dict[str, str]) -> Path:
     content = {
         "format": "softpatch-decisions", "version": 1, "folder": str(folder), "decisions": names,
-        "sha256": {name: digest(folder / name) for name in names if (folder / name).exists()},
+        "sha256": {name: file_digest(folder / name) for name in names if (folder / name).exists()},
     }  # fmt: skip
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
@@ -175,7 +175,7 @@ def test_fit_and_audit_leave_out_what_is_decided(run: Run, folder: Path, tmp_pat
 def bad_uses(folder: Path, tmp_path: Path) -> dict[str, tuple[tuple[Any, ...], int, str]]:
     decisions = write_decisions(tmp_path / "d.json", folder, {"000.png": "remove"})
     changed = tmp_path / "changed.json"
-    changed.write_text(decisions.read_text().replace(digest(folder / "000.png"), "0" * 64))
+    changed.write_text(decisions.read_text().replace(file_digest(folder / "000.png"), "0" * 64))
     broken = tmp_path / "broken.json"
     broken.write_text("{")
     return {

@@ -12,13 +12,13 @@ file without one is taken as it is, so that such a file can be written by hand.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from softpatch.compute.files import file_digest
 from softpatch.errors import DatasetError
 
 FORMAT = "softpatch-decisions"
@@ -40,7 +40,7 @@ class Decisions:
 
     def still_holds(self, path: Path, name: str) -> bool:
         """Whether the file is the one that was decided about."""
-        return name not in self.sha256 or digest(path) == self.sha256[name]
+        return name not in self.sha256 or file_digest(path) == self.sha256[name]
 
 
 def read_decisions(path: Path) -> Decisions:
@@ -99,12 +99,6 @@ def without_removed(
         if not decisions.still_holds(path, name):
             raise DatasetError(f"{path}: has changed since it was decided about; audit again")
     return kept, sorted(unwanted)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def stays_inside(name: object) -> bool:

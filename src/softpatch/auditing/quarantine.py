@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from softpatch.auditing.decisions import Decisions, digest, stays_inside
-from softpatch.compute.files import write_atomically
+from softpatch.auditing.decisions import Decisions, stays_inside
+from softpatch.compute.files import file_digest, write_atomically
 from softpatch.compute.progress import Progress, silent
 from softpatch.errors import DatasetError
 
@@ -57,10 +57,10 @@ def removable(folder: Path, quarantine: Path, decisions: Decisions) -> dict[str,
             continue
         if not there:
             raise DatasetError(f"{source}: no such file")
-        found = digest(source)
+        found = file_digest(source)
         if name in decisions.sha256 and found != decisions.sha256[name]:
             raise DatasetError(f"{source}: has changed since it was decided about; audit again")
-        if target.exists() and not (name in moved and digest(target) == found):
+        if target.exists() and not (name in moved and file_digest(target) == found):
             raise DatasetError(f"{target}: is there already; name another --quarantine")
         files[name] = found
     return files
@@ -102,7 +102,7 @@ def restorable(folder: Path, quarantine: Path) -> list[str]:
         _refuse_links(folder, name)
         _refuse_links(quarantine, name)
         source, target = quarantine / name, folder / name
-        if source.exists() and target.exists() and digest(source) != digest(target):
+        if source.exists() and target.exists() and file_digest(source) != file_digest(target):
             raise DatasetError(f"{target}: another file has taken its place; move that away first")
     return names
 
@@ -125,7 +125,7 @@ def restore(
     for done, name in enumerate(names, start=1):
         source, target = quarantine / name, folder / name
         if source.exists():
-            _move(source, target, digest(source))
+            _move(source, target, file_digest(source))
         if target.exists():
             _leftover(source).unlink(missing_ok=True)
         else:
@@ -149,7 +149,7 @@ def _move(source: Path, target: Path, expected: str) -> None:
             if error.errno not in NO_LINKS:
                 raise
             _copy(source, target)
-    if digest(target) != expected:
+    if file_digest(target) != expected:
         raise DatasetError(f"{source}: changed while it was moved")
     _sync(target.parent)
     source.unlink()
@@ -162,7 +162,7 @@ def _copy(source: Path, target: Path) -> None:
         writing.flush()
         os.fsync(writing.fileno())
     shutil.copystat(source, partial)
-    if digest(partial) != digest(source):
+    if file_digest(partial) != file_digest(source):
         raise DatasetError(f"{source}: the copy in {target.parent} differs; is the disk sound?")
     if target.exists():
         raise DatasetError(f"{target}: has just appeared; nothing is overwritten")

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 from softpatch.auditing.audit import LIKELY, Audit
-from softpatch.auditing.decisions import digest
-from softpatch.compute.files import csv_bytes, write_files
+from softpatch.compute.files import csv_bytes, file_digest, write_files
 from softpatch.compute.progress import Progress, silent
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
 
@@ -81,7 +80,7 @@ def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
             box=as_shares(image.box, image.size),
             thumb=thumbs.get(image.path),
             heat=heat_layer(image.heat, audit.calm, audit.strong) if image.path in thumbs else None,
-            sha256=digest(Path(image.path)),
+            sha256=file_digest(Path(image.path)),
         )
         for image in audit.images
     ]
@@ -98,7 +97,7 @@ def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
 
 def _digest(path: Path) -> str | None:
     try:
-        return digest(path)
+        return file_digest(path)
     except OSError:  # which may be why the picture could not be read
         return None
 

@@ -45,8 +45,8 @@ class MemoryBank:
         Args:
             patches: ``(q, D)``.
             image_index: the image each patch ``(q,)`` and each bank vector ``(m,)`` is from;
-                vectors of a patch's own image are passed over, so that training patches can be judged
-                as if their image had not been there.
+                vectors of a patch's own image are passed over, so that training patches can be
+                judged as if their image had not been there.
 
         Returns:
             ``(q,)`` distances, infinite where every vector was passed over, and ``(q,)`` indices.

@@ -26,9 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from softpatch.cli.options import detector_options
 from softpatch.datasets import KINDS
 from softpatch.detectors import METHODS, make_detector
+from softpatch.detectors.options import parse_options
 from softpatch.errors import MissingExtraError, UsageError
 from softpatch.evaluation.measurement import FRAMES
 
@@ -77,7 +77,7 @@ class Method:
     def arguments(self) -> dict[str, Any]:
         """The options as ``make_detector`` takes them."""
         texts = {name: str(value) for name, value in self.options if name in TEXTS}
-        return detector_options({**dict(self.options), **texts})
+        return parse_options({**dict(self.options), **texts})
 
     @property
     def variant(self) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from softpatch import __version__
+from softpatch._version import __version__
 from softpatch.cli import (
     audit,
     benchmark,

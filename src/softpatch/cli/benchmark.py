@@ -174,12 +174,13 @@ def benchmark(
     import torch
 
     from softpatch.benchmark.run import RunSettings
+    from softpatch.detectors.options import parse_options
 
-    limits = options.detector_options({"memory_limit": memory_limit})
+    limits = parse_options({"memory_limit": memory_limit})
     settings = RunSettings(
         output=output,
         features=None if no_cache else cache or output / FEATURES,
-        features_limit=options.detector_options({"memory_limit": cache_limit})["memory_limit"],
+        features_limit=parse_options({"memory_limit": cache_limit})["memory_limit"],
         device=device,
         memory_limit=limits.get("memory_limit"),
         jobs=jobs,

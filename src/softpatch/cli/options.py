@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -203,9 +202,11 @@ def builds_detector(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**arguments: Any) -> None:
+        from softpatch.detectors.options import parse_options
+
         given = {name: arguments.pop(name) for name in _DETECTOR}
         method = given.pop("method")
-        command(**arguments, method=method, given=detector_options(given))
+        command(**arguments, method=method, given=parse_options(given))
 
     kept = [own.parameters[name] for name in own.parameters if name not in ("method", "given")]
     added = [
@@ -233,37 +234,3 @@ def check_folder_of(file: Path | None, what: str) -> None:
     """Raise UsageError, before any work, where a file that was asked for could not be written."""
     if file is not None and not file.parent.is_dir():
         raise UsageError(f"{file.parent}: no such folder to write {what} to")
-
-
-def detector_options(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments as constructor options: parsed, and without the ones not given."""
-    options = {name: value for name, value in arguments.items() if value is not None}
-    if "layers" in options:
-        options["layers"] = tuple(options["layers"].split(","))
-    for name in ("resize", "crop", "tile"):
-        if name in options:
-            options[name] = _size(name, options[name])
-    with suppress(KeyError, ValueError):  # of what is no number, the detector says so
-        options["tau"] = float(options["tau"])
-    if "memory_limit" in options:
-        options["memory_limit"] = _bytes(options["memory_limit"])
-    return options
-
-
-def _bytes(text: str) -> int:
-    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-    number, unit = text[:-2].strip(), text[-2:].upper()
-    try:
-        size = float(number) * units[unit]
-    except (ValueError, KeyError):
-        size = -1.0
-    if not 1 <= size < float("inf"):
-        raise UsageError(f"--memory-limit takes a size such as 500MB or 4GB, got {text!r}")
-    return int(size)
-
-
-def _size(name: str, text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise UsageError(f"--{name} takes 256 or HEIGHTxWIDTH, got {text!r}")
-    return int(parts[0]), int(parts[-1])

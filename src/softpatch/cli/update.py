@@ -54,9 +54,9 @@ def update(
     detector = load(model, device=device, weights=weights)
     if not isinstance(detector, MemoryBankDetector):
         raise UsageError(f"{model}: {detector.method} has no memory bank to update; fit again")
-    detector.memory_limit = options.detector_options({"memory_limit": memory_limit}).get(
-        "memory_limit"
-    )
+    from softpatch.detectors.options import parse_options
+
+    detector.memory_limit = parse_options({"memory_limit": memory_limit}).get("memory_limit")
     before = len(detector.image_names_)
     skipped = Skipped(strict)
     started = time.perf_counter()

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from softpatch import __version__
+from softpatch._version import __version__
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector
 from softpatch.detectors.load import load

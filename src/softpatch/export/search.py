@@ -26,11 +26,11 @@ class NearestSearch(nn.Module):
     """Exact distances to the nearest bank vectors, few of which are looked at.
 
     Sketches stand for patches and bank, as in ``softpatch.bank.sketch``: the distance of two is at
-    most that of what they stand for. They are rounded to whole numbers, whose product is exact and, with
-    the processor's 8-bit instructions, four times as fast as one in float32. Rounding moves a patch
-    by e and a vector by f, both known, so the distance of what they became is at most e + f more
-    than their own: what lies farther than that behind the nearest found is ruled out. Of 20,000
-    vectors about 10 are left for a patch of bottle or magnetic tile; their distances are computed
+    most that of what they stand for. They are rounded to whole numbers, whose product is exact and,
+    with the processor's 8-bit instructions, four times as fast as one in float32. Rounding moves a
+    patch by e and a vector by f, both known, so the distance of what they became is at most e + f
+    more than their own: what lies farther than that behind the nearest found is ruled out. Of
+    20,000 vectors about 10 are left for a patch of bottle or magnetic tile; their distances are computed
     in float32.
     """
 

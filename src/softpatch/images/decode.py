@@ -66,7 +66,8 @@ def decode_reduced(
         content: see ``read_image``.
         name: see ``read_image``.
         min_decode_side: pixels that no side of the result needs to exceed; a JPEG file is decoded
-            at a half, a quarter or an eighth of its size if both sides stay as long. None decodes all.
+            at a half, a quarter or an eighth of its size if both sides stay as long. None decodes
+            all.
 
     Returns:
         the picture, and its (height, width) in the file.

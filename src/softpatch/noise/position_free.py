@@ -27,8 +27,8 @@ class PositionFree:
     nowhere in the others is odd. A defect that recurs anywhere in three images has two twins; on
     turned bottles, 30 % of them bad, W still ranks bad images with an AUROC of 0.998.
 
-    Above ``references`` images, or as many as ``MAX_REFERENCE_PATCHES`` has room for, the nearest of
-    that many, drawn by ``seed``.
+    Above ``references`` images, or as many as ``MAX_REFERENCE_PATCHES`` has room for, the nearest
+    of that many, drawn by ``seed``.
     """
 
     by_position: ClassVar[bool] = False

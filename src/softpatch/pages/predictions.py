@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from softpatch.auditing.decisions import digest
-from softpatch.compute.files import write_atomically
+from softpatch.compute.files import file_digest, write_atomically
 from softpatch.compute.progress import Progress, silent
 from softpatch.pages.localize import peak_box
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
@@ -67,7 +66,7 @@ def write_page(
                 box=as_shares(prediction.box, prediction.size),
                 thumb=thumbs.get(prediction.name),
                 heat=heat_layer(heat, normal_limit, FULL_COLOUR * normal_limit) if drawn else None,
-                sha256=digest(path),
+                sha256=file_digest(path),
             )
         )
     page = render(

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from fastapi.responses import PlainTextResponse
 from fastapi.security import APIKeyHeader
 
-from softpatch import __version__
+from softpatch._version import __version__
 from softpatch.errors import ImageError, ModelFileError
 from softpatch.serving.logs import log
 from softpatch.serving.metrics import VERDICTS, Metrics

@@ -8,17 +8,14 @@ and the file changes by one rename, so that a kill leaves the old one or the new
 from __future__ import annotations
 
 import filecmp
-import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from softpatch.compute.files import file_digest
 from softpatch.errors import ModelFileError
 from softpatch.storage import model_file
 from softpatch.storage.lineage import Lineage
-
-if TYPE_CHECKING:
-    from softpatch.detectors import Detector
 
 SUFFIX = ".softpatch"
 
@@ -35,7 +32,17 @@ def kept_versions(path: Path) -> dict[int, Path]:
     return dict(sorted(numbered.items()))
 
 
-def write_version(detector: Detector, path: Path) -> None:
+class Versioned(Protocol):
+    """A fitted detector, as far as its file is concerned."""
+
+    lineage_: Lineage
+
+    def save(self, path: str | Path) -> None:
+        """Write its model file."""
+        ...
+
+
+def write_version(detector: Versioned, path: Path) -> None:
     """Save a model as the next version of a file; what the file held is kept.
 
     Raises:
@@ -64,7 +71,7 @@ def roll_back(path: Path, to: int | None = None) -> Lineage:
     keep_version(path)
     kept = kept_versions(path)
     if to is None:
-        to = next((number for number, file in kept.items() if _digest(file) in parents), None)
+        to = next((number for number, file in kept.items() if file_digest(file) in parents), None)
     if to not in kept:
         wanted = "the version it was made from" if to is None else f"version {to}"
         numbers = ", ".join(map(str, kept))
@@ -99,7 +106,3 @@ def lineage_of(path: Path) -> Lineage:
         return Lineage.from_header(model_file.read_header(path))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: damaged model file ({error})") from error
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
