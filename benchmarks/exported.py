@@ -30,7 +30,6 @@ TRAINED = 30  # pictures, of 784 patches
 BATCH = 8
 ROUNDS = 3
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-RUNTIME = Path(__file__).parents[1] / "runtime" / "src"
 Run = Callable[[npt.NDArray[np.uint8]], object]
 
 
@@ -63,7 +62,7 @@ def main() -> None:
                 export_model(model, file, pictures=[], precision=precision, calibration=train)
                 files.append(file)
         threads = [] if options.threads is None else ["--threads", str(options.threads)]
-        paths = os.pathsep.join([str(RUNTIME), *sys.path])
+        paths = os.pathsep.join(sys.path)
         busy = 0.0  # the model's time of the processor
         for path in (model, *files):
             run = ["--run", str(path), str(batch), *threads]
@@ -119,7 +118,7 @@ def of_model(path: Path, threads: int | None) -> Run:
 
 
 def of_file(path: Path, threads: int | None) -> Run:
-    from softpatch_runtime.engine import open_model
+    from softpatch.runtime.engine import open_model
 
     return open_model(path, threads)[0]
 

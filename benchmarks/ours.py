@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.exported import RUNTIME
 from benchmarks.pictures import PAPER
 from benchmarks.routes import NotAvailableError
 from softpatch import SoftPatch
@@ -18,6 +17,7 @@ from softpatch.benchmark.step_clock import StepClock
 from softpatch.export import export_model
 from softpatch.export.graph import Precision
 from softpatch.features import FeatureConfig
+from softpatch.runtime import Detector
 
 HELD = 0.99
 CALIBRATION = 30  # pictures that an 8-bit network is calibrated on
@@ -66,9 +66,6 @@ class OurExported(OurSoftPatch):
 
     def fit(self, paths: list[Path]) -> dict[str, float]:
         steps = super().fit(paths)
-        sys.path.append(str(RUNTIME))
-        from softpatch_runtime import Detector
-
         with tempfile.TemporaryDirectory() as scratch:
             model, file = Path(scratch) / "part.softpatch", Path(scratch) / "part.xml"
             self.model.save(model)

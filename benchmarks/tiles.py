@@ -51,7 +51,7 @@ def measure(size: tuple[int, int], training: int, keep: Path | None) -> dict[str
     from softpatch.predictions.heatmap import overlay
 
     model = SoftPatch(tile=TILE, memory_limit=LIMIT)
-    views = model.preprocessing.layout(*size).views  # loads the network
+    views = model.preprocessing.layout(*size).tiles  # loads the network
     before = resident_mb()
     reset_peak()
     started = time.perf_counter()

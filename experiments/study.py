@@ -18,8 +18,8 @@ from experiments.pool import EMBEDDINGS, SHAPES, Pool, embedded, maps_of
 from experiments.rules import Evidence, kept, suspicion
 from experiments.scoring import auroc, coreset, metrics, patch_scores
 from experiments.transforms import TRANSFORMS, transformed
-from softpatch.compute.files import csv_bytes, write_atomically
 from softpatch.datasets import Category, contaminate, largest_noise, read_category
+from softpatch.runtime.files import csv_bytes, write_atomically
 
 SHARE = 0.02  # of the patches enter the bank
 RULES = (

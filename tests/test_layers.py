@@ -10,6 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "softpatch"
 FLOORS = (
+    ("runtime",),  # without torch: a distribution of its own, too
     ("errors", "_version"),
     ("compute",),
     ("images", "bank", "storage"),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from softpatch.fleet.fleet import Fleet, fit_many
     from softpatch.images.sources import UnreadableImageWarning, fail_unreadable, warn_unreadable
-    from softpatch.predictions.record import Prediction
+    from softpatch.runtime.prediction import Prediction
 
 # Loaded on first use: importing torch takes seconds, `softpatch --help` should not.
 _HOMES = {
@@ -51,7 +51,7 @@ _HOMES = {
     "NotFittedError": "errors",
     "PaDiM": "detectors",
     "PatchCore": "detectors",
-    "Prediction": "predictions.record",
+    "Prediction": "runtime.prediction",
     "ScratchError": "errors",
     "SoftPatch": "detectors",
     "SoftPatchError": "errors",

@@ -17,39 +17,15 @@
 Each message is one line, names the thing at fault and says what to do.
 """
 
-
-class SoftPatchError(Exception):
-    """Base of every error raised on purpose by this package."""
-
-
-class UsageError(SoftPatchError, ValueError):
-    """A wrong argument."""
-
-
-class ImageError(SoftPatchError):
-    """A picture that cannot be used.
-
-    Attributes:
-        name: the file's path, or ``image 3`` for the third array of a list.
-        reason: what is wrong with it.
-    """
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: {reason}")
-        self.name = name
-        self.reason = reason
-
-
-class DatasetError(SoftPatchError):
-    """A folder that is not laid out as expected."""
+from softpatch.runtime.errors import DatasetError as DatasetError
+from softpatch.runtime.errors import ImageError as ImageError
+from softpatch.runtime.errors import ModelFileError as ModelFileError
+from softpatch.runtime.errors import SoftPatchError as SoftPatchError
+from softpatch.runtime.errors import UsageError as UsageError
 
 
 class BackboneError(SoftPatchError):
     """A backbone or its weights cannot be had."""
-
-
-class ModelFileError(SoftPatchError):
-    """A model file that is cut, foreign, newer or hostile."""
 
 
 class ExportError(SoftPatchError):

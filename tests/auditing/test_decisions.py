@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from softpatch.auditing.decisions import read_decisions, stays_inside, without_removed
-from softpatch.compute.files import file_digest
 from softpatch.errors import DatasetError
+from softpatch.runtime.files import file_digest
 
 
 def write(path: Path, **changes: Any) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from softpatch import load
-from softpatch.compute.files import file_digest
+from softpatch.runtime.files import file_digest
 from tests.auditing.browser import Browser
 from tests.auditing.pictures import part, parts
 from tests.cli.test_cli import SMALL, Result, Run, process, run

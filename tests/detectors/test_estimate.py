@@ -52,7 +52,7 @@ def test_tiles_are_counted() -> None:
     pictures = np.zeros((4, 150, 200, 3), np.uint8)
     plain, tiled = (SoftPatch(**SMALL, tile=tile).estimate(pictures) for tile in (None, 64))
     layout = SoftPatch(**SMALL, tile=64).preprocessing.layout(150, 200)
-    assert tiled.patches == plain.patches * len(layout.views)
+    assert tiled.patches == plain.patches * len(layout.tiles)
 
 
 def test_a_fitted_detector_stays_as_it_is(small_detector: SoftPatch, small_pictures: Path) -> None:

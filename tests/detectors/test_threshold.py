@@ -19,7 +19,7 @@ from softpatch.detectors import make_detector
 from softpatch.detectors.patchcore import MemoryBankDetector
 from softpatch.detectors.threshold import threshold_with_labels, threshold_without_labels
 from softpatch.errors import DatasetError, NotFittedError, UsageError
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 from tests.detectors.pictures import random_patches
 
 

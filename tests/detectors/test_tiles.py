@@ -84,7 +84,7 @@ def test_the_worst_view_speaks_for_the_picture(reweight: bool, parts: list[Pictu
     bad = damaged(parts[3], 100, 20)
     whole = model.predict(bad).score
     layout = model.preprocessing.layout(*bad.shape[:2])
-    alone = [model.predict(bad[rows, columns]).score for rows, columns in layout.views]
+    alone = [model.predict(bad[rows, columns]).score for rows, columns in layout.tiles]
     assert whole == pytest.approx(max(alone), rel=1e-4)
 
 

@@ -12,7 +12,8 @@ import torch
 from softpatch import DatasetError, ImageError, UsageError
 from softpatch.distributed.pictures import RemotePicture, find_pictures
 from softpatch.images.decode import decode_reduced
-from softpatch.images.sources import ImageSource, list_images
+from softpatch.images.sources import ImageSource
+from softpatch.runtime.images import list_images
 
 pytest.importorskip("fsspec", reason="needs softpatch[ray]")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from softpatch.evaluation.frames import Heat, at_native, mask_at_input
 from softpatch.evaluation.metrics import Bools
 from softpatch.images.preprocessing import Preprocessing
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 from tests.reference import metrics as reference
 
 HALF = (0.5, 0.5, 0.5)

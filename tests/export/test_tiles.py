@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from softpatch import PatchCore, Prediction, SoftPatch
 from softpatch.export.graph import DetectorGraph
-from softpatch.export.tiles import TOGETHER, in_tiles, some_tiles
+from softpatch.export.tiles import in_tiles, some_tiles
 from softpatch.images.preprocessing import Preprocessing
-from softpatch.images.tiling import divide
 from softpatch.predictions.anomaly_map import blurred_upsampling
-from softpatch_runtime import tiling
+from softpatch.runtime import tile_scores
+from softpatch.runtime.tile_scores import TOGETHER, score_tiles
+from softpatch.runtime.tiling import TileLayout, divide
 from tests.detectors.pictures import new_pictures
 
 TILED: dict[str, Any] = {"resize": 64, "crop": 48, "dimension": 64, "tile": 48}
@@ -56,9 +57,11 @@ def test_scores_and_maps_are_the_detector_s(number: int, small_pictures: Path) -
         outputs = in_tiles(run, detector.preprocessing, 1.0)(picture[None])
         check(float(outputs["score"][0]), outputs["map"][0], expected)
         assert outputs["label"].tolist() == [expected.score > 1]
-        score, heat, box = tiling.score_tiles(run, picture, vars(detector.preprocessing))
+        sides = (vars(detector.preprocessing)[key] for key in ("tile", "resize", "crop"))
+        layout = TileLayout.of(size, *sides)
+        score, heat = score_tiles(run, picture, layout)
         check(score, heat, expected)
-        assert box == pytest.approx(expected.box)
+        assert layout.box == pytest.approx(expected.box)
     assert max(batches) == TOGETHER
     assert min(batches) == 1
 
@@ -71,16 +74,12 @@ def test_scores_and_maps_are_the_detector_s(number: int, small_pictures: Path) -
     crop=st.integers(4, 80),
     length=st.integers(1, 9),
 )
-def test_sides_are_divided_and_blended_as_in_softpatch(
+def test_tiles_are_blended_as_in_softpatch(
     side: int, tile: int, resize: int, crop: int, length: int
 ) -> None:
-    crop = min(crop, resize)
-    ours, theirs = tiling.divide(side, tile, resize, crop), divide(side, tile, resize, crop)
-    assert ours.starts == theirs.starts
-    assert (ours.cut, ours.seen) == (theirs.cut, theirs.seen)
-    assert ours.span == pytest.approx(theirs.span)
-    matrix = blurred_upsampling(theirs, length).numpy()
-    np.testing.assert_allclose(tiling.blurred_upsampling(ours, length), matrix, rtol=0, atol=1e-6)
+    axis = divide(side, tile, resize, min(crop, resize))
+    ours, theirs = tile_scores.blurred_upsampling(axis, length), blurred_upsampling(axis, length)
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("side", "tiles"), [(40, 1), (100, 4), (1000, 4)])

@@ -21,8 +21,7 @@ from PIL import ExifTags, Image
 from torch.utils.data import Dataset
 
 from softpatch.errors import DatasetError, ImageError, UsageError
-from softpatch.images import sources
-from softpatch.images.decode import check_header, decode_image, decode_reduced, read_image, to_unit
+from softpatch.images.decode import decode_image, decode_reduced, read_image, to_unit
 from softpatch.images.sources import (
     READ_AHEAD,
     ImageSource,
@@ -30,11 +29,12 @@ from softpatch.images.sources import (
     fail_unreadable,
     image_sources,
     is_single_image,
-    list_images,
     listed_sources,
     prefetch,
     warn_unreadable,
 )
+from softpatch.runtime import images
+from softpatch.runtime.images import check_header, list_images
 from tests.png import png_that_claims
 
 HEIGHT, WIDTH = 12, 20
@@ -431,9 +431,9 @@ def test_tiff_whose_next_page_is_nonsense_is_one_clear_error(tmp_path: Path) -> 
 
 def test_limit_of_pixels_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "picture.png", Image.fromarray(RGB))
-    monkeypatch.setattr(sources, "MAX_PIXELS", HEIGHT * WIDTH)
+    monkeypatch.setattr(images, "MAX_PIXELS", HEIGHT * WIDTH)
     check(read_image(path), as_colour(RGB))
-    monkeypatch.setattr(sources, "MAX_PIXELS", HEIGHT * WIDTH - 1)
+    monkeypatch.setattr(images, "MAX_PIXELS", HEIGHT * WIDTH - 1)
     assert "more than 239 pixels" in refusal(path)
 
 
@@ -632,7 +632,7 @@ def test_generator_is_not_run_ahead() -> None:
 
 @pytest.mark.parametrize("thing", [5, None, 2.5])
 def test_what_is_no_collection_is_a_usage_error(thing: Any) -> None:
-    with pytest.raises(UsageError, match=f"cannot read sources from a {type(thing).__name__}"):
+    with pytest.raises(UsageError, match=f"cannot read images from a {type(thing).__name__}"):
         image_sources(thing)
 
 

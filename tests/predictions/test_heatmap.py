@@ -9,19 +9,16 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from softpatch.predictions.heatmap import (
+from softpatch.predictions.heatmap import LAYER_SIDE, layer, mask, overlay
+from softpatch.runtime.heatmap import (
     FULL_COLOUR,
-    LAYER_SIDE,
     LONGEST_SIDE,
     OPACITY,
     colourise,
-    layer,
-    mask,
     outline,
-    overlay,
     png_bytes,
 )
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 
 LIMIT = 10.0
 Floats = npt.NDArray[np.float32]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,23 @@ import softpatch
 from softpatch.export import export_model
 from softpatch.export.parity import map_difference
 from softpatch.images.decode import decode_image
-from softpatch.images.sources import list_images
-from softpatch.predictions.heatmap import colourise as softpatch_colours
-from softpatch_runtime import Detector, ImageError, ModelFileError, Prediction
-from softpatch_runtime.heatmap import colourise, overlay
-from softpatch_runtime.images import read_image
+from softpatch.runtime import Detector, ImageError, ModelFileError, Prediction
+from softpatch.runtime.heatmap import overlay
+from softpatch.runtime.images import list_images, read_levels
 from tests.detectors.pictures import new_pictures
 
-RUNTIME = Path(__file__).parents[2] / "runtime" / "src"
+SHARED = Path(__file__).parents[2] / "src" / "softpatch" / "runtime"
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the runtime is installed, and neither torch nor softpatch."""
+    place = tmp_path / "site"
+    shutil.copytree(SHARED, place / "softpatch_runtime")
+    (place / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['torch'] = sys.modules['softpatch'] = None\n"
+    )
+    return {**os.environ, "PYTHONPATH": str(place)}
 
 
 def test_records_are_softpatch_s(
@@ -32,8 +42,8 @@ def test_records_are_softpatch_s(
     detector = Detector(exported, threads=1)
     ours = list(detector.predict(small_pictures))
     theirs = list(small_detector.predict(small_pictures))
-    names = {field.name for field in fields(softpatch.Prediction)}
-    assert names == {field.name for field in fields(Prediction)}
+    assert Prediction is softpatch.Prediction
+    assert ImageError is softpatch.ImageError
     assert [one.name for one in ours] == [str(path) for path in list_images(small_pictures)]
     for one, other in zip(ours, theirs, strict=True):
         assert (one.name, one.size, one.box) == (other.name, other.size, other.box)
@@ -101,7 +111,7 @@ def test_pictures_are_read_as_softpatch_reads_them(mode: str, tmp_path: Path) ->
         picture = picture.convert(mode)
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     picture.save(path)
-    levels, size = read_image(path, "a", None)
+    levels, size = read_levels(path, "a")
     expected = decode_image(path)
     if expected.is_floating_point():
         expected = expected.mul(255).round().byte()
@@ -113,15 +123,9 @@ def test_turned_large_jpeg(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # orientation: on its side
     Image.new("RGB", (400, 200), (10, 200, 30)).save(tmp_path / "a.jpg", exif=exif)
-    levels, size = read_image(tmp_path / "a.jpg", "a", 50)
+    levels, size = read_levels(tmp_path / "a.jpg", "a", 50)
     assert size == (400, 200)
     assert levels.shape == (100, 50, 3)
-
-
-def test_colours_are_softpatch_s() -> None:
-    heat = np.linspace(0, 20, 300, dtype=np.float32).reshape(10, 30)
-    for ours, theirs in zip(colourise(heat, 4.0), softpatch_colours(heat, 4.0), strict=True):
-        assert np.array_equal(ours, theirs)
 
 
 def test_overlay_keeps_the_picture_where_nothing_is_wrong() -> None:
@@ -136,17 +140,15 @@ def test_overlay_keeps_the_picture_where_nothing_is_wrong() -> None:
     assert np.array_equal(drawn[:6], picture[:6] // 2)
 
 
-def test_no_torch_is_needed(exported: Path, small_pictures: Path, tmp_path: Path) -> None:
+def test_no_torch_is_needed(
+    exported: Path, small_pictures: Path, tmp_path: Path, alone: dict[str, str]
+) -> None:
     """Neither torch nor softpatch, and the command's exit codes."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nsys.modules['torch'] = sys.modules['softpatch'] = None\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{RUNTIME}"}
 
     def command(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "softpatch_runtime", *map(str, arguments)],
-            capture_output=True, text=True, timeout=60, check=False, env=environment,
+            capture_output=True, text=True, timeout=60, check=False, env=alone,
         )  # fmt: skip
 
     out = tmp_path / "out"
@@ -176,13 +178,17 @@ def test_no_torch_is_needed(exported: Path, small_pictures: Path, tmp_path: Path
         assert "Traceback" not in done.stderr
 
 
-def test_import_brings_in_no_runtime_yet() -> None:
-    code = "import sys, softpatch_runtime; print(*sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    ).stdout.split()
-    assert not {"torch", "onnxruntime", "openvino", "softpatch"} & set(loaded)
+@pytest.mark.parametrize("name", ["softpatch.runtime", "softpatch_runtime"])
+def test_import_brings_in_no_runtime_yet(name: str, alone: dict[str, str]) -> None:
+    loaded = "print(*(key for key, module in sys.modules.items() if module))"
+    code = f"import sys, {name}; {name}.ImageError; {loaded}; {name}.Detector; {loaded}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=alone if name == "softpatch_runtime" else None,
+    )  # fmt: skip
+    at_once, then = (line.split() for line in done.stdout.splitlines())
+    assert "numpy" not in at_once
+    assert not {"torch", "onnxruntime", "openvino"} & set(then)
 
 
 def test_foreign_files_are_refused(exported: Path, tmp_path: Path) -> None:

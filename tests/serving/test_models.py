@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from softpatch import ModelFileError, UsageError, load
-from softpatch.compute.files import write_atomically
+from softpatch.runtime.files import write_atomically
 from softpatch.serving import Models
 from tests.serving.conftest import Make
 from tests.serving.pictures import encoded, sent

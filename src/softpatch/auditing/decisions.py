@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from softpatch.compute.files import file_digest
 from softpatch.errors import DatasetError
+from softpatch.runtime.files import file_digest
 
 FORMAT = "softpatch-decisions"
 VERSION = 1

@@ -16,10 +16,10 @@ from softpatch.detectors.softpatch import SoftPatch, suspicion
 from softpatch.errors import UsageError
 from softpatch.images.roi import RegionOfInterest
 from softpatch.images.sources import ImageSource, OnUnreadable
-from softpatch.images.tiling import TileLayout
 from softpatch.noise.discriminators import DISCRIMINATORS
 from softpatch.noise.policy import ALIGNED, AUTO
 from softpatch.predictions.anomaly_map import tiled_anomaly_map
+from softpatch.runtime.tiling import TileLayout
 
 RULES = (AUTO, *DISCRIMINATORS)
 WHY = {
@@ -114,7 +114,7 @@ def _map(
     region: RegionOfInterest | None, grid: tuple[int, int], layout: TileLayout, scores: Tensor
 ) -> npt.NDArray[np.float32]:
     """The outlier scores of a picture's patches in their places; the least outside the region."""
-    canvas = scores.new_full((len(layout.views), grid[0] * grid[1]), float(scores.min()))
+    canvas = scores.new_full((len(layout.tiles), grid[0] * grid[1]), float(scores.min()))
     inside = ... if region is None else region.inside(layout, grid)
     canvas[inside] = scores.reshape(canvas[inside].shape)
     views = canvas.view(-1, *grid)

@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from softpatch.auditing.decisions import Decisions, stays_inside
-from softpatch.compute.files import file_digest, write_atomically
 from softpatch.compute.progress import Progress, silent
 from softpatch.errors import DatasetError
+from softpatch.runtime.files import file_digest, write_atomically
 
 JOURNAL = "softpatch-quarantine.json"
 FORMAT = "softpatch-quarantine"

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from softpatch.auditing.audit import LIKELY, Audit
-from softpatch.compute.files import csv_bytes, file_digest, write_files
 from softpatch.compute.progress import Progress, silent
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
+from softpatch.runtime.files import csv_bytes, file_digest, write_files
 
 
 def write_report(

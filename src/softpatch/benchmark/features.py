@@ -16,9 +16,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from softpatch.compute.files import write_atomically
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
+from softpatch.runtime.files import write_atomically
 
 SUFFIX = ".safetensors"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Features of softpatch; safe to delete.\n"

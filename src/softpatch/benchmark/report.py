@@ -12,8 +12,8 @@ from softpatch.benchmark.section import Section
 from softpatch.benchmark.sections import Results, sections
 from softpatch.benchmark.setting import Setting, read_setting
 from softpatch.benchmark.table import Labels
-from softpatch.compute.files import write_files
 from softpatch.errors import MissingExtraError
+from softpatch.runtime.files import write_files
 
 
 def write_report(folder: Path, output: Path, command: str) -> list[Path]:

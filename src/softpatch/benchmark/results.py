@@ -14,9 +14,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from softpatch.compute.files import csv_bytes, write_atomically
 from softpatch.errors import DatasetError
 from softpatch.evaluation.protocol import Costs, Evaluation
+from softpatch.runtime.files import csv_bytes, write_atomically
 
 Row = dict[str, Any]
 

@@ -26,7 +26,7 @@ from softpatch.evaluation.measurement import Measurement
 from softpatch.evaluation.protocol import fit_and_predict, measure
 from softpatch.features.presets import FeatureConfig
 from softpatch.images.sources import ImageSource
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 
 
 @dataclass(frozen=True)

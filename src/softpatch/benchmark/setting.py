@@ -8,9 +8,9 @@ from typing import Any
 
 from softpatch.benchmark.grid import Grid
 from softpatch.benchmark.plan import categories, dataset, fingerprint, read_category
-from softpatch.compute.files import write_atomically
 from softpatch.datasets import find_problems
 from softpatch.errors import DatasetError
+from softpatch.runtime.files import write_atomically
 
 Setting = dict[str, Any]
 

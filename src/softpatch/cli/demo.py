@@ -15,7 +15,7 @@ from softpatch.errors import MissingExtraError
 if TYPE_CHECKING:
     from softpatch.datasets import Contamination, Sample
     from softpatch.detectors import Detector, SoftPatch
-    from softpatch.predictions.record import Prediction
+    from softpatch.runtime.prediction import Prediction
 
 METHODS = ("patchcore", "softpatch")
 
@@ -46,10 +46,10 @@ def demo(
         raise MissingExtraError("evaluate", "softpatch demo")
 
     from softpatch.cli.evaluate import show
-    from softpatch.compute.files import write_atomically
     from softpatch.datasets import contaminate, make_product_line, read_category
     from softpatch.detectors import SoftPatch, make_detector
     from softpatch.evaluation.protocol import evaluate
+    from softpatch.runtime.files import write_atomically
 
     started = time.perf_counter()
     output.mkdir(parents=True, exist_ok=True)
@@ -115,8 +115,9 @@ def _name_planted(softpatch: SoftPatch, contamination: Contamination) -> None:
 def _write_heatmaps(
     folder: Path, predictions: list[Prediction], detector: Detector, data: Path
 ) -> None:
-    from softpatch.compute.files import write_atomically
-    from softpatch.predictions.heatmap import overlay, png_bytes
+    from softpatch.predictions.heatmap import overlay
+    from softpatch.runtime.files import write_atomically
+    from softpatch.runtime.heatmap import png_bytes
 
     with progress_bars() as progress:
         for done, prediction in enumerate(predictions, start=1):
@@ -142,11 +143,11 @@ def _write_figure(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    from softpatch.compute.files import write_atomically
     from softpatch.datasets import read_mask
     from softpatch.evaluation.frames import mask_at_input
     from softpatch.images.decode import read_image
     from softpatch.predictions.heatmap import overlay
+    from softpatch.runtime.files import write_atomically
 
     # A hidden picture of each kind where there is one: that is where learning it does harm.
     hidden = {sample.path for sample in contamination.injected}

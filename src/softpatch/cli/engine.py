@@ -78,7 +78,7 @@ def pictures_of(
         UsageError: a URL without a cluster, or decisions about pictures behind one.
     """
     from softpatch.cli.exclude import without
-    from softpatch.images.sources import list_images
+    from softpatch.runtime.images import list_images
 
     if "://" not in location:
         return without(exclude, list_images(Path(location)), Path(location))

@@ -86,7 +86,7 @@ def export(
 def _some(model: Path, folder: Path | None, most: int, otherwise: str) -> list[Path]:
     """Pictures of a folder, or of the model's training pictures if it is None."""
     from softpatch.errors import UsageError
-    from softpatch.images.sources import list_images
+    from softpatch.runtime.images import list_images
     from softpatch.storage.model_file import read_header
 
     if folder is not None:

@@ -152,7 +152,7 @@ def show_suspects(suspects: list[tuple[str, float]], title: str) -> None:
 
 def write_suspects(suspects: list[tuple[str, float]], path: Path) -> None:
     """Write all of them as CSV."""
-    from softpatch.compute.files import csv_bytes, write_atomically
+    from softpatch.runtime.files import csv_bytes, write_atomically
 
     rows = [
         {"rank": rank, "suspicion": suspicion, "path": name}

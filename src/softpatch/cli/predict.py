@@ -18,7 +18,7 @@ from softpatch.errors import UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from softpatch.predictions.record import Prediction
+    from softpatch.runtime.prediction import Prediction
 
 SHOWN = 10
 
@@ -121,13 +121,13 @@ def _predict(
     skipped: Skipped,
     **run: Any,
 ) -> None:
-    from softpatch.compute.files import csv_bytes, write_atomically
     from softpatch.detectors.load import load
     from softpatch.errors import ImageError
     from softpatch.images.sources import image_sources
     from softpatch.pages.predictions import in_small, write_page
     from softpatch.pages.render import need_jinja
     from softpatch.predictions.heatmap import mask, overlay
+    from softpatch.runtime.files import csv_bytes, write_atomically
 
     if report:
         need_jinja()
@@ -180,8 +180,8 @@ def _predict(
 
 
 def _write(drawing: Image, output: Path, target: str) -> str:
-    from softpatch.compute.files import write_atomically
-    from softpatch.predictions.heatmap import png_bytes
+    from softpatch.runtime.files import write_atomically
+    from softpatch.runtime.heatmap import png_bytes
 
     (output / target).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output / target, png_bytes(drawing))

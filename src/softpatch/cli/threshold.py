@@ -82,7 +82,7 @@ def _by_labels(detector: Detector, folder: Path, skipped: Skipped) -> float:
 
     from softpatch.detectors.threshold import threshold_with_labels
     from softpatch.errors import DatasetError
-    from softpatch.images.sources import list_images
+    from softpatch.runtime.images import list_images
 
     pictures = {}
     for label in ("good", "bad"):

@@ -48,7 +48,7 @@ def update(
     from softpatch.detectors import SoftPatch
     from softpatch.detectors.load import load
     from softpatch.detectors.patchcore import MemoryBankDetector
-    from softpatch.images.sources import list_images
+    from softpatch.runtime.images import list_images
     from softpatch.storage.versions import write_version
 
     detector = load(model, device=device, weights=weights)

@@ -7,7 +7,7 @@ from pathlib import Path
 from softpatch.datasets.layout import Layout, category_folders, good_samples, pictures, with_masks
 from softpatch.datasets.samples import Category
 from softpatch.errors import DatasetError
-from softpatch.images.sources import list_images
+from softpatch.runtime.images import list_images
 
 
 def find(root: Path) -> dict[str, Path]:

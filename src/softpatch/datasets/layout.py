@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from softpatch.datasets.samples import GOOD, Category, Sample
-from softpatch.images.sources import EXTENSIONS
+from softpatch.runtime.images import EXTENSIONS
 
 T = TypeVar("T")
 

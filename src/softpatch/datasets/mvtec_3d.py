@@ -14,7 +14,7 @@ from softpatch.datasets.layout import (
 )
 from softpatch.datasets.samples import GOOD, Category, Sample
 from softpatch.errors import DatasetError
-from softpatch.images.sources import list_images
+from softpatch.runtime.images import list_images
 
 
 def find(root: Path) -> dict[str, Path]:

@@ -33,9 +33,9 @@ from softpatch.images.sources import (
     prefetch,
     warn_unreadable,
 )
-from softpatch.images.tiling import TileLayout
 from softpatch.predictions.anomaly_map import image_score, tiled_anomaly_map
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
+from softpatch.runtime.tiling import TileLayout
 from softpatch.storage import model_file
 from softpatch.storage.checkpoint import Checkpoint, of_the_fit, remembered
 from softpatch.storage.lineage import Lineage
@@ -495,7 +495,7 @@ class Detector(ABC):
         view = scored[0][0]
         layout = view.layout
         grid = self._get_extractor().grid
-        canvas = scored[0][1].new_zeros(len(layout.views), grid[0] * grid[1])
+        canvas = scored[0][1].new_zeros(len(layout.tiles), grid[0] * grid[1])
         for part, scores, _ in scored:
             canvas[part.number, ... if part.inside is None else part.inside] = scores
         heat = tiled_anomaly_map(canvas.view(-1, *grid), layout)

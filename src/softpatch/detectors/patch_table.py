@@ -8,7 +8,7 @@ from torch import Tensor
 from softpatch.compute.scratch import ScratchSpace
 from softpatch.errors import DatasetError
 from softpatch.images.roi import Tile
-from softpatch.images.tiling import TileLayout
+from softpatch.runtime.tiling import TileLayout
 
 
 class TrainingPatches:
@@ -64,7 +64,7 @@ class TrainingPatches:
 
     def _grow(self, view: Tile) -> None:
         # All pictures are expected to be as large as the first: nothing moves then.
-        a_picture = self._positions * len(view.layout.views)
+        a_picture = self._positions * len(view.layout.tiles)
         if view.region is not None:
             a_picture = int(view.region.sum())
         size = max(self._pictures * a_picture, 2 * len(self._flat))

@@ -29,7 +29,6 @@ from softpatch.errors import DatasetError
 from softpatch.features.coarse import CoarseFeatures, averaged
 from softpatch.features.projection import Projection, projection_matrix
 from softpatch.images.sources import Images, OnUnreadable, warn_unreadable
-from softpatch.images.tiling import TileLayout
 from softpatch.noise.alignment import alignment, places
 from softpatch.noise.contamination import (
     ContaminationEstimate,
@@ -48,6 +47,7 @@ from softpatch.noise.policy import (
     strategy_of,
 )
 from softpatch.noise.position_free import ReferenceImages
+from softpatch.runtime.tiling import TileLayout
 from softpatch.storage.checkpoint import POSITIONS, Checkpoint, scored_in_parts
 
 TRIED = 4  # positions that tell what the discriminator will take
@@ -274,7 +274,7 @@ class SoftPatch(MemoryBankDetector):
     def _look_for_alignment(self, patches: Tensor) -> None:
         """Of ``(N, P, D)`` pictures; those in tiles count as not aligned."""
         self.alignment_ = None
-        if self.discriminator != AUTO or any(len(layout.views) > 1 for layout in self._layouts):
+        if self.discriminator != AUTO or any(len(layout.tiles) > 1 for layout in self._layouts):
             return
         grid = self._get_extractor().grid
         inside = ... if self.roi is None else self.roi.inside(self._layouts[0], grid)[0]

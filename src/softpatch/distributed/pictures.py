@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from softpatch.errors import DatasetError, ImageError, UsageError
-from softpatch.images.sources import EXTENSIONS, ImageSource, list_images
+from softpatch.images.sources import ImageSource
+from softpatch.runtime.images import EXTENSIONS, list_images
 
 
 @dataclass(frozen=True)

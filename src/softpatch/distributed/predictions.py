@@ -25,7 +25,7 @@ from softpatch.distributed.pictures import filesystem_of
 from softpatch.distributed.stream import Worker, stream
 from softpatch.errors import ImageError
 from softpatch.images.sources import ImageSource, OnUnreadable
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 from softpatch.storage import model_file
 
 NAME = "predictions.parquet"

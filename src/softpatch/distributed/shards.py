@@ -29,7 +29,7 @@ from softpatch.distributed.stream import PICTURES, Worker, stream
 from softpatch.errors import ImageError
 from softpatch.features.coarse import CoarseFeatures
 from softpatch.images.sources import ImageSource, OnUnreadable
-from softpatch.images.tiling import TileLayout
+from softpatch.runtime.tiling import TileLayout
 
 SHARD_BYTES = 256 * 2**20  # of patches: one task holds them twice, and works on them in chunks
 

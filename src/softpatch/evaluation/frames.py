@@ -10,7 +10,7 @@ import torch
 
 from softpatch.evaluation.metrics import Bools
 from softpatch.images.preprocessing import Preprocessing
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 
 Heat = npt.NDArray[np.float32]
 

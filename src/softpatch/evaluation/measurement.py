@@ -13,7 +13,7 @@ from softpatch.errors import UsageError
 from softpatch.evaluation import metrics
 from softpatch.evaluation.frames import at_native, mask_at_input
 from softpatch.evaluation.pixels import PixelTally
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 
 FRAMES: tuple[str, ...] = ("input", "native")
 

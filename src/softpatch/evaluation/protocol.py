@@ -18,7 +18,7 @@ from softpatch.detectors import Detector, SoftPatch
 from softpatch.evaluation import metrics
 from softpatch.evaluation.measurement import Measurement
 from softpatch.images.sources import Images, OnUnreadable, fail_unreadable
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 
 # Predictions that wait to be measured: prediction reads ahead, so taking turns picture by picture
 # would hide the reading of test pictures in the measuring, which is not timed.

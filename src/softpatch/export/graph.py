@@ -21,8 +21,8 @@ from softpatch.errors import UsageError
 from softpatch.export.resize import resize
 from softpatch.export.search import NearestSearch
 from softpatch.images.roi import RegionOfInterest
-from softpatch.images.tiling import TileLayout
 from softpatch.predictions.anomaly_map import blurred_upsampling, tiled_anomaly_map
+from softpatch.runtime.tiling import TileLayout
 
 Precision = Literal["fp32", "fp16", "int8"]
 

@@ -30,8 +30,8 @@ class NearestSearch(nn.Module):
     with the processor's 8-bit instructions, four times as fast as one in float32. Rounding moves a
     patch by e and a vector by f, both known, so the distance of what they became is at most e + f
     more than their own: what lies farther than that behind the nearest found is ruled out. Of
-    20,000 vectors about 10 are left for a patch of bottle or magnetic tile; their distances are computed
-    in float32.
+    20,000 vectors about 10 are left for a patch of bottle or magnetic tile; their distances are
+    computed in float32.
     """
 
     centre: Tensor

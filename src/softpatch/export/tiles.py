@@ -1,4 +1,4 @@
-"""What a runtime does around the graph of a model with tiles: cut, and make one map."""
+"""The graph of a model with tiles, fed and put together as the runtime does it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from softpatch.export.formats import Run
-from softpatch.export.quantisation import Levels
 from softpatch.images.preprocessing import Preprocessing
-from softpatch.predictions.anomaly_map import tiled_anomaly_map
+from softpatch.runtime.engine import Run
+from softpatch.runtime.images import Levels
+from softpatch.runtime.tile_scores import TOGETHER, score_tiles
 
-TOGETHER = 4  # tiles that the graph is given at a time, whatever the picture's size
 
-
-def some_tiles(picture: Levels, preprocessing: Preprocessing) -> list[Levels]:
-    """A few tiles from all over a picture; itself without tiles."""
-    views = preprocessing.layout(*picture.shape[:2]).views
-    return [picture[rows, columns] for rows, columns in views[:: -(-len(views) // TOGETHER)]]
+def some_tiles(image: Levels, preprocessing: Preprocessing) -> list[Levels]:
+    """A few tiles from all over an image; itself without tiles."""
+    tiles = preprocessing.layout(*image.shape[:2]).tiles
+    return [image[rows, columns] for rows, columns in tiles[:: -(-len(tiles) // TOGETHER)]]
 
 
 def in_tiles(run: Run, preprocessing: Preprocessing, threshold: float | None) -> Run:
-    """The graph of tiles as one of whole pictures.
+    """The graph of tiles as one of whole images.
 
     Args:
         run: ``score`` and ``patches`` of tiles.
@@ -33,26 +30,11 @@ def in_tiles(run: Run, preprocessing: Preprocessing, threshold: float | None) ->
     """
 
     def whole(images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[Any]]:
-        found = [_whole(run, picture, preprocessing) for picture in images]
-        scores, maps = zip(*found, strict=True)
-        outputs = {"score": np.stack(scores), "map": np.stack(maps)}
+        layout = preprocessing.layout(*images.shape[1:3])
+        scores, maps = zip(*(score_tiles(run, image, layout) for image in images), strict=True)
+        outputs = {"score": np.array(scores, np.float32), "map": np.stack(maps)}
         if threshold is not None:
             outputs["label"] = outputs["score"] > threshold
         return outputs
 
     return whole
-
-
-def _whole(
-    run: Run, picture: Levels, preprocessing: Preprocessing
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Score and map of a picture."""
-    layout = preprocessing.layout(*picture.shape[:2])
-    tiles = [picture[rows, columns] for rows, columns in layout.views]
-    parts = [
-        run(np.stack(tiles[start : start + TOGETHER])) for start in range(0, len(tiles), TOGETHER)
-    ]
-    scores = np.concatenate([part["score"] for part in parts])
-    patches = np.concatenate([part["patches"] for part in parts])
-    worst = patches.max(axis=(1, 2)).argmax()  # its tile speaks for the picture
-    return scores[worst], tiled_anomaly_map(torch.from_numpy(patches), layout).numpy()

@@ -61,9 +61,9 @@ def averaged(numbers: Tensor, grid: tuple[int, int], inside: Tensor | None = Non
     """Means over each patch and those of its eight neighbours that there are.
 
     Args:
-        numbers: ``(n, P, d)`` of patches, view by view.
-        grid: (h, w) patches of a view.
-        inside: ``(views, h * w)`` bool, which of these patches the P are; all if None.
+        numbers: ``(n, P, d)`` of patches, tile by tile.
+        grid: (h, w) patches of a tile.
+        inside: ``(tiles, h * w)`` bool, which of these patches the P are; all if None.
     """
     images, _, length = numbers.shape
     if inside is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softpatch.errors import DatasetError, UsageError
-from softpatch.images.sources import EXTENSIONS, list_images
+from softpatch.runtime.images import EXTENSIONS, list_images
 
 
 @dataclass(frozen=True)

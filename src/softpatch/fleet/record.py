@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from softpatch.compute.files import write_atomically
 from softpatch.fleet.photographs import Photographs
+from softpatch.runtime.files import write_atomically
 
 FORMAT = 1
 SUFFIX = ".fit.json"

@@ -9,13 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from softpatch.compute.files import csv_bytes, write_files
 from softpatch.compute.progress import Progress, silent
 from softpatch.fleet.advice import CODES, OK, in_words, light_in_words
 from softpatch.fleet.fleet import CameraReport, Fleet
 from softpatch.fleet.visit import UNCHANGED, Visit
 from softpatch.pages.render import fill
 from softpatch.pages.review import thumbnails
+from softpatch.runtime.files import csv_bytes, write_files
 
 NAMED = 3  # suspects of a camera, in the table and on the page
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from softpatch.errors import UsageError
 from softpatch.images.decode import to_unit
-from softpatch.images.tiling import TileLayout, divide
+from softpatch.runtime.tiling import TileLayout
 
 SMALLEST_TILE = 32  # pixels
 
@@ -53,23 +53,19 @@ class Preprocessing:
         return 2 * max(self.resize) if self.tile is None else None
 
     def layout(self, height: int, width: int) -> TileLayout:
-        """Where the network looks at a picture of that size."""
-        tile = self.tile or (None, None)
-        return TileLayout(
-            divide(height, tile[0], self.resize[0], self.crop[0]),
-            divide(width, tile[1], self.resize[1], self.crop[1]),
-        )
+        """The tiles of an image of that size."""
+        return TileLayout.of((height, width), self.tile, self.resize, self.crop)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """``(3, H, W)`` uint8, or float in [0, 1] -> ``(views, 3, *crop)`` float32, normalised."""
+        """``(3, H, W)`` uint8, or float in [0, 1] -> ``(tiles, 3, *crop)`` float32, normalised."""
         mean = torch.tensor(self.mean).view(3, 1, 1)
         std = torch.tensor(self.std).view(3, 1, 1)
-        views = self.layout(*image.shape[1:]).views
-        seen = torch.stack([self.frame(image[:, rows, columns]) for rows, columns in views])
+        tiles = self.layout(*image.shape[1:]).tiles
+        seen = torch.stack([self.frame(image[:, rows, columns]) for rows, columns in tiles])
         return seen.sub_(mean).div_(std)
 
     def frame(self, image: Tensor) -> Tensor:
-        """``(C, H, W)`` -> ``(C, h, w)`` in [0, 1]: what all views show, at their scale."""
+        """``(C, H, W)`` -> ``(C, h, w)`` in [0, 1]: what all tiles show, at their scale."""
         layout = self.layout(*image.shape[1:])
         rows, columns = layout.rows, layout.columns
         resized = F.interpolate(

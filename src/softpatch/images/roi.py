@@ -1,4 +1,4 @@
-"""The region of interest, and the tiles of a picture that show some of it."""
+"""The region of interest, and the tiles of an image that show some of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from softpatch.errors import ImageError, UsageError
 from softpatch.images.decode import read_image
-from softpatch.images.tiling import TileLayout
+from softpatch.runtime.tiling import TileLayout
 
 LONGEST_SIDE = 1024  # pixels a mask is kept with: finer than any patch
 
 
 class RegionOfInterest:
-    """A mask stretched over every picture, whatever its size.
+    """A mask stretched over every image, whatever its size.
 
     Attributes:
         mask: ``(h, w)`` bool, True inside.
@@ -28,11 +28,11 @@ class RegionOfInterest:
         """Take over a mask.
 
         Args:
-            mask: a picture as ``read_image`` takes it, white (above one half) inside; or an
+            mask: an image as ``read_image`` takes it, white (above one half) inside; or an
                 ``(h, w)`` bool tensor.
 
         Raises:
-            ImageError: a picture that cannot be read.
+            ImageError: an image that cannot be read.
             UsageError: nothing is inside.
         """
         if isinstance(mask, Tensor) and mask.dtype == torch.bool:
@@ -45,7 +45,7 @@ class RegionOfInterest:
             raise UsageError("the region's mask is black all over; paint white what is to be seen")
 
     def inside(self, layout: TileLayout, grid: tuple[int, int]) -> Tensor:
-        """``(views, h * w)`` bool: the patches at least half of whose cell lies inside."""
+        """``(tiles, h * w)`` bool: the patches at least half of whose cell lies inside."""
         return _inside(self, layout, grid)
 
     def frame(self, layout: TileLayout) -> Tensor:
@@ -54,7 +54,7 @@ class RegionOfInterest:
         return F.interpolate(self.cut(layout, layout.box)[None, None], size=size)[0, 0] > 0.5
 
     def cut(self, layout: TileLayout, box: tuple[float, float, float, float]) -> Tensor:
-        """``(h, w)`` float32: the mask within a box of the picture."""
+        """``(h, w)`` float32: the mask within a box of the image."""
         height, width = self.mask.shape
         y, x = height / layout.rows.side, width / layout.columns.side
         left, right = round(box[0] * x), round(box[2] * x)
@@ -64,10 +64,9 @@ class RegionOfInterest:
         return self.mask[rows, columns].float()
 
 
-@lru_cache(maxsize=8)  # pictures of a line have the same size
+@lru_cache(maxsize=8)  # images of a line have the same size
 def _inside(region: RegionOfInterest, layout: TileLayout, grid: tuple[int, int]) -> Tensor:
-    views = range(len(layout.views))
-    cells = [region.cut(layout, layout.view_box(view)) for view in views]
+    cells = [region.cut(layout, layout.tile_box(number)) for number in range(len(layout.tiles))]
     shares = torch.stack([F.adaptive_avg_pool2d(cell[None], grid)[0] for cell in cells])
     return shares.flatten(1) >= 0.5
 
@@ -82,15 +81,15 @@ def _shrunk(mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Tile:
-    """One view of a picture.
+    """One tile of an image; the whole of it where it is not cut.
 
     Attributes:
-        name: of the picture.
-        layout: of all its views.
+        name: of the image.
+        layout: of all its tiles.
         number: which one this is.
-        region: ``(views, P)`` bool, the patches of all views inside the region of interest; None
+        region: ``(tiles, P)`` bool, the patches of all tiles inside the region of interest; None
             without one.
-        first, last: of those of the picture that are looked at.
+        first, last: whether it is that among the image's tiles that show some of the region.
     """
 
     name: str
@@ -102,21 +101,21 @@ class Tile:
 
     @property
     def inside(self) -> Tensor | None:
-        """``(P,)`` bool: this view's patches inside the region of interest."""
+        """``(P,)`` bool: this tile's patches inside the region of interest."""
         return None if self.region is None else self.region[self.number]
 
 
 def tiles_of(
     name: str, layout: TileLayout, region: RegionOfInterest | None, grid: tuple[int, int]
 ) -> list[Tile]:
-    """The views of a picture that show some of the region of interest.
+    """The tiles of an image that show some of the region of interest.
 
     Raises:
         UsageError: none of them does.
     """
     if region is None:
         inside = None
-        numbers = list(range(len(layout.views)))
+        numbers = list(range(len(layout.tiles)))
     else:
         inside = region.inside(layout, grid)
         numbers = inside.any(dim=1).nonzero().flatten().tolist()

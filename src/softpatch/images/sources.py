@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from softpatch.compute.files import EXTENSIONS as EXTENSIONS  # without torch
-from softpatch.errors import DatasetError, ImageError, UsageError
+from softpatch.errors import ImageError, UsageError
 from softpatch.images.decode import decode_reduced
+from softpatch.runtime.images import list_images
 
 READERS = min(8, os.cpu_count() or 1)  # threads that decode
 READ_AHEAD = 2 * READERS + 4  # pictures decoded before they are asked for
@@ -112,26 +112,6 @@ def listed_sources(images: Images) -> Sequence[ImageSource]:
     return sources if isinstance(sources, Sequence) else list(sources)
 
 
-def list_images(folder: Path) -> list[Path]:
-    """All pictures below ``folder``, sorted.
-
-    Raises:
-        DatasetError: the folder does not exist, cannot be read or holds no pictures.
-    """
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder")
-    try:
-        entries = _walk(folder)
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be listed ({error.strerror})") from error
-    paths = sorted(path for path in entries if path.suffix.lower() in EXTENSIONS)
-    if not paths:
-        raise DatasetError(
-            f"{folder}: no pictures found (looked for {', '.join(sorted(EXTENSIONS))})"
-        )
-    return paths
-
-
 def prefetch(
     sources: Iterable[ImageSource],
     prepare: Callable[[Tensor], T],
@@ -207,21 +187,3 @@ def _source(content: Any, index: int) -> ImageSource:
     if isinstance(content, str | Path):
         return ImageSource(str(content), Path(content))
     return ImageSource(f"image {index}", content)
-
-
-def _walk(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
-    """Every file below ``folder`` that is not hidden.
-
-    Unlike with ``Path.rglob``, an unreadable folder is an error; links that lead back up are not
-    followed.
-    """
-    here = (*above, folder.resolve())
-    files: list[Path] = []
-    for entry in folder.iterdir():
-        if entry.name.startswith("."):
-            continue
-        if not entry.is_dir():
-            files.append(entry)
-        elif entry.resolve() not in here:
-            files.extend(_walk(entry, here))
-    return files

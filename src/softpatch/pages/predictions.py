@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from softpatch.compute.files import file_digest, write_atomically
 from softpatch.compute.progress import Progress, silent
 from softpatch.pages.localize import peak_box
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
-from softpatch.predictions.heatmap import FULL_COLOUR
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.files import file_digest, write_atomically
+from softpatch.runtime.heatmap import FULL_COLOUR
+from softpatch.runtime.prediction import Prediction
 
 CELLS = 32  # a side of a map in small: ten thousand of them are 40 MB
 

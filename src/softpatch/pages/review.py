@@ -22,7 +22,7 @@ from softpatch.images.decode import to_unit
 from softpatch.images.sources import ImageSource, ignore_unreadable, prefetch
 from softpatch.pages.localize import Box
 from softpatch.pages.render import fill
-from softpatch.predictions.heatmap import FULL_COLOUR, OPACITY, colourise, png_bytes
+from softpatch.runtime.heatmap import FULL_COLOUR, OPACITY, colourise, png_bytes
 
 THUMBNAILS = 500  # at most: they are nearly all of the page, some 15 kB each
 LONGEST_SIDE = 320  # pixels of a thumbnail

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from softpatch.images.tiling import Axis, TileLayout, divide
+from softpatch.runtime.tiling import Axis, TileLayout, divide
 
 BLUR_SIGMA = 4.0  # pixels of the network's input, as in the paper
 TRUNCATE = 4.0  # the Gaussian is cut off at this many sigmas, as scipy.ndimage does
@@ -30,18 +30,18 @@ def anomaly_map(scores: Tensor, size: tuple[int, int], sigma: float = BLUR_SIGMA
 
 
 def tiled_anomaly_map(scores: Tensor, layout: TileLayout, sigma: float = BLUR_SIGMA) -> Tensor:
-    """One map of all views of a picture: upsample, blend where they overlap, blur.
+    """One map of all tiles of an image: upsample, blend where they overlap, blur.
 
-    A view counts the more, the farther a pixel is from the border of what the view shows, so that
+    A tile counts the more, the farther a pixel is from the border of what the tile shows, so that
     the map has no seams.
 
     Args:
-        scores: ``(views, h, w)`` patch scores.
-        layout: where the views lie.
+        scores: ``(tiles, h, w)`` patch scores.
+        layout: the image's tiles.
         sigma: of the Gaussian blur, in pixels of the map; 0 for none.
 
     Returns:
-        ``(layout.rows.seen, layout.columns.seen)``; of a single view, its ``anomaly_map``.
+        ``(layout.rows.seen, layout.columns.seen)``; of a single tile, its ``anomaly_map``.
     """
     down, across = layout.shape
     h, w = scores.shape[1:]
@@ -64,16 +64,16 @@ def _spread(scores: Tensor, rows: Axis, columns: Axis, sigma: float) -> Tensor:
 
 @lru_cache(maxsize=16)
 def blurred_upsampling(axis: Axis, length: int, sigma: float = BLUR_SIGMA) -> Tensor:
-    """``(axis.seen, views * length)`` float64: what both steps do to a column of patches."""
+    """``(axis.seen, tiles * length)`` float64: what both steps do to a column of patches."""
     return _blurred(_upsampled(axis, length), sigma)
 
 
 def _upsampled(axis: Axis, length: int) -> Tensor:
-    """``(axis.seen, views * length)`` float64: patches of a column of views -> its pixels."""
+    """``(axis.seen, tiles * length)`` float64: patches of a column of tiles -> its pixels."""
     begin = torch.tensor(axis.starts, dtype=torch.float64) * axis.scale
     exact = float(begin[-1]) + axis.crop  # ``seen`` is rounded
     pixel = (torch.arange(axis.seen, dtype=torch.float64) + 0.5) * (exact / axis.seen)  # centres
-    within = pixel.unsqueeze(1) - begin  # (seen, views) position in each view's crop
+    within = pixel.unsqueeze(1) - begin  # (seen, tiles) position in each tile's crop
     weight = torch.minimum(within, axis.crop - within).clamp(min=0)
     weight /= weight.sum(dim=1, keepdim=True)
     patch = (within * (length / axis.crop) - 0.5).clamp(0, length - 1)

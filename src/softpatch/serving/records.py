@@ -9,8 +9,9 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
-from softpatch.predictions.heatmap import layer, png_bytes
-from softpatch.predictions.record import Prediction
+from softpatch.predictions.heatmap import layer
+from softpatch.runtime.heatmap import png_bytes
+from softpatch.runtime.prediction import Prediction
 from softpatch.serving.models import Served
 from softpatch.serving.regions import anomalous_regions
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 
 Line = npt.NDArray[np.float64]  # (n, 2): x and y; of a closed one, the last point is the first
 TOLERANCE = 0.5  # pixels of the map that an outline may be off, to have few points

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from softpatch.detectors import Detector
 from softpatch.errors import ImageError
 from softpatch.images.sources import ImageSource
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 
 BATCH = 16  # pictures of several requests that are scored together
 Results = list[Prediction | ImageError]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from softpatch.errors import UsageError
-from softpatch.images.decode import MAX_PIXELS
+from softpatch.runtime.images import MAX_PIXELS
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from softpatch.errors import ImageError
-from softpatch.images.decode import check_header
+from softpatch.runtime.images import check_header
 from softpatch.serving.settings import ServerSettings
 
 FIELD = "images"

@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from softpatch.compute.files import write_atomically
 from softpatch.compute.progress import Progress, silent
 from softpatch.errors import ScratchError, UsageError
 from softpatch.features.extractor import PatchExtractor
+from softpatch.runtime.files import write_atomically
 
 SUFFIX = ".safetensors"
 TAG = "SOFTPATCH-CHECKPOINT"

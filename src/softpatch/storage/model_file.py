@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from softpatch.compute.files import write_atomically
 from softpatch.errors import ModelFileError
+from softpatch.runtime.files import write_atomically
 
 FORMAT = 1
 KEY = "softpatch"

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from softpatch.compute.files import file_digest
 from softpatch.errors import ModelFileError
+from softpatch.runtime.files import file_digest
 from softpatch.storage import model_file
 from softpatch.storage.lineage import Lineage
 

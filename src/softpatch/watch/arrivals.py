@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from softpatch.compute.files import EXTENSIONS
+from softpatch.runtime.images import EXTENSIONS
 
 
 @dataclass(frozen=True)

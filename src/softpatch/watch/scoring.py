@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softpatch.errors import ImageError, ModelFileError
-from softpatch.predictions.record import Prediction
+from softpatch.runtime.prediction import Prediction
 
 if TYPE_CHECKING:
     from softpatch.detectors import Detector
@@ -20,7 +20,8 @@ EXPORTED = (".onnx", ".xml")
 
 def by_model(detector: Detector) -> Scorer:
     """By a fitted detector."""
-    from softpatch.predictions.heatmap import overlay, png_bytes
+    from softpatch.predictions.heatmap import overlay
+    from softpatch.runtime.heatmap import png_bytes
 
     def score(path: Path, draw: bool) -> tuple[Prediction, bytes | None]:
         prediction = detector.predict(path)
@@ -38,8 +39,8 @@ def by_exported(file: Path) -> Scorer:
         ModelFileError: the file cannot be used, or ``softpatch_runtime`` is not installed.
     """
     try:
-        import softpatch_runtime
-        from softpatch_runtime.heatmap import overlay, png_bytes
+        import softpatch.runtime as softpatch_runtime
+        from softpatch.runtime.heatmap import overlay, png_bytes
     except ImportError as error:
         raise ModelFileError(f"{file}: needs softpatch-runtime: pip install ./runtime") from error
     try:

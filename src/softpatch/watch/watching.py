@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from softpatch.compute.files import write_atomically
 from softpatch.errors import DatasetError, ImageError
+from softpatch.runtime.files import write_atomically
 from softpatch.watch.arrivals import Arrival, Arrivals
 from softpatch.watch.journal import Journal
 from softpatch.watch.scoring import Scorer

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from softpatch.compute.files import write_atomically
 from softpatch.datasets.contamination.kinds import (
     KINDS,
     NOUNS,
@@ -25,6 +24,7 @@ from softpatch.datasets.contamination.pictures import augmented, badly_taken, fa
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, UsageError
 from softpatch.images.sources import ImageSource
+from softpatch.runtime.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What files of pictures are called, and writing so that nobody ever sees half a file."""
+"""Writing files so that nobody ever sees half of one, their digests, and tables as CSV."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 
 
 def write_atomically(path: Path, content: bytes) -> None:

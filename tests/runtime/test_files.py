@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from softpatch.compute.files import csv_bytes, write_atomically
+from softpatch.runtime.files import csv_bytes, write_atomically
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a detector says about one picture."""
+"""What a detector says about one image."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Prediction:
-    """One picture's result, as ``softpatch.Prediction``.
+    """One image's result.
 
     Attributes:
-        name: the path as given, or ``image <index>`` for arrays.
-        score: at least 0; larger is more anomalous.
+        name: the path as given, or ``image <index>`` for in-memory images.
+        score: at least 0; larger is more anomalous. Comparable between images scored by the
+            same model, not between models.
         anomaly_map: ``(h, w)`` float32, at least 0, at the network's input size.
-        size: (height, width) of the picture in pixels.
-        box: (left, top, right, bottom) of the part the map covers, in pixels of the picture.
+        size: (height, width) of the image in pixels.
+        box: (left, top, right, bottom) of the part the map covers, in pixels of the image.
         threshold: the model's, or None if it has none.
     """
 
@@ -50,7 +51,7 @@ class Prediction:
 
     @property
     def pixel_threshold(self) -> float | None:
-        """The map's value from which a pixel counts as defective; None if the picture is not bad.
+        """The map's value from which a pixel counts as defective; None if the image is not bad.
 
         The threshold, or half the map's peak where that is less: the map is blurred, so that its
         peak is lower than the score.
@@ -61,7 +62,7 @@ class Prediction:
 
     @property
     def defect_mask(self) -> npt.NDArray[np.bool_]:
-        """``(h, w)``, the defective pixels of the map; none where the picture is not bad."""
+        """``(h, w)``, the defective pixels of the map; none where the image is not bad."""
         level = self.pixel_threshold
         if level is None:
             return np.zeros(self.anomaly_map.shape, dtype=bool)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import sys
 from pathlib import Path
 
-from softpatch_runtime.errors import ImageError, RuntimeFault, UsageError
+from .errors import ImageError, SoftPatchError, UsageError
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -18,7 +16,7 @@ def main(arguments: list[str] | None = None) -> None:
         _run(_parser().parse_args(arguments))
     except UsageError as error:
         _fail(str(error), 2)
-    except RuntimeFault as error:
+    except SoftPatchError as error:
         _fail(str(error), 1)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
@@ -54,10 +52,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from softpatch_runtime.detector import Detector, fail_unreadable
-    from softpatch_runtime.files import write_atomically
-    from softpatch_runtime.heatmap import overlay, png_bytes
-    from softpatch_runtime.images import list_images
+    from .detector import Detector, fail_unreadable
+    from .files import csv_bytes, write_atomically
+    from .heatmap import overlay, png_bytes
+    from .images import list_images
 
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"--threads must be at least 1, got {options.threads}")
@@ -79,7 +77,7 @@ def _run(options: argparse.Namespace) -> None:
             "width": width, "height": height,
         }  # fmt: skip
         if not options.no_heatmaps:
-            # The whole file name is kept: a.png and a.jpg may lie side by side.
+            # The whole file name is kept: a.png and a.jpg may be side by side.
             target = Path("heatmaps") / f"{Path(prediction.name).relative_to(root)}.png"
             (output / target).parent.mkdir(parents=True, exist_ok=True)
             drawing = overlay(prediction.name, prediction, detector.normal_limit)
@@ -103,14 +101,6 @@ def _run(options: argparse.Namespace) -> None:
         "predictions": rows,
         "skipped": [{"path": error.name, "reason": error.reason} for error in skipped],
     }
-    write_atomically(output / "predictions.csv", _csv(rows))
+    write_atomically(output / "predictions.csv", csv_bytes(rows))
     write_atomically(output / "predictions.json", (json.dumps(result, indent=2) + "\n").encode())
     print(f"scored {len(rows)} pictures, wrote {output}")
-
-
-def _csv(rows: list[dict[str, object]]) -> bytes:
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().encode()

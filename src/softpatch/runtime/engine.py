@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softpatch_runtime.errors import ModelFileError
+from .errors import ModelFileError
 
 FORMAT = 1
 KEY = "softpatch"  # of the metadata
@@ -65,9 +65,7 @@ def _openvino(path: Path, threads: int | None) -> tuple[Run, str]:
     try:
         import openvino
     except ImportError as error:
-        raise ModelFileError(
-            f"{path}: needs OpenVINO: pip install 'softpatch-runtime[openvino]'"
-        ) from error
+        raise ModelFileError(f"{path}: needs OpenVINO: pip install openvino") from error
     # It would choose bfloat16 by itself on some processors.
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
     if threads is not None:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softpatch_runtime.engine import open_model
-from softpatch_runtime.errors import ImageError, UsageError
-from softpatch_runtime.images import list_images, read_image
-from softpatch_runtime.prediction import Prediction
-from softpatch_runtime.tiling import score_tiles
+from .engine import open_model
+from .errors import ImageError, UsageError
+from .images import list_images, read_levels
+from .prediction import Prediction
+from .tile_scores import score_tiles
+from .tiling import TileLayout
 
 One = str | Path | npt.NDArray[np.uint8]
 
@@ -61,7 +62,8 @@ class Detector:
 
         Raises:
             ImageError: a single picture that cannot be read.
-            UsageError: a folder without pictures, or what is no picture.
+            DatasetError: a folder without images, or one that cannot be read.
+            UsageError: what is no image.
         """
         if isinstance(images, str | Path):
             if not Path(images).is_dir():
@@ -86,9 +88,15 @@ class Detector:
                 yield prediction
 
     def _predict_one(self, content: One, name: str) -> Prediction:
-        levels, (height, width) = read_image(content, name, self.metadata["enough"])
-        if self.metadata["box"] is None:  # it depends on the picture's size
-            score, heat, box = score_tiles(self._run, levels, self.metadata["preprocessing"])
+        if isinstance(content, np.ndarray) and content.dtype != np.uint8:
+            raise ImageError(name, f"{content.dtype} values; expected uint8")
+        levels, (height, width) = read_levels(content, name, self.metadata["enough"])
+        if self.metadata["box"] is None:  # with tiles it depends on the image's size
+            preprocessing = self.metadata["preprocessing"]
+            sides = (preprocessing[key] for key in ("tile", "resize", "crop"))
+            layout = TileLayout.of((height, width), *sides)
+            score, heat = score_tiles(self._run, levels, layout)
+            box = layout.box
         else:
             outputs = self._run(levels[None])
             score, heat = float(outputs["score"][0]), outputs["map"][0]

@@ -1,5 +1,5 @@
 """``python -m softpatch_runtime``."""
 
-from softpatch_runtime.cli import main
+from .cli import main
 
 main()

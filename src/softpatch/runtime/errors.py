@@ -1,0 +1,37 @@
+"""The errors that the runtime raises and softpatch builds on; each message is one line.
+
+It names the thing at fault and says what to do.
+"""
+
+
+class SoftPatchError(Exception):
+    """Base of every error raised on purpose."""
+
+
+RuntimeFault = SoftPatchError  # its name in softpatch_runtime
+
+
+class UsageError(SoftPatchError, ValueError):
+    """A wrong argument; a command exits with 2."""
+
+
+class ImageError(SoftPatchError):
+    """A picture that cannot be used.
+
+    Attributes:
+        name: the file's path, or ``image 3`` for the third array of a list.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class DatasetError(SoftPatchError):
+    """A folder that is not laid out as expected."""
+
+
+class ModelFileError(SoftPatchError):
+    """A model file that is cut, foreign, newer or hostile, or that nothing installed can run."""

@@ -1,0 +1,118 @@
+"""Heat maps people can read: the same colours mean the same scores in every image of a model."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from .images import read_levels
+from .prediction import Prediction
+
+LONGEST_SIDE = 1024  # pixels of an overlay; larger images are scaled down
+# Times the normal limit, where colour is strongest. Defects' largest scores are 1.1 times the limit
+# on turned parts and magnetic tile, 2.8 on turned bottles and 3.5 on bottles, in the median.
+FULL_COLOUR = 2.0
+OPACITY = 0.65
+OUTLINE = (60, 0, 60)  # around what is defective
+
+# Transparent at the model's normal limit, then yellow, orange, red, magenta at FULL_COLOUR times
+# it: warm colours stand out on grey metal, and lightness falls steadily for colour-blind eyes.
+_STOPS = np.linspace(0, 1, 4)
+_COLOURS = np.array([[255, 235, 60], [255, 150, 20], [235, 30, 30], [170, 0, 110]])
+
+
+def overlay(content: object, prediction: Prediction, normal_limit: float) -> Image.Image:
+    """Draw a prediction's map over its image.
+
+    softpatch's own overlay scales image and map with torch, whose pixels differ from Pillow's.
+
+    Args:
+        content: the image, as ``decode`` takes it.
+        prediction: made from it.
+        normal_limit: the detector's; scores up to it stay transparent.
+
+    Returns:
+        an RGB image of the same aspect, at most ``LONGEST_SIDE`` pixels long, see ``paint``.
+    """
+    levels, _ = read_levels(content, prediction.name, LONGEST_SIDE)
+    (height, width), box = frame(prediction, LONGEST_SIDE)
+    left, top, right, bottom = box
+    base = Image.fromarray(levels).resize((width, height), Image.Resampling.BILINEAR)
+    heat = Image.fromarray(prediction.anomaly_map).resize(
+        (right - left, bottom - top), Image.Resampling.BILINEAR
+    )
+    canvas = np.asarray(base).astype(np.float64)
+    return paint(canvas, np.asarray(heat), box, prediction.pixel_threshold, normal_limit)
+
+
+def frame(
+    prediction: Prediction, longest: int
+) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """(height, width) of a drawing with sides up to ``longest``, and the map's box in it."""
+    height, width = prediction.size
+    shrink = min(1.0, longest / max(height, width))
+    size = max(1, round(height * shrink)), max(1, round(width * shrink))
+    left, top, right, bottom = (round(edge * shrink) for edge in prediction.box)
+    right, bottom = max(right, left + 1), max(bottom, top + 1)  # of an image thin as a line
+    return size, (left, top, right, bottom)
+
+
+def paint(
+    canvas: npt.NDArray[np.floating[Any]],
+    heat: npt.NDArray[np.float32],
+    box: tuple[int, int, int, int],
+    pixel_threshold: float | None,
+    normal_limit: float,
+) -> Image.Image:
+    """Draw scores over an image.
+
+    Args:
+        canvas: ``(H, W, 3)`` values 0..255 of the image; drawn on.
+        heat: ``(h, w)`` scores of the pixels in ``box``.
+        box: (left, top, right, bottom) that the network sees.
+        pixel_threshold: of the prediction.
+        normal_limit: scores up to it stay transparent, so a good image looks calm.
+
+    Returns:
+        an RGB image. What the network does not see is dimmed; what is defective by the threshold
+        has an outline.
+    """
+    left, top, right, bottom = box
+    seen = np.zeros(canvas.shape[:2], dtype=bool)
+    seen[top:bottom, left:right] = True
+    canvas[~seen] *= 0.5
+    region = canvas[top:bottom, left:right]
+    heat = heat[: len(region), : region.shape[1]]
+    colour, opacity = colourise(heat, normal_limit)
+    region += (colour - region) * opacity[:, :, None]
+    if pixel_threshold is not None:
+        region[outline(heat > pixel_threshold)] = OUTLINE
+    return Image.fromarray(canvas.clip(0, 255).astype(np.uint8))
+
+
+def colourise(
+    heat: npt.NDArray[np.float32], normal_limit: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """``(H, W)`` scores -> ``(H, W, 3)`` colours 0..255 and ``(H, W)`` opacities 0..1."""
+    limit = max(normal_limit, 1e-12)
+    level = ((heat / limit - 1) / (FULL_COLOUR - 1)).clip(0, 1).astype(np.float64)
+    colours = [np.interp(level, _STOPS, _COLOURS[:, channel]) for channel in range(3)]
+    return np.stack(colours, axis=-1), OPACITY * np.sqrt(level)
+
+
+def outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """``(H, W)`` -> its pixels that have a neighbour outside, or are at the border."""
+    wide = np.pad(mask, 1)
+    within = wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    return mask & ~within
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """The image as a PNG file's content."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
