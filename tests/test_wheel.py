@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it answers where nothing heavy is installed."""
+"""The wheels: what is in them, and that they answer where nothing heavy is installed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ def pip(*arguments: object) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", "--no-deps", "--wheel-dir", folder, ROOT)
+def built(source: Path, folder: Path) -> Path:
+    pip("wheel", "--no-deps", "--wheel-dir", folder, source)
     [path] = folder.glob("*.whl")
     return path
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
@@ -50,6 +53,19 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "softpatch/serving/page/page.js" in names
     assert not [name for name in names if name.endswith((".png", ".jpg", ".softpatch", ".pth"))]
     assert f"softpatch-{__version__}.dist-info/licenses/LICENSE" in names
+
+
+def test_wheel_of_the_runtime_is_the_shared_folder(tmp_path: Path) -> None:
+    shared = ROOT / "src" / "softpatch" / "runtime"
+    with zipfile.ZipFile(built(ROOT / "runtime", tmp_path)) as archive:
+        held = {
+            Path(name).name: archive.read(name)
+            for name in archive.namelist()
+            if name.startswith("softpatch_runtime/")
+        }
+        [commands] = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        assert b"softpatch-runtime = softpatch_runtime.cli:main" in archive.read(commands)
+    assert held == {path.name: path.read_bytes() for path in shared.iterdir() if path.is_file()}
 
 
 def test_installed_wheel_answers_without_torch(wheel: Path, tmp_path: Path) -> None:
