@@ -46,13 +46,12 @@ def main() -> None:
 
     from benchmarks.pictures import DATA, training_and_test
     from softpatch.export import export_model
-    from softpatch.export.parity import grey_levels
-    from softpatch.images.decode import decode_image
+    from softpatch.runtime.images import read_levels
 
     train, test = training_and_test(options.data or DATA / "mvtec_bottle", TRAINED)
     with tempfile.TemporaryDirectory() as scratch:
         batch = Path(scratch) / "batch.npy"
-        np.save(batch, np.stack([grey_levels(decode_image(path)) for path in test[:BATCH]]))
+        np.save(batch, np.stack([read_levels(path)[0] for path in test[:BATCH]]))
         model = Path(scratch) / "part.softpatch"
         filled(train).save(model)
         files = []

@@ -23,7 +23,9 @@ from softpatch.evaluation.measurement import Measurement
 from softpatch.export import export_model
 from softpatch.export.export import TOLERANCE
 from softpatch.export.formats import FORMATS
-from softpatch.export.parity import map_difference, read_levels
+from softpatch.export.parity import map_difference
+from softpatch.runtime.engine import open_model
+from softpatch.runtime.images import read_levels
 
 TRAINED = 60  # pictures
 CALIBRATED = 30  # of them, on which int8 is calibrated
@@ -46,7 +48,7 @@ def main() -> None:
             model = Path(scratch) / "part.softpatch"
             SoftPatch(**PAPER, coreset_ratio=0.02).fit(train).save(model)
         detector = load(model)
-        groups = list(batches([(str(one.path), read_levels(one.path, None)) for one in samples]))
+        groups = list(batches([(str(one.path), read_levels(one.path)[0]) for one in samples]))
         expected = [
             replace(one, name=name)
             for names, batch in groups
@@ -55,7 +57,7 @@ def main() -> None:
         # A label may differ for half of them.
         threshold = float(np.median([one.score for one in expected])) * 1.0001
         print(f"{options.data.name}, model: {aurocs(detector, samples, expected)}")
-        for suffix, form in FORMATS.items():
+        for suffix in FORMATS:
             file = Path(scratch) / f"part{suffix}"
             export_model(
                 model,
@@ -65,7 +67,7 @@ def main() -> None:
                 precision=options.precision,
                 calibration=train[:: len(train) // CALIBRATED],
             )
-            run = form().open(file)
+            run, _ = open_model(file)
             outputs = [one for _, batch in groups for one in singly(run(batch))]
             found = [
                 replace(one, score=float(output["score"]), anomaly_map=output["map"])

@@ -14,9 +14,10 @@ import pytest
 from softpatch.cli import main, terminal
 from softpatch.detectors.load import load
 from softpatch.export import export
-from softpatch.export.formats import Onnx, Run
+from softpatch.export.formats import Onnx
 from softpatch.export.graph import DetectorGraph
-from softpatch.export.quantisation import Levels
+from softpatch.runtime.engine import Run
+from softpatch.runtime.images import Levels
 
 
 class Quick(Onnx):
@@ -33,15 +34,16 @@ class Quick(Onnx):
     def write(self, model: None, path: Path, key: str, metadata: str) -> None:
         path.write_text(metadata)
 
-    def open(self, path: Path) -> Run:
-        detector = load(self.model, device="cpu")
+    @classmethod
+    def open(cls, path: Path) -> tuple[Run, dict[str, Any]]:
+        detector = load(cls.model, device="cpu")
 
         def run(images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
             prediction = detector.predict(images[0])
-            score = np.array([prediction.score + self.shift])
+            score = np.array([prediction.score + cls.shift])
             return {"score": score, "label": score > 1.0, "map": prediction.anomaly_map[None]}
 
-        return run
+        return run, {}
 
 
 @pytest.fixture
@@ -49,6 +51,7 @@ def quick(small_model: Path, monkeypatch: pytest.MonkeyPatch, one_backbone: None
     monkeypatch.setattr(Quick, "model", small_model, raising=False)
     monkeypatch.setattr(export, "FORMATS", {".onnx": Quick})
     monkeypatch.setattr(export, "onnx_model", Quick.convert)
+    monkeypatch.setattr(export, "open_model", Quick.open)
     monkeypatch.setenv("COLUMNS", "200")
     return Quick
 

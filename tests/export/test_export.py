@@ -10,9 +10,10 @@ import pytest
 
 from softpatch import ExportError, PatchCore, SoftPatch, UsageError
 from softpatch.export import export, export_model
-from softpatch.export.formats import FORMATS, Onnx, Run
+from softpatch.export.formats import Onnx
 from softpatch.export.graph import DetectorGraph
 from softpatch.export.parity import ParityReport
+from softpatch.runtime.engine import open_model
 from tests.detectors.pictures import new_pictures
 
 onnx = pytest.importorskip("onnx", reason="needs softpatch[export]")
@@ -20,7 +21,7 @@ openvino = pytest.importorskip("openvino", reason="needs softpatch[export]")
 
 
 def test_onnx_takes_batches_of_any_size(exported: Path, small_detector: SoftPatch) -> None:
-    run = FORMATS[".onnx"]().open(exported)
+    run, _ = open_model(exported)
     for size in (slice(None), slice(0, 31)):
         batch = np.stack([picture[:, size] for picture in new_pictures(3)])
         outputs = run(batch)
@@ -86,10 +87,9 @@ def test_nothing_is_left_of_a_file_that_differs(
         def write(self, graph: DetectorGraph, path: Path, *others: object) -> None:
             path.write_text("a graph")
 
-        def open(self, path: Path) -> Run:
-            return lambda images: {"score": np.ones(1), "map": np.ones((1, 64, 64))}
-
+    outputs = {"score": np.ones(1), "map": np.ones((1, 64, 64))}
     monkeypatch.setattr(export, "FORMATS", {".onnx": Wrong})
+    monkeypatch.setattr(export, "open_model", lambda path: (lambda images: outputs, {}))
     monkeypatch.setattr(export, "onnx_model", lambda *_: None)  # takes long, and is not looked at
     target = tmp_path / "part.onnx"
     target.write_text("an older one")

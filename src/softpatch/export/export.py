@@ -18,12 +18,12 @@ from softpatch.detectors.load import load
 from softpatch.errors import UsageError
 from softpatch.export.formats import FORMATS, onnx_model
 from softpatch.export.graph import DetectorGraph, Precision
-from softpatch.export.parity import ParityReport, compare, read_levels
+from softpatch.export.parity import ParityReport, compare
 from softpatch.export.tiles import in_tiles, some_tiles
+from softpatch.runtime.engine import FORMAT, KEY, open_model
+from softpatch.runtime.images import read_levels
 from softpatch.storage import model_file
 
-FORMAT = 1
-KEY = "softpatch"  # of the metadata in the exported file
 # On 20 bottles and 20 magnetic tiles 1.2e-6 at most; with halves 0.02 in places where another bank
 # vector, of another weight, became the nearest; with int8 0.13 of the scores and 0.18 of the maps,
 # those of good bottles, whose peaks are low.
@@ -92,7 +92,8 @@ def export_model(
                 tile
                 for path in calibration
                 for tile in some_tiles(
-                    read_levels(path, preprocessing.min_decode_side), preprocessing
+                    read_levels(path, min_decode_side=preprocessing.min_decode_side)[0],
+                    preprocessing,
                 )
             )
             about = json.dumps(metadata(detector, header, graph))
@@ -100,7 +101,7 @@ def export_model(
             progress("export", 1, 1)
             report = None
             if pictures:
-                run = form.open(file)
+                run, _ = open_model(file)
                 if graph.tiled:
                     run = in_tiles(run, preprocessing, threshold)
                 report = compare(detector, run, threshold, pictures, progress)

@@ -1,4 +1,4 @@
-"""The files an exported graph is written to, and the runtimes that read them."""
+"""The files an exported graph is written to; ``softpatch.runtime.engine`` reads them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import logging
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from softpatch.errors import MissingExtraError
 from softpatch.export.graph import DetectorGraph
 from softpatch.export.integers import translations
-from softpatch.export.quantisation import Levels, quantise
+from softpatch.export.quantisation import quantise
+from softpatch.runtime.images import Levels
 
-# (B, H, W, 3) uint8 -> the graph's outputs by name
-Run = Callable[[npt.NDArray[np.uint8]], Mapping[str, npt.NDArray[Any]]]
 HALVED = 4096  # numbers of a tensor from which on it is worth storing in halves
 
 
@@ -45,10 +43,6 @@ class Format(ABC):
     def write(self, model: Any, path: Path, key: str, metadata: str) -> None:
         """Write what ``onnx_model`` made, with one entry of metadata."""
 
-    @abstractmethod
-    def open(self, path: Path) -> Run:
-        """Load a written file."""
-
 
 class Onnx(Format):
     """ONNX, run by ONNX Runtime."""
@@ -62,18 +56,6 @@ class Onnx(Format):
         entry = model.metadata_props.add()
         entry.key, entry.value = key, metadata
         onnx.save_model(model, path)
-
-    def open(self, path: Path) -> Run:
-        """See ``Format``."""
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-
-        def run(images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[Any]]:
-            return dict(zip(names, session.run(None, {"images": images}), strict=True))
-
-        return run
 
 
 class OpenVino(Format):
@@ -93,20 +75,6 @@ class OpenVino(Format):
             converted.set_rt_info(metadata, key)
             # Its own compression would cut constants off that are no weights.
             openvino.save_model(converted, path, compress_to_fp16=False)
-
-    def open(self, path: Path) -> Run:
-        """See ``Format``."""
-        import openvino
-
-        # It would choose bfloat16 by itself on some processors.
-        options = {"INFERENCE_PRECISION_HINT": "f32"}
-        compiled = openvino.Core().compile_model(path, "CPU", options)
-
-        def run(images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[Any]]:
-            outputs = compiled(images)
-            return {output.any_name: outputs[output] for output in compiled.outputs}
-
-        return run
 
 
 FORMATS: Mapping[str, type[Format]] = MappingProxyType({".onnx": Onnx, ".xml": OpenVino})

@@ -11,14 +11,12 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from softpatch.compute.progress import Progress
 from softpatch.detectors import Detector
 from softpatch.errors import ExportError
-from softpatch.export.formats import Run
-from softpatch.export.quantisation import Levels
-from softpatch.images.decode import decode_reduced, to_unit
+from softpatch.runtime.engine import Run
+from softpatch.runtime.images import Levels, read_levels
 
 T = TypeVar("T")
 Map = npt.NDArray[np.float32]  # (h, w)
@@ -97,7 +95,7 @@ def compare(
     def timed(call: Callable[[Levels], T]) -> Iterator[tuple[T, float]]:
         nonlocal done
         for number, path in enumerate(pictures):
-            levels = read_levels(path, detector.preprocessing.min_decode_side)
+            levels, _ = read_levels(path, min_decode_side=detector.preprocessing.min_decode_side)
             if number == 0:
                 call(levels)  # the first call is slower
             started = time.perf_counter()
@@ -130,14 +128,3 @@ def map_difference(one: Map, other: Map) -> float:
     """What all but ``TIED`` of the pixels differ by at most, as a share of the second's peak."""
     exceeded = np.quantile(np.abs(one - other), 1 - TIED)
     return float(exceeded / max(float(other.max()), TINY))
-
-
-def read_levels(path: Path, min_decode_side: int | None) -> Levels:
-    """Read a picture as a file takes it; see ``decode_reduced``."""
-    return grey_levels(decode_reduced(path, str(path), min_decode_side)[0])
-
-
-def grey_levels(picture: Tensor) -> Levels:
-    """``(3, H, W)`` as ``decode_image`` gives it -> ``(H, W, 3)`` in the 8 bits a file takes."""
-    levels = to_unit(picture).mul(255).round().byte()
-    return np.ascontiguousarray(levels.permute(1, 2, 0).numpy())

@@ -13,12 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from softpatch.errors import UsageError
+from softpatch.runtime.images import Levels
 
-Levels = npt.NDArray[np.uint8]  # (H, W, 3)
 ACTIVATIONS = ("Clip", "Relu")  # whose ends an 8-bit range can be
 
 

@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from .errors import ModelFileError
 
-FORMAT = 1
-KEY = "softpatch"  # of the metadata
+FORMAT = 1  # of the metadata
+KEY = "softpatch"  # that the file keeps them under
 # (B, H, W, 3) uint8 -> score (B,), map (B, h, w) and, with a threshold, label (B,)
 Run = Callable[[npt.NDArray[np.uint8]], Mapping[str, npt.NDArray[Any]]]
 
 
-def open_model(path: Path, threads: int | None) -> tuple[Run, dict[str, Any]]:
+def open_model(path: Path, threads: int | None = None) -> tuple[Run, dict[str, Any]]:
     """Load an exported file: what runs it, and its metadata.
 
     Raises:

@@ -44,7 +44,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def decode(
-    content: Any, name: str, min_decode_side: int | None = None
+    content: Any, name: str = "image", min_decode_side: int | None = None
 ) -> tuple[Values, tuple[int, int]]:
     """Read one image.
 
@@ -79,7 +79,7 @@ def decode(
 
 
 def read_levels(
-    content: Any, name: str, min_decode_side: int | None = None
+    content: Any, name: str = "image", min_decode_side: int | None = None
 ) -> tuple[Levels, tuple[int, int]]:
     """``decode`` as an exported model takes it: ``(H, W, 3)``, rounded to 8 bits."""
     values, size = decode(content, name, min_decode_side)
