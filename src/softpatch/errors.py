@@ -4,7 +4,7 @@
 
     SoftPatchError
     ├── UsageError (also a ValueError)   a wrong argument; the CLI exits with 2
-    ├── ImageError                       a picture that cannot be used
+    ├── ImageError                       an image that cannot be used
     ├── DatasetError                     a folder that is not laid out as expected
     ├── BackboneError                    backbone or weights that cannot be had
     ├── ModelFileError                   a model file that is cut, foreign, newer or hostile

@@ -169,6 +169,7 @@ def test_no_torch_is_needed(
         (1, (exported, pictures, "-o", out, "--strict")),
         (1, (pictures / "0.png", pictures, "-o", out)),
         (1, (tmp_path / "no.onnx", pictures, "-o", out)),
+        (1, (exported, tmp_path / "site", "-o", out)),  # a folder without pictures
         (2, (exported, pictures, "-o", out, "--threads", "0")),
         (2, (exported, pictures)),
     ):

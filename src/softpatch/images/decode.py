@@ -1,4 +1,4 @@
-"""One picture, a file or an array -> ``(3, H, W)``, whatever its format, colour mode or bit depth.
+"""One image, a file or an array -> ``(3, H, W)``, whatever its format, colour mode or bit depth.
 
 Values are float32 in [0, 1], or uint8 as decoded.
 """
@@ -15,14 +15,14 @@ from softpatch.runtime.images import decode
 
 
 def read_image(content: Any, name: str = "image") -> Tensor:
-    """Read one picture.
+    """Read one image.
 
     Args:
         content: a path, the bytes of a file of one of ``FORMATS``, a PIL image, an array
             ``(H, W)`` / ``(H, W, 1|3|4)`` of uint8, uint16 or float in [0, 1], a tensor
             ``(H, W)`` / ``(1|3|4, H, W)`` of the same dtypes, or a tuple whose first item is one
             of these (as many Datasets return), or a function without arguments that makes one.
-        name: how errors call the picture.
+        name: what errors call the image; a path is called by itself.
 
     Returns:
         ``(3, H, W)`` float32 in [0, 1]. Grey is repeated over the channels, an alpha channel is
@@ -35,7 +35,7 @@ def read_image(content: Any, name: str = "image") -> Tensor:
 
 
 def decode_image(content: Any, name: str = "image") -> Tensor:
-    """``read_image``, but 8-bit pictures stay ``(3, H, W)`` uint8.
+    """``read_image``, but 8-bit images stay ``(3, H, W)`` uint8.
 
     Resizing them so takes 1 ms where float32 takes 25 (900x900, one core), for a rounding of at
     most half a grey level.
@@ -54,12 +54,10 @@ def decode_reduced(
     Args:
         content: see ``read_image``.
         name: see ``read_image``.
-        min_decode_side: pixels that no side of the result needs to exceed; a JPEG file is decoded
-            at a half, a quarter or an eighth of its size if both sides stay as long. None decodes
-            all.
+        min_decode_side: see ``softpatch.runtime.images.decode``.
 
     Returns:
-        the picture, and its (height, width) in the file.
+        the image, and its (height, width) in the file.
     """
     if callable(content) and not isinstance(content, Tensor):
         content = content()
@@ -75,6 +73,6 @@ def decode_reduced(
     return channels.permute(2, 0, 1).expand(3, -1, -1), size  # (H, W, C) -> (3, H, W)
 
 
-def to_unit(picture: Tensor) -> Tensor:
-    """uint8 pictures as float32 in [0, 1]; others are so already."""
-    return picture.float() / 255 if picture.dtype == torch.uint8 else picture
+def to_unit(image: Tensor) -> Tensor:
+    """A uint8 image as float32 in [0, 1]; others have these values already."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image

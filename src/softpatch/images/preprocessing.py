@@ -1,4 +1,4 @@
-"""From a picture of any size to the network's input, and back to the picture's coordinates."""
+"""From an image of any size to the network's input, and back to the image's coordinates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALLEST_TILE = 32  # pixels
 class Preprocessing:
     """Cut into tiles, resize, centre crop, normalise: one record, kept with the model.
 
-    A picture, or each tile of a large one, is resized to ``resize`` whatever its shape (a tall
+    An image, or each tile of a large one, is resized to ``resize`` whatever its shape (a tall
     strip is squashed; give ``resize`` its aspect to keep it), as anti-aliased bilinear. METHOD:
     256 -> 224, no tiles.
 
@@ -28,7 +28,7 @@ class Preprocessing:
         crop: (height, width) of the centre crop, at most ``resize``.
         mean: per channel, in [0, 1] units.
         std: per channel, in [0, 1] units.
-        tile: (height, width) in pixels of the picture; a picture no larger is not cut. None
+        tile: (height, width) in pixels of the image; an image no larger is not cut. None
             never cuts.
     """
 
@@ -46,7 +46,7 @@ class Preprocessing:
 
     @property
     def min_decode_side(self) -> int | None:
-        """Pixels a side of a picture need not exceed; None with tiles, which show every pixel.
+        """Pixels a side of an image need not exceed; None with tiles, which show every pixel.
 
         Twice what it is resized to: the resizing then still averages over pixels.
         """

@@ -1,4 +1,4 @@
-"""Images in: a folder, paths, arrays, PIL images or a torch Dataset -> pictures to be read.
+"""Images in: a folder, paths, arrays, PIL images or a torch Dataset -> images to be read.
 
 Reading is lazy and runs ahead of the consumer in threads.
 """
@@ -23,8 +23,8 @@ from softpatch.images.decode import decode_reduced
 from softpatch.runtime.images import list_images
 
 READERS = min(8, os.cpu_count() or 1)  # threads that decode
-READ_AHEAD = 2 * READERS + 4  # pictures decoded before they are asked for
-LARGE = 4_000_000  # pixels; of larger pictures, no more are decoded ahead than there are readers
+READ_AHEAD = 2 * READERS + 4  # images decoded before they are asked for
+LARGE = 4_000_000  # pixels; of larger images, no more are decoded ahead than there are readers
 
 # Anything `fit` and `predict` accept; checked at run time because a torch Dataset has no base
 # class worth requiring.
@@ -35,10 +35,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ImageSource:
-    """One picture that has not been read yet.
+    """One image that has not been read yet.
 
     Attributes:
-        name: the path as given, or ``image <index>`` for in-memory pictures.
+        name: the path as given, or ``image <index>`` for in-memory images.
         content: anything ``read_image`` takes.
     """
 
@@ -47,25 +47,25 @@ class ImageSource:
 
 
 class UnreadableImageWarning(UserWarning):
-    """A picture was skipped because it cannot be read."""
+    """An image was skipped because it cannot be read."""
 
 
 def warn_unreadable(error: ImageError) -> None:
-    """Skip the picture with a warning (the default)."""
+    """Skip the image with a warning (the default)."""
     warnings.warn(f"skipped {error}", UnreadableImageWarning, stacklevel=2)
 
 
 def ignore_unreadable(error: ImageError) -> None:
-    """Skip the picture silently."""
+    """Skip the image silently."""
 
 
 def fail_unreadable(error: ImageError) -> None:
-    """Stop at the first unreadable picture."""
+    """Stop at the first unreadable image."""
     raise error
 
 
 def is_single_image(images: Images) -> bool:
-    """Whether ``images`` is one picture rather than a folder or a collection."""
+    """Whether ``images`` is one image rather than a folder or a collection."""
     if isinstance(images, str | Path):
         return not Path(images).is_dir()
     if isinstance(images, Image.Image | bytes):
@@ -83,13 +83,13 @@ def is_single_image(images: Images) -> bool:
 
 
 def image_sources(images: Images) -> Iterable[ImageSource]:
-    """List the pictures of a folder, an iterable, a torch Dataset or a single image, unread.
+    """List the images of a folder, an iterable, a torch Dataset or a single image, unread.
 
     A folder is searched recursively and sorted by path, so the order is the same on every
     machine. The result has a length whenever ``images`` has one.
 
     Raises:
-        DatasetError: a folder that does not exist, cannot be read or holds no pictures.
+        DatasetError: a folder that does not exist, cannot be read or holds no images.
         UsageError: something that is not images.
     """
     if isinstance(images, str | Path) and Path(images).is_dir():
@@ -107,7 +107,7 @@ def image_sources(images: Images) -> Iterable[ImageSource]:
 
 
 def listed_sources(images: Images) -> Sequence[ImageSource]:
-    """``image_sources`` with a length: a Dataset is still read picture by picture."""
+    """``image_sources`` with a length: a Dataset is still read image by image."""
     sources = image_sources(images)
     return sources if isinstance(sources, Sequence) else list(sources)
 
@@ -118,19 +118,19 @@ def prefetch(
     on_unreadable: OnUnreadable,
     min_decode_side: int | None = None,
 ) -> Iterator[tuple[ImageSource, tuple[int, int], T]]:
-    """Read and prepare pictures in threads, ahead of the consumer, in order.
+    """Read and prepare images in threads, ahead of the consumer, in order.
 
-    Decoders release the interpreter lock, so the next pictures are read while the network works
+    Decoders release the interpreter lock, so the next images are read while the network works
     on these; at most ``READ_AHEAD`` are held, of large ones ``READERS``.
 
     Args:
         sources: what to read.
-        prepare: applied to every picture as ``decode_reduced`` gives it.
-        on_unreadable: gets every picture that cannot be read, instead.
-        min_decode_side: see ``decode_reduced``.
+        prepare: applied to every image as ``decode_reduced`` gives it.
+        on_unreadable: gets every image that cannot be read, instead.
+        min_decode_side: see ``softpatch.runtime.images.decode``.
 
     Yields:
-        the source, its size as (height, width) and ``prepare(picture)``.
+        the source, its size as (height, width) and ``prepare(image)``.
     """
 
     def load(source: ImageSource) -> tuple[tuple[int, int], T]:
@@ -138,7 +138,7 @@ def prefetch(
         return size, prepare(image)
 
     waiting: deque[tuple[ImageSource, Future[tuple[tuple[int, int], T]]]] = deque()
-    ahead = READERS  # until the first picture's size is known
+    ahead = READERS  # until the first image's size is known
 
     def finish() -> Iterator[tuple[ImageSource, tuple[int, int], T]]:
         nonlocal ahead

@@ -1,4 +1,4 @@
-"""``softpatch-runtime MODEL IMAGES -o OUTPUT``: score pictures with an exported model."""
+"""``softpatch-runtime MODEL IMAGES -o OUTPUT``: score images with an exported model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exported model that scores pictures."""
+"""An exported model that scores images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ One = str | Path | npt.NDArray[np.uint8]
 
 
 def fail_unreadable(error: ImageError) -> None:
-    """Stop at the first unreadable picture (the default)."""
+    """Stop at the first unreadable image (the default)."""
     raise error
 
 
@@ -30,7 +30,7 @@ class Detector:
     Attributes:
         metadata: of the model: method, parameters, backbone, threshold and so on.
         normal_limit: patch score that good training patches stay below; fixes heat-map colours.
-        threshold: pictures that score above it are anomalous; None if the model has none.
+        threshold: images that score above it are anomalous; None if the model has none.
     """
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
@@ -50,18 +50,18 @@ class Detector:
     def predict(
         self, images: Any, *, on_unreadable: Callable[[ImageError], None] = fail_unreadable
     ) -> Any:
-        """Score pictures.
+        """Score images.
 
         Args:
             images: a path, a uint8 array ``(H, W)`` or ``(H, W, 3|4)``, a folder, or several
                 paths or arrays (an array ``(N, H, W, 3)`` among them).
-            on_unreadable: called for each picture of several that cannot be read.
+            on_unreadable: called for each image of several that cannot be read.
 
         Returns:
-            one ``Prediction`` for one picture; for a folder or several a lazy iterator, in order.
+            one ``Prediction`` for one image; for a folder or several a lazy iterator, in order.
 
         Raises:
-            ImageError: a single picture that cannot be read.
+            ImageError: a single image that cannot be read.
             DatasetError: a folder without images, or one that cannot be read.
             UsageError: what is no image.
         """

@@ -16,7 +16,7 @@ class UsageError(SoftPatchError, ValueError):
 
 
 class ImageError(SoftPatchError):
-    """A picture that cannot be used.
+    """An image that cannot be used.
 
     Attributes:
         name: the file's path, or ``image 3`` for the third array of a list.
