@@ -18,7 +18,7 @@ from softpatch.datasets import contaminate, open_dataset, read_manifest
 from softpatch.detectors import make_detector
 from softpatch.evaluation import protocol
 from softpatch.evaluation.protocol import evaluate
-from tests.benchmark_grid.conftest import SMALL, settings, small_grid
+from tests.benchmark.conftest import SMALL, settings, small_grid
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
