@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.exported import RUNTIME
+from benchmarks.machine import StepClock
 from benchmarks.pictures import PAPER
 from benchmarks.routes import NotAvailableError
 from softpatch import SoftPatch
-from softpatch.benchmark.step_clock import StepClock
 from softpatch.export import export_model
 from softpatch.export.graph import Precision
 from softpatch.features import FeatureConfig

@@ -20,7 +20,8 @@ from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.evaluation import protocol
 from softpatch.evaluation.difficulty import rate_difficulty
 from softpatch.evaluation.measurement import Measurement
-from softpatch.evaluation.protocol import Evaluation, evaluate
+from softpatch.evaluation.protocol import evaluate
+from softpatch.evaluation.row import Evaluation
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 import softpatch
-from softpatch.benchmark.grid import ORACLE, Grid, Method, Source
+from softpatch.benchmark.grid import Grid, Method, Source
+from softpatch.benchmark.results import ORACLE
 from softpatch.datasets import Category, Dataset, open_dataset
 from softpatch.errors import UsageError
 

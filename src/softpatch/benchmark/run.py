@@ -41,9 +41,6 @@ class RunSettings:
         memory_limit: likewise.
         jobs: fits at a time, each in a process of its own.
         threads: torch threads of all of them together.
-        engine: ``local``, or ``ray``: every fit is a task on a Ray cluster, whose nodes all see the
-            data and the folders by the same paths; as many at a time as it has room for.
-        address: of the cluster, see ``softpatch.distributed.cluster``.
     """
 
     output: Path
@@ -53,60 +50,17 @@ class RunSettings:
     memory_limit: int | None
     jobs: int
     threads: int
-    engine: str = "local"
-    address: str | None = None
 
 
 Finished = Callable[[Sequence[Row]], None]
+# The cells of each fit -> their rows, fit by fit as they finish; ``run_fits``, or on a cluster.
+Runner = Callable[[Sequence[Sequence[Cell]], RunSettings, Progress], Iterator[Mapping[Cell, Row]]]
 
 
-def run_cells(
-    cells: Sequence[Cell],
-    settings: RunSettings,
-    *,
-    finished: Finished,
-    progress: Progress = silent,
-) -> list[Row]:
-    """Fill in every cell, taking over those kept in ``settings.output``, and write the tables.
-
-    Args:
-        cells: in the order of the results.
-        settings: see there.
-        finished: called with the rows of each fit, those that were kept first.
-        progress: the steps of the fit that is running; with several jobs, nothing.
-
-    Returns:
-        one row a cell, in order; a cell that could not be filled in says why.
-    """
-    store = CellStore(settings.output / "cells")
-    keys = {cell: cell.key(_fingerprint(cell), settings.device) for cell in cells}
-    rows = {cell: row for cell in cells if (row := store.get(keys[cell])) is not None}
-    finished(list(rows.values()))
-    pending: dict[Fit, list[Cell]] = {}
-    for cell in cells:
-        if cell not in rows:
-            pending.setdefault(cell.fit, []).append(cell)
-    try:
-        for served in _fits(list(pending.values()), settings, progress):
-            for cell, row in served.items():
-                rows[cell] = row
-                if row["status"] == OK:  # the others are tried again next time
-                    store.put(keys[cell], row)
-            finished(list(served.values()))
-    finally:  # when stopped, too
-        write_tables(settings.output, [rows[cell] for cell in cells if cell in rows])
-    return [rows[cell] for cell in cells]
-
-
-def _fits(
-    work: Sequence[list[Cell]], settings: RunSettings, progress: Progress
+def run_fits(
+    work: Sequence[Sequence[Cell]], settings: RunSettings, progress: Progress
 ) -> Iterator[Mapping[Cell, Row]]:
-    """Fit by fit as they finish, in this process, in several or on a cluster."""
-    if settings.engine == "ray":
-        from softpatch.distributed.cells import fits_on_cluster
-
-        yield from fits_on_cluster(work, settings)
-        return
+    """Fill in the cells in this process or, with several jobs, in processes of their own."""
     if settings.jobs == 1:
         for cells in work:
             yield run_fit(cells, settings, progress)
@@ -119,6 +73,46 @@ def _fits(
                 yield future.result()
             else:  # the process died: out of memory, most likely
                 yield {cell: lost(cell, FAILED, error) for cell in waiting[future]}
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    settings: RunSettings,
+    *,
+    finished: Finished,
+    progress: Progress = silent,
+    runner: Runner = run_fits,
+) -> list[Row]:
+    """Fill in every cell, reusing those kept in ``settings.output``, and write the tables.
+
+    Args:
+        cells: in the order of the results.
+        settings: see there.
+        finished: called with the rows of each fit, those that were kept first.
+        progress: the steps of the fit that is running; with several jobs, nothing.
+        runner: what runs the fits.
+
+    Returns:
+        one row per cell, in order; a cell that could not be filled in says why.
+    """
+    store = CellStore(settings.output / "cells")
+    keys = {cell: cell.key(_fingerprint(cell), settings.device) for cell in cells}
+    rows = {cell: row for cell in cells if (row := store.get(keys[cell])) is not None}
+    finished(list(rows.values()))
+    pending: dict[Fit, list[Cell]] = {}
+    for cell in cells:
+        if cell not in rows:
+            pending.setdefault(cell.fit, []).append(cell)
+    try:
+        for served in runner(list(pending.values()), settings, progress):
+            for cell, row in served.items():
+                rows[cell] = row
+                if row["status"] == OK:  # the others are tried again next time
+                    store.put(keys[cell], row)
+            finished(list(served.values()))
+    finally:  # when stopped, too
+        write_tables(settings.output, [rows[cell] for cell in cells if cell in rows])
+    return [rows[cell] for cell in cells]
 
 
 def run_fit(

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from softpatch.benchmark.figures import Line, Panel, draw_bars, draw_panels
-from softpatch.benchmark.grid import ORACLE
 from softpatch.benchmark.published import SETTING, published
-from softpatch.benchmark.results import FAILED, IMPOSSIBLE, Row
-from softpatch.benchmark.section import Section
-from softpatch.benchmark.setting import Setting
+from softpatch.benchmark.results import FAILED, IMPOSSIBLE, ORACLE, Row, Setting
 from softpatch.benchmark.table import (
     METRICS,
     MISSING,
     Labels,
+    Section,
     Table,
     Value,
     good,

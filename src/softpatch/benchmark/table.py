@@ -1,4 +1,4 @@
-"""Rows of results, averaged and laid out as tables of text."""
+"""Rows of results, averaged and laid out as the tables and sections of a page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from softpatch.benchmark.figures import Figure
 from softpatch.benchmark.results import OK, Row
 
 K = TypeVar("K", bound=Hashable)
@@ -47,6 +48,21 @@ class Table:
             "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
         )
         return "\n".join([f"**{self.title}**", "", *escaped])
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: text, then tables and figures.
+
+    Attributes:
+        folded: whether the tables are shown only on request.
+    """
+
+    title: str
+    text: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)

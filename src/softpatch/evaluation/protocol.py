@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,57 +15,13 @@ from softpatch.datasets.contamination import Contamination
 from softpatch.detectors import Detector, SoftPatch
 from softpatch.evaluation import metrics
 from softpatch.evaluation.measurement import Measurement
+from softpatch.evaluation.row import Costs, Evaluation
 from softpatch.images.sources import Images, OnUnreadable, fail_unreadable
 from softpatch.predictions.record import Prediction
 
 # Predictions that wait to be measured: prediction reads ahead, so taking turns picture by picture
 # would hide the reading of test pictures in the measuring, which is not timed.
 WAITING = 256
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One row of a results table; metrics lie in [0, 1] and are None where undefined.
-
-    Attributes:
-        pixel_at: where pixel metrics were taken, see ``Measurement``.
-        audit_auroc: how well suspicion tells the injected training pictures from the clean ones;
-            None for methods without suspicion and for clean training sets.
-    """
-
-    method: str
-    category: str
-    noise: float
-    policy: str
-    seed: int
-    n_train: int
-    n_injected: int
-    n_test: int
-    image_auroc: float | None
-    image_ap: float | None
-    image_f1max: float | None
-    pixel_auroc: float | None
-    pixel_ap: float | None
-    aupro: float | None
-    fit_seconds: float
-    predict_seconds_per_image: float
-    peak_memory_mb: float | None
-    kind: str
-    pixel_at: str
-    audit_auroc: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """All fields by name."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a fit and its predictions took."""
-
-    fit_seconds: float
-    predict_seconds_per_image: float
-    peak_memory_mb: float | None
 
 
 def evaluate(
