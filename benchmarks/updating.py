@@ -21,10 +21,10 @@ from benchmarks.markdown import table, text
 from benchmarks.pictures import DATA, PAPER
 from benchmarks.processes import RESULTS, say, write_json
 from softpatch import SoftPatch
-from softpatch.benchmark.features import CachedExtractor, FeatureCache
 from softpatch.datasets import Contamination, contaminate, read_category
 from softpatch.evaluation.measurement import Measurement
 from softpatch.evaluation.protocol import audit_auroc
+from softpatch.features.cache import CachedExtractor, MapFolder
 
 CATEGORIES = ("mvtec_bottle", "magnetic_tile")
 NOISE = 0.1
@@ -77,7 +77,7 @@ def rows_of(arguments: argparse.Namespace, name: str, seed: int) -> Iterator[dic
         coreset_ratio=RATIO, seed=seed, max_false_alarms=0.01,
         **{**PAPER, "resize": arguments.resize, "crop": arguments.crop},
     )  # fmt: skip
-    cache = FeatureCache(arguments.features, 10**11)
+    cache = MapFolder(arguments.features, 10**11)
     model.share_extractor(
         CachedExtractor(model.features, model.device, cache, torch.get_num_threads())
     )

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from softpatch.benchmark.features import CachedExtractor, FeatureCache
 from softpatch.benchmark.grid import Method, Options
 from softpatch.benchmark.machine import machine, reset_peak
 from softpatch.benchmark.plan import Cell, Fit, dataset, fingerprint, options_json, read_category
@@ -24,6 +23,7 @@ from softpatch.errors import DatasetError, ImageError
 from softpatch.evaluation.difficulty import rate_difficulty
 from softpatch.evaluation.measurement import Measurement
 from softpatch.evaluation.protocol import fit_and_predict, measure
+from softpatch.features.cache import CachedExtractor, MapFolder
 from softpatch.features.presets import FeatureConfig
 from softpatch.images.sources import ImageSource
 from softpatch.predictions.record import Prediction
@@ -155,13 +155,13 @@ def _fit_and_measure(
 
     skipped: list[ImageError] = []
     reset_peak()
-    looked_at = extractor.looked_at
+    computed = extractor.computed
     costs = fit_and_predict(
         detector, training, tested, take, on_unreadable=skipped.append, progress=progress
     )
     about = {
         "fit_shared_by": len(draws),
-        "pictures_embedded": extractor.looked_at - looked_at,
+        "pictures_embedded": extractor.computed - computed,
         "device": str(detector.device),
         "threads": torch.get_num_threads(),
         **machine(),
@@ -240,7 +240,7 @@ def _extractor(
     config: FeatureConfig, device: torch.device, settings: RunSettings
 ) -> CachedExtractor:
     features = settings.features
-    kept = FeatureCache(features, settings.features_limit) if features is not None else None
+    kept = MapFolder(features, settings.features_limit) if features is not None else None
     return CachedExtractor(config, device, kept, settings.threads)
 
 
