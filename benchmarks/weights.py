@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from benchmarks.pictures import read_batches, training_and_test
-from softpatch.features.backbones import Backbone
+from softpatch.features.backbones import named_backbone
 from softpatch.features.presets import configure
 from softpatch.images.preprocessing import Preprocessing
 
@@ -51,7 +51,7 @@ def calibrated(name: str, paths: list[Path]) -> nn.Module:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
     config = configure("edge", backbone=name)
-    backbone = Backbone(name, None, "random")
+    backbone = named_backbone(name, None, "random")
     preprocessing = Preprocessing(config.resize, config.crop, backbone.mean, backbone.std)
     for images in read_batches(paths, preprocessing, BATCH):
         network.train()(images)

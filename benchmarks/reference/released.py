@@ -24,7 +24,7 @@ from torch import Tensor
 
 from benchmarks.pictures import read_batches
 from softpatch.features import FeatureConfig
-from softpatch.features.backbones import Backbone
+from softpatch.features.backbones import named_backbone
 from softpatch.images.preprocessing import Preprocessing
 
 PROJECTED = 128
@@ -39,7 +39,7 @@ class ReleasedSoftPatch:
     def __init__(
         self, config: FeatureConfig, k: int = 6, tau: float = 0.15, ratio: float = 0.1
     ) -> None:
-        self.backbone = Backbone(config.backbone, config.layers, config.weights)
+        self.backbone = named_backbone(config.backbone, config.layers, config.weights)
         self.preprocessing = Preprocessing(
             config.resize, config.crop, self.backbone.mean, self.backbone.std
         )
