@@ -47,12 +47,9 @@ class OurSoftPatch:
 
     def describe(self) -> dict[str, Any]:
         vectors = self.model.bank.vectors
-        short = None if self.model.projection is None else self.model.projection_dimension
         return {
             "bank": len(vectors),
             "dimension": vectors.shape[1],
-            "discriminate_dimension": short,
-            "coreset_dimension": short,
             "directions": directions(vectors),
         }
 
