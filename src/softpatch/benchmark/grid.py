@@ -7,7 +7,7 @@ A grid is one readable YAML file, or the same things as flags::
     methods:
       - softpatch-lof
       - {method: softpatch-lof, tau: [0.05, 0.3]}   # a list of values: one entry each
-      - oracle                        # patchcore without the injected pictures
+      - oracle                        # patchcore without the injected images
     features: [{preset: edge}]        # crossed with the methods
     options: {coreset_ratio: 0.1}     # of every method
     noise: [0, 0.1]

@@ -1,7 +1,7 @@
 """From a grid to its cells, and to the fits that serve them.
 
-Cells share a fit when they train on the same pictures: both policies of a draw, every kind at noise
-0, and the oracle, which trains without the injected pictures, at every noise.
+Cells share a fit when they train on the same images: both policies of a draw, every kind at noise
+0, and the oracle, which trains without the injected images, at every noise.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from softpatch.benchmark.results import ORACLE
 from softpatch.datasets import Category, Dataset, open_dataset
 from softpatch.errors import UsageError
 
-CLEAN = "clean"  # the kind of a training set without injected pictures
+CLEAN = "clean"  # the kind of a training set without injected images
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One training: a detector, and the pictures it learns from."""
+    """One training: a detector, and the images it learns from."""
 
     root: str
     layout: str | None
@@ -76,7 +76,7 @@ class Cell:
 
     @property
     def overlap(self) -> bool:
-        """Whether the injected pictures stay in the test set."""
+        """Whether the injected images stay in the test set."""
         return self.policy == "overlap"
 
     @property
@@ -92,7 +92,7 @@ class Cell:
         return shlex.join([*words, "-o", "OUT"])
 
     def key(self, fingerprint: str, device: str) -> str:
-        """What its result is kept under; another for other pictures, weights or code."""
+        """What its result is kept under; another for other images, weights or code."""
         deciding = {
             "code": [code_hash(), torch.__version__, device],
             "pictures": fingerprint,
@@ -145,7 +145,7 @@ def read_category(root: str, layout: str | None, name: str) -> Category:
 
 
 def fingerprint(category: Category) -> str:
-    """Changes when a picture or mask is added, taken away or written anew; opens none of them."""
+    """Changes when an image or mask is added, taken away or written anew; opens none of them."""
     digest = hashlib.sha256()
     for sample in (*category.train, *category.test):
         for path in (sample.path, *sample.masks):

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 Setting = dict[str, Any]
 
 RESULTS = "results.csv"
-ORACLE = "oracle"  # PatchCore, trained without the injected pictures
+ORACLE = "oracle"  # PatchCore, trained without the injected images
 OK, IMPOSSIBLE, FAILED = "ok", "impossible", "failed"
 
 COSTS = tuple(field.name for field in fields(Costs))

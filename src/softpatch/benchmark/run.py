@@ -1,4 +1,4 @@
-"""Filling in the cells: one fit at a time, each serving all cells that train on its pictures."""
+"""Filling in the cells: one fit at a time, each serving all cells that train on its images."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _draw(cell: Cell, settings: RunSettings) -> Contamination:
 
 
 def _difficulty(cell: Cell, settings: RunSettings) -> Mapping[Path, float] | None:
-    """How hard each defective picture is, for the one kind that asks; as ``evaluate`` rates it."""
+    """How hard each defective image is, for the one kind that asks; as ``evaluate`` rates it."""
     if cell.kind != "difficult":
         return None
     taken = {name: value for name, value in cell.method.options if name in PaDiM.option_names()}
@@ -284,7 +284,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
 
 
 def _fingerprint(cell: Cell) -> str:
-    """Of the cell's pictures; empty where the category cannot be read, as the cell will say."""
+    """Of the cell's images; empty where the category cannot be read, as the cell will say."""
     try:
         others = [fingerprint(other) for other in _others(cell)]
         return _category_fingerprint(cell.root, cell.layout, cell.category) + "".join(others)

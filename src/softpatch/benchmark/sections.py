@@ -227,7 +227,7 @@ def kinds(results: Results) -> Section | None:
 
 
 def oracle_gap(results: Results) -> Section | None:
-    """What is lost against training without the added pictures."""
+    """What is lost against training without the added images."""
     tables = []
     for (name, kind, policy), rows in grouped(
         results.measured, lambda row: (row["category"], row["kind"], row["policy"])
@@ -265,7 +265,7 @@ def oracle_gap(results: Results) -> Section | None:
 
 
 def audit(results: Results) -> Section | None:
-    """How well the added pictures are found among the training pictures."""
+    """How well the added images are found among the training images."""
     rows = [row for row in results.measured if row.get("audit_auroc") is not None]
     if not rows:
         return None
@@ -347,7 +347,7 @@ def categories(results: Results) -> Section | None:
 
 
 def data(results: Results) -> Section | None:
-    """What the pictures were."""
+    """What the images were."""
     lines = tuple(
         (
             entry["category"],

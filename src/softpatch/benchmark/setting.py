@@ -35,9 +35,9 @@ def write_setting(folder: Path, grid: Grid, cells: int, command: str) -> None:
 
 
 def _data(grid: Grid, earlier: Setting) -> list[dict[str, Any]]:
-    """Every category: how many pictures it has, and its problems.
+    """Every category: how many images it has, and its problems.
 
-    Finding the problems reads every picture, so those of unchanged pictures are taken over.
+    Finding the problems reads every image, so those of unchanged images are taken over.
     """
     known = {entry["fingerprint"]: entry for entry in earlier.get("data", [])}
     entries = []

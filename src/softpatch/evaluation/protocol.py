@@ -19,8 +19,8 @@ from softpatch.evaluation.row import Costs, Evaluation
 from softpatch.images.sources import Images, OnUnreadable, fail_unreadable
 from softpatch.predictions.record import Prediction
 
-# Predictions that wait to be measured: prediction reads ahead, so taking turns picture by picture
-# would hide the reading of test pictures in the measuring, which is not timed.
+# Predictions that wait to be measured: prediction reads ahead, so taking turns image by image
+# would hide the reading of test images in the measuring, which is not timed.
 WAITING = 256
 
 
@@ -39,14 +39,14 @@ def evaluate(
     Args:
         method: the name to report.
         detector: not yet fitted; it is fitted here.
-        contamination: training and test pictures.
+        contamination: training and test images.
         pixel_at: see ``Measurement``.
         keep: return the predictions; without them memory does not grow with the test set.
         on_unreadable: see ``Detector.fit``.
         progress: see ``Detector.fit``; prediction reports as ``predict``.
 
     Returns:
-        the row, and the predictions of the readable test pictures if they are to be kept.
+        the row, and the predictions of the readable test images if they are to be kept.
     """
     measurement = Measurement(detector, contamination.test, pixel_at)
     kept: list[Prediction] = []
@@ -76,7 +76,7 @@ def fit_and_predict(
     on_unreadable: OnUnreadable = fail_unreadable,
     progress: Progress = silent,
 ) -> Costs:
-    """Fit, give the prediction of each readable test picture to ``take``, say what both cost.
+    """Fit, give the prediction of each readable test image to ``take``, say what both cost.
 
     What ``take`` does is not counted. See ``evaluate`` for the arguments.
     """
@@ -130,14 +130,14 @@ def measure(
 
 
 def audit_auroc(detector: Detector, injected: Iterable[str]) -> float | None:
-    """AUROC of "this training picture was injected" by the detector's suspicion.
+    """AUROC of "this training image was injected" by the detector's suspicion.
 
     Args:
         detector: fitted.
-        injected: names of the injected training pictures.
+        injected: names of the injected training images.
 
     Returns:
-        in [0, 1]; None for a detector without suspicion, and without injected or clean pictures.
+        in [0, 1]; None for a detector without suspicion, and without injected or clean images.
     """
     if not isinstance(detector, SoftPatch):
         return None

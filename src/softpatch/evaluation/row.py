@@ -12,7 +12,7 @@ class Evaluation:
 
     Attributes:
         pixel_at: where pixel metrics were taken, see ``Measurement``.
-        audit_auroc: how well suspicion separates the injected training pictures from the clean
+        audit_auroc: how well suspicion separates the injected training images from the clean
             ones; None for methods without suspicion and for clean training sets.
     """
 

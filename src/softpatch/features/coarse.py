@@ -1,6 +1,6 @@
 """What is seen from afar: a patch's share of the coarsest layer, averaged with its neighbours'.
 
-Patches from anywhere in two pictures are told apart by what is around them rather than by fine
+Patches from anywhere in two images are told apart by what is around them rather than by fine
 detail, which differs everywhere. What that comes to is in docs/robust.md.
 """
 
