@@ -1,6 +1,6 @@
 """Time and peak memory of a fit as the training set grows, each size in its own process.
 
-The pictures are bottle's, as often as needed: see ``benchmarks.grown``.
+The pictures are made from bottle's, see ``benchmarks.grown``.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def command(module: str) -> str:
 
 
 def resident_mb() -> float | None:
-    """What this process has in memory now; None where the system does not tell (not Linux)."""
+    """What this process has in memory now; None where the system does not say (not Linux)."""
     return _megabytes("/proc/self/status", "VmRSS")
 
 
@@ -84,7 +84,7 @@ class OtherWork:
         self._busy = _busy_seconds()
 
     def cores(self) -> float | None:
-        """On average so far; None where the system does not tell (not Linux)."""
+        """On average so far; None where the system does not say (not Linux)."""
         busy = _busy_seconds()
         if busy is None or self._busy is None:
             return None
@@ -99,7 +99,7 @@ class Meter:
     Attributes:
         seconds: by the clock.
         extra_memory_mb: by how much the process grew at its peak; None where the system does not
-            tell.
+            say.
     """
 
     seconds: float

@@ -1,7 +1,7 @@
 """The same fit with and without Ray on this machine: seconds, their ratio, and the model's bytes.
 
-The pictures are the category's, as often as needed (see ``benchmarks.grown``), written to
-files first. Both fits run in one process each, one after the other.
+The pictures are made from the category's (see ``benchmarks.grown``) and written to files first.
+Both fits run in one process each, one after the other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a page says about how costs grow."""
+"""The sections of a page about how costs grow."""
 
 from __future__ import annotations
 

@@ -133,14 +133,14 @@ def project(features: Tensor) -> Tensor:
 def one_pick_a_pass(
     patches: Tensor, size: int, keep: Tensor, start: Tensor, norms: Tensor | None = None
 ) -> Tensor:
-    """Greedy k-center, all n distances computed anew for every pick.
+    """Greedy k-center, with all n distances computed again for every pick.
 
     Args:
         patches: ``(n, D)``.
         size: how many to pick.
         keep: ``(n,)`` bool; the others are never picked.
         start: indices of the patches whose mean distance starts the rule.
-        norms: ``(n,)`` squared norms of the patches; None computes these anew as well, as the
+        norms: ``(n,)`` squared norms of the patches; None computes these every time as well, as the
             released code does (1.5 times the time at D=128).
     """
 

@@ -121,7 +121,7 @@ def test_what_is_finished_is_kept_and_a_larger_grid_adds_to_it(
     assert len(fits) == 3
 
 
-def test_a_changed_picture_is_measured_anew(copied: Path, tmp_path: Path, fits: list[Any]) -> None:
+def test_a_changed_picture_is_measured_again(copied: Path, tmp_path: Path, fits: list[Any]) -> None:
     grid = small_grid(copied, methods=["padim"], noise=[0])
     before = fill_in(grid, tmp_path / "out")
     picture = next((copied / "flange" / "test" / "chip").iterdir())

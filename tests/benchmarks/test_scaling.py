@@ -57,14 +57,14 @@ def test_grown_pictures_are_always_the_same_and_never_alike(flange: Path) -> Non
 def test_each_size_once_in_its_own_process_and_kept(flange: Path, tmp_path: Path) -> None:
     size = Size(images=4, image_size=64)
     work = [("images", ScalingRun(str(flange), "padim", size, "cpu", None, threads=1))]
-    told: list[int] = []
-    rows = run_scaling(work, tmp_path, finished=lambda rows: told.append(len(rows)))
+    reported: list[int] = []
+    rows = run_scaling(work, tmp_path, finished=lambda rows: reported.append(len(rows)))
     [row] = rows
     assert (row["status"], row["axis"], row["value"]) == ("ok", "images", 4), row["reason"]
     assert row["fit_seconds"] > 0
     assert row["coreset_seconds"] is None
-    assert run_scaling(work, tmp_path, finished=lambda rows: told.append(len(rows))) == rows
-    assert told == [0, 1, 1]
+    assert run_scaling(work, tmp_path, finished=lambda rows: reported.append(len(rows))) == rows
+    assert reported == [0, 1, 1]
 
 
 def grown_row(images: int, **changes: float) -> Row:

@@ -96,7 +96,7 @@ def test_embeddings_share_what_the_network_made(cache: MapFolder) -> None:
     assert other.computed == 0
 
 
-def test_anything_that_matters_looks_anew(cache: MapFolder) -> None:
+def test_anything_that_matters_computes_again(cache: MapFolder) -> None:
     pictures = some_pictures(1)
     extractor(cache)(pictures)
     changed = pictures.clone()

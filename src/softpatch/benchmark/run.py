@@ -143,7 +143,7 @@ def _fit_and_measure(
     extractor = _extractor(detector.features, detector.device, settings)
     clean = [ImageSource(str(sample.path), sample.path) for sample in category.train]
     training = next(iter(draws.values())).train if fit.noise else clean
-    # All of them whichever cells are served: scores' last bits depend on what else is scored.
+    # The whole test set for all cells: the last bits of scores depend on what else is scored.
     tested = [sample.path for sample in category.test]
     measurements = {
         cell: Measurement(detector, draw.test, cell.pixel_at) for cell, draw in draws.items()
@@ -194,7 +194,7 @@ def _draw(cell: Cell, settings: RunSettings) -> Contamination:
 
 
 def _difficulty(cell: Cell, settings: RunSettings) -> Mapping[Path, float] | None:
-    """How hard each defective image is, for the one kind that asks; as ``evaluate`` rates it."""
+    """How hard each defective image is, for the one kind that needs it; as in ``evaluate``."""
     if cell.kind != "difficult":
         return None
     taken = {name: value for name, value in cell.method.options if name in PaDiM.option_names()}
@@ -213,7 +213,7 @@ def _rate(
 
 
 def _detector(method: Method, seed: int, settings: RunSettings) -> Detector:
-    """Not yet fitted, with an extractor that it shares with the others of its features."""
+    """Unfitted, with the extractor that all detectors of the same features share."""
     detector = make_detector(
         method.detector, **method.arguments, seed=seed, device=settings.device,
         memory_limit=settings.memory_limit,
@@ -257,7 +257,7 @@ def _notes(draw: Contamination, skipped: Sequence[ImageError]) -> Iterator[str]:
 
 
 def _status(error: Exception) -> str:
-    """The data's fault, or unexpected."""
+    """``impossible`` where the data is at fault, else ``failed``."""
     return IMPOSSIBLE if isinstance(error, DatasetError | ImageError) else FAILED
 
 
@@ -284,7 +284,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
 
 
 def _fingerprint(cell: Cell) -> str:
-    """Of the cell's images; empty where the category cannot be read, as the cell will say."""
+    """A hash of the cell's images; empty where they cannot be read, which the cell's row says."""
     try:
         others = [fingerprint(other) for other in _others(cell)]
         return _category_fingerprint(cell.root, cell.layout, cell.category) + "".join(others)

@@ -1,4 +1,4 @@
-"""What a page of results says, part by part; a part that has nothing to say is left out."""
+"""The sections of a page of results; one that has nothing to say is left out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Results:
 
 
 def sections(results: Results) -> list[Section]:
-    """Every part that has something to say, in order."""
+    """Every section that has something to say, in order."""
     parts: list[Callable[[Results], Section | None]] = [
         missing, averages, categories, curves, ablation, kinds, oracle_gap, audit, costs, data,
     ]  # fmt: skip
@@ -227,7 +227,7 @@ def kinds(results: Results) -> Section | None:
 
 
 def oracle_gap(results: Results) -> Section | None:
-    """What is lost against training without the added images."""
+    """The loss against training without the added images."""
     tables = []
     for (name, kind, policy), rows in grouped(
         results.measured, lambda row: (row["category"], row["kind"], row["policy"])
@@ -347,7 +347,7 @@ def categories(results: Results) -> Section | None:
 
 
 def data(results: Results) -> Section | None:
-    """What the images were."""
+    """The images of each category."""
     lines = tuple(
         (
             entry["category"],

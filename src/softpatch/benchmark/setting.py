@@ -1,4 +1,4 @@
-"""What a page of results says beside its tables: the grid, the command, and the data's problems."""
+"""What a page of results states beside its tables: grid, command, and problems of the data."""
 
 from __future__ import annotations
 

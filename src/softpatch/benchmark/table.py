@@ -30,9 +30,9 @@ class Table:
 
     Attributes:
         title: what it shows.
-        columns: their heads.
-        rows: cells, as many as columns.
-        words: columns that hold words rather than numbers, counted from the left.
+        columns: their headings.
+        rows: one cell for each column.
+        words: how many columns hold words rather than numbers, counted from the left.
     """
 
     title: str
@@ -107,12 +107,12 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
 
 
 def good(rows: Iterable[Row]) -> list[Row]:
-    """Those that were measured."""
+    """The rows that were measured."""
     return [row for row in rows if row["status"] == OK]
 
 
 class Labels:
-    """What methods are called where all share some options: by those that differ.
+    """Names of methods, made of the options that differ between the rows.
 
     Attributes:
         shared: the options of every row, in words.
@@ -130,7 +130,7 @@ class Labels:
         return f"{row['method']}, {variant}" if variant else str(row["method"])
 
     def variant(self, row: Row) -> str:
-        """The options that are not everybody's, in words; empty for none."""
+        """The options that not all rows share, in words; empty for none."""
         return _words(set(_options(row)) - self._common)
 
 

@@ -1,4 +1,4 @@
-"""How hard defective images are to tell from good ones, for contamination kind ``difficult``."""
+"""How hard defective images are to distinguish from good ones, for the kind ``difficult``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rate_difficulty(
 ) -> dict[Path, float]:
     """Fit on the clean training set and score the defective test images.
 
-    Any detector serves; ``PaDiM`` is the cheapest and, without a memory bank, favours none of the
+    Any detector will do; ``PaDiM`` is the cheapest and, without a memory bank, favours none of the
     methods that have one.
 
     Args:

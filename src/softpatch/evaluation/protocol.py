@@ -76,7 +76,7 @@ def fit_and_predict(
     on_unreadable: OnUnreadable = fail_unreadable,
     progress: Progress = silent,
 ) -> Costs:
-    """Fit, give the prediction of each readable test image to ``take``, say what both cost.
+    """Fit, pass the prediction of each readable test image to ``take``, return the cost of both.
 
     What ``take`` does is not counted. See ``evaluate`` for the arguments.
     """
@@ -94,7 +94,7 @@ def fit_and_predict(
             progress("predict", count + len(waiting), len(test))
         predict_seconds += time.perf_counter() - started
         if count == 0:
-            peak_memory = peak_memory_mb()  # before the metrics, not the detector's doing
+            peak_memory = peak_memory_mb()  # before the metrics, which are not the detector's
         if not waiting:
             return Costs(fit_seconds, predict_seconds / max(1, count), peak_memory)
         count += len(waiting)

@@ -177,7 +177,7 @@ def _normalisation(name: str) -> tuple[RGB, RGB]:
 
 
 def _accepted_options(name: str) -> dict[str, Any]:
-    """Transformers must be told to accept other sizes than their pre-training one."""
+    """Transformers accept sizes other than that of their pre-training only if asked to."""
     if not timm.is_model(_timm_name(name)):
         raise BackboneError(
             f"no backbone is called {name!r}; use {OFFLINE_BACKBONE}, one of timm.list_models(), "
@@ -192,10 +192,10 @@ def _accepted_options(name: str) -> dict[str, Any]:
 
 
 def _on_paper(name: str, options: dict[str, Any]) -> nn.Module:
-    """The network with all its maps and no memory for its weights: cheap to ask what it has."""
+    """The network with all its maps and no memory for its weights: a cheap way to list them."""
     with torch.device("meta"):
         maps = timm.create_model(_timm_name(name), **options).feature_info
-        # Left alone, timm offers only a transformer's last three blocks.
+        # By default timm offers only a transformer's last three blocks.
         everything = tuple(range(len(list(maps))))  # type: ignore[arg-type]
         network: nn.Module = timm.create_model(
             _timm_name(name), features_only=True, out_indices=everything, **options
@@ -290,7 +290,7 @@ def _all_nan(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _not_loaded(network: nn.Module) -> list[str]:
-    """Tensors of a network loaded from NaNs that are none: they were not in the file.
+    """Tensors that are not NaN in a network loaded from NaNs: they were not in the file.
 
     timm loads networks without a classifier leniently and renames tensors on the way, so
     comparing names would not do.
@@ -303,12 +303,12 @@ def _not_loaded(network: nn.Module) -> list[str]:
 
 
 def _foreign_tensors(name: str, state: dict[str, Tensor]) -> list[str]:
-    """What a file in timm's own naming has beyond this network: a deeper one's, then."""
+    """Tensors of a file in timm's own naming that this network lacks: it is a deeper one's."""
     with torch.device("meta"):
         own = timm.create_model(_timm_name(name), num_classes=0).state_dict()
         whole = timm.create_model(_timm_name(name)).state_dict()
     if not own.keys() <= state.keys():
-        return []  # another naming, which timm has translated
+        return []  # other names, which timm has translated
     return sorted(state.keys() - whole.keys())
 
 

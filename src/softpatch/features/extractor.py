@@ -32,7 +32,7 @@ class PatchExtractor:
         """Load the backbone.
 
         Args:
-            config: all that decides the patches; with a ``backbone``, but for the latter.
+            config: everything else that decides what a patch vector is.
             device: that the network and the embedding run on.
             backbone: a module of the user's own in place of the one that ``config`` names; copied,
                 see ``custom_backbone``.
