@@ -1,4 +1,4 @@
-"""What the audit, and the threshold without labels, come to on pictures known to be good or bad.
+"""How well the audit and the threshold without labels do on images known to be good or bad.
 
 For every category, noise ratio and seed, defective test pictures are added to the training set as
 ``softpatch evaluate --overlap`` does. The audit ranks what is there and estimates how many are bad;

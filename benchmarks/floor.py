@@ -17,13 +17,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.machine import OtherWork, command, hardware, resident_mb
+from benchmarks.machine import OtherWork, StepClock, command, hardware, resident_mb
 from benchmarks.pictures import DATA, PAPER, read_batches, training_and_test
 from benchmarks.processes import RESULTS, write_json
 from softpatch import SoftPatch
 from softpatch.bank.coreset import _LazyGreedy
 from softpatch.bank.coreset_distances import CoresetDistances
-from softpatch.benchmark.step_clock import StepClock
 from softpatch.images.decode import decode_image
 
 BATCH = 4

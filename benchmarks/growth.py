@@ -1,6 +1,6 @@
 """Time and peak memory of a fit as the training set grows, each size in its own process.
 
-The pictures are bottle's, as often as needed: see ``softpatch.benchmark.grown``.
+The pictures are made from bottle's, see ``benchmarks.grown``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, resident_mb
+from benchmarks.grown import GrownPictures
+from benchmarks.machine import OtherWork, StepClock, command, hardware, peak_memory_mb, resident_mb
 from benchmarks.pictures import DATA, PAPER, training_and_test
 from benchmarks.processes import RESULTS, in_own_process, say, write_json
-from softpatch.benchmark.grown import GrownPictures
 from softpatch.benchmark.machine import reset_peak
-from softpatch.benchmark.step_clock import StepClock
 
 SIZES = (250, 1000, 5000)
 # What bounds a large fit; passed where SoftPatch has it.

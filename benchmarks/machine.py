@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,7 +42,7 @@ def command(module: str) -> str:
 
 
 def resident_mb() -> float | None:
-    """What this process has in memory now; None where the system does not tell (not Linux)."""
+    """What this process has in memory now; None where the system does not say (not Linux)."""
     return _megabytes("/proc/self/status", "VmRSS")
 
 
@@ -52,6 +53,22 @@ def peak_memory_mb() -> float | None:
     its parent.
     """
     return _megabytes("/proc/self/status", "VmHWM")
+
+
+class StepClock:
+    """A ``progress`` callback: a step lasts from the end of the one before to its last call."""
+
+    def __init__(self) -> None:
+        self._ended = {"start": time.perf_counter()}
+
+    def __call__(self, step: str, _done: int, _total: int) -> None:
+        """Note that the step has come this far."""
+        self._ended[step] = time.perf_counter()
+
+    def seconds(self) -> dict[str, float]:
+        """Of each step so far."""
+        ended = self._ended
+        return {step: ended[step] - ended[before] for before, step in pairwise(ended)}
 
 
 class OtherWork:
@@ -67,7 +84,7 @@ class OtherWork:
         self._busy = _busy_seconds()
 
     def cores(self) -> float | None:
-        """On average so far; None where the system does not tell (not Linux)."""
+        """On average so far; None where the system does not say (not Linux)."""
         busy = _busy_seconds()
         if busy is None or self._busy is None:
             return None
@@ -82,7 +99,7 @@ class Meter:
     Attributes:
         seconds: by the clock.
         extra_memory_mb: by how much the process grew at its peak; None where the system does not
-            tell.
+            say.
     """
 
     seconds: float

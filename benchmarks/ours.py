@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.machine import StepClock
 from benchmarks.pictures import PAPER
 from benchmarks.routes import NotAvailableError
 from softpatch import SoftPatch
-from softpatch.benchmark.step_clock import StepClock
 from softpatch.export import export_model
 from softpatch.export.graph import Precision
 from softpatch.features import FeatureConfig
@@ -47,12 +47,9 @@ class OurSoftPatch:
 
     def describe(self) -> dict[str, Any]:
         vectors = self.model.bank.vectors
-        short = None if self.model.projection is None else self.model.projection_dimension
         return {
             "bank": len(vectors),
             "dimension": vectors.shape[1],
-            "discriminate_dimension": short,
-            "coreset_dimension": short,
             "directions": directions(vectors),
         }
 

@@ -1,7 +1,7 @@
 """The same fit with and without Ray on this machine: seconds, their ratio, and the model's bytes.
 
-The pictures are the category's, as often as needed (see ``softpatch.benchmark.grown``), written to
-files first. Both fits run in one process each, one after the other.
+The pictures are made from the category's (see ``benchmarks.grown``) and written to files first.
+Both fits run in one process each, one after the other.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.machine import OtherWork, command, hardware
+from benchmarks.grown import GrownPictures
+from benchmarks.machine import OtherWork, StepClock, command, hardware
 from benchmarks.pictures import DATA, training_and_test
 from benchmarks.processes import RESULTS, in_own_process, say, write_json
-from softpatch.benchmark.grown import GrownPictures
-from softpatch.benchmark.step_clock import StepClock
 
 ORIGINALS = 100
 

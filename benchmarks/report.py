@@ -23,8 +23,7 @@ same weights, and a bank of the same share of their patches. They are not the sa
 - `released` restates the authors' released code (`benchmarks/reference/released.py`): outlier
   scores and coreset on a random projection, a scikit-learn LOF per position, one pass over all
   patches for every pick, flat search in faiss. `softpatch` does the same on the patches
-  themselves, exactly; its coreset works on vectors that much longer. `softpatch-128` projects as
-  the released code does, so that both coresets pick from vectors of one length.
+  themselves, exactly; its coreset works on vectors that much longer.
 - `anomalib` is its PatchCore torch model without the trainer. It has no noise discriminator, so
   one step less. Its patches are plain averages of the backbone's channels, its coreset works on a
   random projection, its image score looks at neighbours of the nearest vector.
@@ -161,7 +160,7 @@ def floor_section(result: dict[str, Any]) -> list[str]:
         table(columns, rows),
         "The parts of a prediction:\n",
         table(parts, [predict]),
-        "The parts of the coreset, by the names in `covering.py`:\n",
+        "The parts of the coreset, by the names in `coreset_distances.py`:\n",
         table({f"{name} s": number(name) for name in coreset}, [coreset]),
         FLOOR,
     ]

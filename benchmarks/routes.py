@@ -36,7 +36,6 @@ OURS: dict[str, dict[str, Any]] = {
     "softpatch": {},
     "softpatch-bf16": {"precision": "bf16"},
     "softpatch-1gb": {"memory_limit": 1_000_000_000},
-    "softpatch-128": {"projection": "gaussian", "projection_dimension": 128},
     "softpatch-100": {},
 }
 EXPORTED: dict[str, Precision] = {"softpatch-openvino": "fp32", "softpatch-int8": "int8"}

@@ -38,8 +38,6 @@ RATIOS = {
     "predict_bf16_vs_released": ("predict_seconds", "released", "softpatch-bf16"),
     "predict_openvino_vs_released": ("predict_seconds", "released", "softpatch-openvino"),
     "predict_int8_vs_released": ("predict_seconds", "released", "softpatch-int8"),
-    "fit_128_vs_released": ("fit_seconds", "released", "softpatch-128"),
-    "coreset_128_vs_released": ("coreset", "released", "softpatch-128"),
     "memory_1gb_vs_released": ("peak_memory_mb", "released", "softpatch-1gb"),
 }
 CALIBRATED = "calibrated"

@@ -33,7 +33,7 @@ PICTURES = 32  # different ones that are sent
 TRAINED = 40
 CROP = (450, 250, 578, 378)  # of a bottle: part of its rim
 MEMORY = "process_resident_memory_bytes"
-WARM_UP = 0.02  # share of the requests after which memory is first looked at
+WARM_UP = 0.02  # share of the requests before memory is first measured
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--categories", nargs="+", default=CATEGORIES)
     parser.add_argument("--shard-bytes", type=int, default=64 * 2**20, help="smaller: more shards")
-    parser.add_argument("--thin", type=int, default=1, help="take every so many test pictures")
+    parser.add_argument("--thin", type=int, default=1, help="take every n-th test picture")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "sharded.json")
     arguments = parser.parse_args()
     shards.SHARD_BYTES = arguments.shard_bytes

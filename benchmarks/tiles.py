@@ -1,7 +1,7 @@
 """Large made-up pictures in tiles: time and peak memory against the limit that was given.
 
 Every size has a process of its own. A board of dots, the same in every picture but for noise; the
-last test picture has a scratch, and its heat map can be kept to look at.
+last test picture has a scratch, and its heat map can be kept.
 """
 
 from __future__ import annotations

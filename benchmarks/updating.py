@@ -21,10 +21,10 @@ from benchmarks.markdown import table, text
 from benchmarks.pictures import DATA, PAPER
 from benchmarks.processes import RESULTS, say, write_json
 from softpatch import SoftPatch
-from softpatch.benchmark.features import CachedExtractor, FeatureCache
 from softpatch.datasets import Contamination, contaminate, read_category
 from softpatch.evaluation.measurement import Measurement
 from softpatch.evaluation.protocol import audit_auroc
+from softpatch.features.cache import CachedExtractor, MapFolder
 
 CATEGORIES = ("mvtec_bottle", "magnetic_tile")
 NOISE = 0.1
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--first", nargs="+", default=list(FIRST), choices=list(FIRST))
     parser.add_argument("--resize", type=int, default=PAPER["resize"], help="pixels")
     parser.add_argument("--crop", type=int, default=PAPER["crop"], help="pixels")
-    parser.add_argument("--thin", type=int, default=1, help="take every so many test pictures")
+    parser.add_argument("--thin", type=int, default=1, help="take every n-th test picture")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of everything drawn")
     parser.add_argument("--features", type=Path, required=True, help="folder of the feature cache")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "updating.json")
@@ -77,7 +77,7 @@ def rows_of(arguments: argparse.Namespace, name: str, seed: int) -> Iterator[dic
         coreset_ratio=RATIO, seed=seed, max_false_alarms=0.01,
         **{**PAPER, "resize": arguments.resize, "crop": arguments.crop},
     )  # fmt: skip
-    cache = FeatureCache(arguments.features, 10**11)
+    cache = MapFolder(arguments.features, 10**11)
     model.share_extractor(
         CachedExtractor(model.features, model.device, cache, torch.get_num_threads())
     )
@@ -108,7 +108,7 @@ def measured(model: SoftPatch, draw: Contamination, thin: int) -> dict[str, Any]
 
 
 def means(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Of every set and first part over the seeds, and from the least to the largest."""
+    """The mean over seeds for every set and first part, with the smallest and the largest."""
     kinds = dict.fromkeys((row["set"], row["first"]) for row in rows)
     found = []
     for name, first in kinds:

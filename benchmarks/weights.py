@@ -1,9 +1,9 @@
 """Random weights whose features vary in as many directions as trained ones do.
 
 timm starts the last normalisation of every residual block at zero, so in a network with random
-weights no block adds anything, and nearly all variance of its features lies in a few directions.
+weights no block adds anything, and nearly all variance of its features is in a few directions.
 That flatters softpatch: its coreset and search skip pairs by leading directions, and peers
-look at every pair whatever the features are. Here every normalisation starts at one and takes its
+compare every pair whatever the features are. Here every normalisation starts at one and takes its
 mean and variance from the training pictures. Features then vary in somewhat more directions than
 with trained weights: softpatch's steps cost at least what they would there.
 """
@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from benchmarks.pictures import read_batches, training_and_test
-from softpatch.features.backbones import Backbone
+from softpatch.features.backbones import named_backbone
 from softpatch.features.presets import configure
 from softpatch.images.preprocessing import Preprocessing
 
@@ -51,7 +51,7 @@ def calibrated(name: str, paths: list[Path]) -> nn.Module:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
     config = configure("edge", backbone=name)
-    backbone = Backbone(name, None, "random")
+    backbone = named_backbone(name, None, "random")
     preprocessing = Preprocessing(config.resize, config.crop, backbone.mean, backbone.std)
     for images in read_batches(paths, preprocessing, BATCH):
         network.train()(images)

@@ -99,7 +99,7 @@ def kept(outlier: Tensor, cut: str) -> Tensor:
 
     ``pictures`` first leaves out whole pictures whose suspicion is far from the median. ``0.1 of
     pictures`` leaves out the most suspicious tenth and nothing else; ``0.1 at random`` any tenth,
-    which tells what so many pictures are worth.
+    which shows what that number of pictures is worth.
     """
     if cut.endswith(("of pictures", "at random")):
         share = float(cut.split()[0])

@@ -1,7 +1,7 @@
 """Coreset, scores and metrics in plain torch, on whatever device the patches are on.
 
-Written for speed on a GPU, where the distances of one cell's are a second's work; the library's own
-steps are exact and tested, these are for comparing ideas.
+Written for speed on a GPU, where the distances of one cell take a second; the library's own steps
+are exact and tested, these are for comparing ideas.
 """
 
 from __future__ import annotations

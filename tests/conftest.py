@@ -17,7 +17,7 @@ from softpatch import SoftPatch
 from softpatch.detectors import base
 from softpatch.export import export_model
 from softpatch.features import extractor
-from softpatch.features.backbones import Backbone
+from softpatch.features.backbones import Backbone, named_backbone
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig, configure
 from softpatch.images.decode import read_image
@@ -103,7 +103,7 @@ def exported(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def one_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds each extractor once a session instead of once a detector (2 s each)."""
     monkeypatch.setattr(base, "PatchExtractor", _build_extractor)
-    monkeypatch.setattr(extractor, "Backbone", _build_backbone)
+    monkeypatch.setattr(extractor, "named_backbone", _build_backbone)
 
 
 def _build_extractor(config: FeatureConfig, device: torch.device) -> PatchExtractor:
@@ -111,7 +111,7 @@ def _build_extractor(config: FeatureConfig, device: torch.device) -> PatchExtrac
 
 
 def _build_backbone(name: str, layers: tuple[str, ...] | None, weights: str | None) -> Backbone:
-    return _once(Backbone, name, layers, weights)
+    return _once(named_backbone, name, layers, weights)
 
 
 _built: dict[str, Any] = {}

@@ -8,7 +8,8 @@ import pytest
 
 from softpatch import PatchCore, SoftPatch
 from softpatch.datasets import Category, Contamination, contaminate, read_category
-from softpatch.evaluation.protocol import Evaluation, evaluate
+from softpatch.evaluation.protocol import evaluate
+from softpatch.evaluation.row import Evaluation
 
 TRAIN, INJECTED = 60, 6
 RATIO = 0.02  # of the patches: enough for 60 bottles, and a fifth of the default's time

@@ -17,7 +17,7 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
 from benchmarks.pictures import read_batches
 from softpatch.features import FeatureConfig
-from softpatch.features.backbones import OFFLINE_BACKBONE, Backbone
+from softpatch.features.backbones import OFFLINE_BACKBONE, named_backbone
 from softpatch.images.preprocessing import Preprocessing
 
 BATCH = 8  # its default of 32 takes 1.5 times as long an image on 2 cores
@@ -27,7 +27,7 @@ class AnomalibPatchCore:
     """The package's defaults, with our backbone's layers and weights in its own extractor."""
 
     def __init__(self, config: FeatureConfig, ratio: float) -> None:
-        backbone = Backbone(config.backbone, config.layers, config.weights)
+        backbone = named_backbone(config.backbone, config.layers, config.weights)
         self.preprocessing = Preprocessing(config.resize, config.crop, backbone.mean, backbone.std)
         name = config.backbone
         self.model: Any = PatchcoreModel(

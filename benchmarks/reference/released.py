@@ -24,7 +24,7 @@ from torch import Tensor
 
 from benchmarks.pictures import read_batches
 from softpatch.features import FeatureConfig
-from softpatch.features.backbones import Backbone
+from softpatch.features.backbones import named_backbone
 from softpatch.images.preprocessing import Preprocessing
 
 PROJECTED = 128
@@ -39,7 +39,7 @@ class ReleasedSoftPatch:
     def __init__(
         self, config: FeatureConfig, k: int = 6, tau: float = 0.15, ratio: float = 0.1
     ) -> None:
-        self.backbone = Backbone(config.backbone, config.layers, config.weights)
+        self.backbone = named_backbone(config.backbone, config.layers, config.weights)
         self.preprocessing = Preprocessing(
             config.resize, config.crop, self.backbone.mean, self.backbone.std
         )
@@ -133,14 +133,14 @@ def project(features: Tensor) -> Tensor:
 def one_pick_a_pass(
     patches: Tensor, size: int, keep: Tensor, start: Tensor, norms: Tensor | None = None
 ) -> Tensor:
-    """Greedy k-center, all n distances computed anew for every pick.
+    """Greedy k-center, with all n distances computed again for every pick.
 
     Args:
         patches: ``(n, D)``.
         size: how many to pick.
         keep: ``(n,)`` bool; the others are never picked.
         start: indices of the patches whose mean distance starts the rule.
-        norms: ``(n,)`` squared norms of the patches; None computes these anew as well, as the
+        norms: ``(n,)`` squared norms of the patches; None computes these every time as well, as the
             released code does (1.5 times the time at D=128).
     """
 

@@ -9,7 +9,7 @@ import torch
 
 import softpatch
 from softpatch import BackboneError, ModelFileError, SoftPatch, UsageError, load
-from softpatch.features.backbones import Backbone
+from softpatch.features.backbones import named_backbone
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
@@ -52,7 +52,7 @@ def test_backbone_from_a_local_file_moves_with_the_weights_option(
 ) -> None:
     """The path in the model file is where the checkpoint lay when it was fitted."""
     fitting = {"backbone": "resnet18", "layers": ("layer1",), "resize": 64, "dimension": 32}
-    network = Backbone("resnet18", ("layer1",), "random").network
+    network = named_backbone("resnet18", ("layer1",), "random").network
     before, after = tmp_path / "before.pth", tmp_path / "after.pth"
     torch.save(network.state_dict(), before)
     model = SoftPatch(weights=str(before), **fitting).fit(small_pictures)  # type: ignore[arg-type]

@@ -12,9 +12,10 @@ import torch
 from softpatch import MissingExtraError
 from softpatch.benchmark.grid import read_grid
 from softpatch.benchmark.plan import plan
-from softpatch.benchmark.run import RunSettings, run_cells
+from softpatch.benchmark.run import RunSettings, run_cells, run_fits
 from softpatch.cli import main, terminal
 from softpatch.datasets import make_product_line
+from softpatch.distributed.benchmark import run_on_cluster
 from softpatch.distributed.cluster import Cluster, connected
 
 SMALL = ("--resize", "64", "--crop", "64", "--device", "cpu")
@@ -56,7 +57,7 @@ def test_without_ray_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch
         (["predict", "m", "x", "-o", "o", "--engine", "ray", "--masks"], "--masks goes without"),
         (["predict", "m", "x", "-o", "out", "--maps"], "--maps goes with --engine ray"),
         (["predict", "m", "x", "-o", "o", "--engine", "ray", "--report"], "--report shows"),
-        (["benchmark", "--recipe", "scaling", "--engine", "ray"], "neither --recipe scaling"),
+        (["benchmark", "--jobs", "2", "--engine", "ray"], "takes no --jobs"),
     ],
 )
 def test_bad_use(
@@ -85,12 +86,12 @@ def test_benchmark_cells_are_those_of_one_process(
         }
     )  # fmt: skip
     rows = []
-    for engine in ("local", "ray"):
+    for runner in (run_fits, run_on_cluster):
         settings = RunSettings(
-            output=tmp_path / engine, features=None, features_limit=0, device="cpu",
-            memory_limit=None, jobs=1, threads=torch.get_num_threads(), engine=engine,
+            output=tmp_path / runner.__name__, features=None, features_limit=0, device="cpu",
+            memory_limit=None, jobs=1, threads=torch.get_num_threads(),
         )  # fmt: skip
-        rows.append(run_cells(plan(grid), settings, finished=lambda _: None))
+        rows.append(run_cells(plan(grid), settings, finished=lambda _: None, runner=runner))
     costs = {"fit_seconds", "predict_seconds_per_image", "peak_memory_mb"}
     for one, other in zip(*rows, strict=True):
         assert one["status"] == "ok"

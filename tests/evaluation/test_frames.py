@@ -79,7 +79,7 @@ def test_native_map_and_mask_equal_those_made_pixel_by_pixel(
 
 
 def test_cropped_border_is_not_counted() -> None:
-    """256 -> 224 looks at 787 or 788 of 900 pixels; a defect in the border is out of sight."""
+    """256 -> 224 sees 787 or 788 of 900 pixels; a defect in the border is out of sight."""
     framing = Preprocessing((256, 256), (224, 224), HALF, HALF)
     mask = np.zeros((900, 900), dtype=bool)
     mask[:56] = True  # the box starts at 56.25

@@ -20,7 +20,8 @@ from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.evaluation import protocol
 from softpatch.evaluation.difficulty import rate_difficulty
 from softpatch.evaluation.measurement import Measurement
-from softpatch.evaluation.protocol import Evaluation, evaluate
+from softpatch.evaluation.protocol import evaluate
+from softpatch.evaluation.row import Evaluation
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
@@ -72,14 +73,14 @@ def test_every_value_of_the_row_is_sane(result: Evaluation) -> None:
 
 def test_no_overlap_tests_on_what_is_left(line: Path) -> None:
     contamination = contaminate(read_category(line), 0.25, overlap=False, seed=2)
-    told: list[tuple[str, int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     row, predictions = evaluate(
-        "padim", PaDiM(**SMALL), contamination, progress=lambda *step: told.append(step)
+        "padim", PaDiM(**SMALL), contamination, progress=lambda *step: reported.append(step)
     )
     assert row.policy == "no-overlap"
     assert (row.n_train, row.n_injected, row.n_test) == (15, 3, 9)
     assert [p.name for p in predictions] == [str(sample.path) for sample in contamination.test]
-    assert told[-1] == ("predict", 9, 9)
+    assert reported[-1] == ("predict", 9, 9)
 
 
 def test_repeating_gives_the_same_metrics(line: Path, result: Evaluation) -> None:

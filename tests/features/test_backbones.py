@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from softpatch.errors import BackboneError, UsageError
-from softpatch.features.backbones import OFFLINE_BACKBONE, RANDOM_WEIGHTS, Backbone
+from softpatch.features.backbones import OFFLINE_BACKBONE, RANDOM_WEIGHTS, named_backbone
 from tests.features.trained import trained
 
 
@@ -71,7 +71,7 @@ def checkpoint(resnet: nn.Module, tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("no_network")
 def test_the_default_works_offline() -> None:
-    backbone = Backbone(OFFLINE_BACKBONE, None, None)
+    backbone = named_backbone(OFFLINE_BACKBONE, None, None)
     assert backbone.layers == ("blocks.2", "blocks.4")
     with torch.inference_mode():
         maps = backbone(noise(2, 3, 64, 96))
@@ -79,14 +79,16 @@ def test_the_default_works_offline() -> None:
 
 
 def test_the_default_has_trained_weights() -> None:
-    trained = Backbone(OFFLINE_BACKBONE, None, None)
-    assert trained.weights_hash == Backbone(OFFLINE_BACKBONE, None, None).weights_hash
-    assert trained.weights_hash != Backbone(OFFLINE_BACKBONE, None, RANDOM_WEIGHTS).weights_hash
+    trained = named_backbone(OFFLINE_BACKBONE, None, None)
+    assert trained.weights_hash == named_backbone(OFFLINE_BACKBONE, None, None).weights_hash
+    assert (
+        trained.weights_hash != named_backbone(OFFLINE_BACKBONE, None, RANDOM_WEIGHTS).weights_hash
+    )
 
 
 def test_the_defaults_weights_lie_in_the_right_places() -> None:
     """Equal shapes hide a mix-up; then a running variance would not fit the channel it is for."""
-    network = Backbone(OFFLINE_BACKBONE, None, None).network
+    network = named_backbone(OFFLINE_BACKBONE, None, None).network
     sizes: list[float] = []
 
     def measure(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -106,7 +108,7 @@ def test_the_defaults_weights_lie_in_the_right_places() -> None:
 @pytest.mark.usefixtures("no_network")
 def test_random_weights_when_asked_are_always_the_same() -> None:
     state = torch.get_rng_state()
-    backbones = [Backbone("resnet18", None, RANDOM_WEIGHTS) for _ in range(2)]
+    backbones = [named_backbone("resnet18", None, RANDOM_WEIGHTS) for _ in range(2)]
     assert backbones[0].weights_hash == backbones[1].weights_hash
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -114,7 +116,7 @@ def test_random_weights_when_asked_are_always_the_same() -> None:
 @pytest.mark.usefixtures("no_hub")
 def test_an_unreachable_hub_is_an_error_and_never_random_weights() -> None:
     with pytest.raises(BackboneError, match=r"resnet18 cannot be downloaded .*--weights") as caught:
-        Backbone("resnet18", None, None)
+        named_backbone("resnet18", None, None)
     assert OFFLINE_BACKBONE in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -126,7 +128,7 @@ def test_a_hub_that_answers_but_fails_is_the_same_error(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Answer())
     with pytest.raises(BackboneError, match=r"cannot be downloaded \(cannot reach the hub\)"):
-        Backbone("resnet18", None, None)
+        named_backbone("resnet18", None, None)
 
 
 @pytest.mark.usefixtures("no_network")
@@ -134,8 +136,8 @@ def test_an_earlier_download_needs_no_network(
     checkpoint: Path, resnet: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: str(checkpoint))
-    expected = Backbone("resnet18", None, str(checkpoint)).weights_hash
-    assert Backbone("resnet18", None, None).weights_hash == expected
+    expected = named_backbone("resnet18", None, str(checkpoint)).weights_hash
+    assert named_backbone("resnet18", None, None).weights_hash == expected
 
 
 @pytest.mark.usefixtures("no_network")
@@ -149,7 +151,7 @@ def test_a_local_checkpoint_gives_that_networks_maps(
         torch.save({"state_dict": state}, path)
     else:
         _save(path, state)
-    backbone = Backbone("resnet18", ("layer1", "layer3"), str(path))
+    backbone = named_backbone("resnet18", ("layer1", "layer3"), str(path))
     images = noise(2, 3, 64, 64)
     steps: list[Callable[[Tensor], Tensor]] = [
         getattr(resnet, name)
@@ -249,7 +251,7 @@ def test_a_file_without_its_weights_is_an_error_that_names_it(
     path = tmp_path / f"mine.{suffix}"
     write(path, resnet.state_dict())
     with pytest.raises(BackboneError) as caught:
-        Backbone("resnet18", None, str(path))
+        named_backbone("resnet18", None, str(path))
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -259,26 +261,26 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
     torch.save({"weight": _Malicious(trace)}, path)
     with pytest.raises(BackboneError, match=r"mine\.pth"):
-        Backbone("resnet18", None, str(path))
+        named_backbone("resnet18", None, str(path))
     assert not trace.exists()
     path.write_bytes(pickle.dumps({"weight": _Malicious(trace)}))
     with pytest.raises(BackboneError, match=r"mine\.pth"):
-        Backbone("resnet18", None, str(path))
+        named_backbone("resnet18", None, str(path))
     assert not trace.exists()
 
 
 def test_an_unknown_backbone_is_an_error_that_says_where_to_look() -> None:
     with pytest.raises(BackboneError, match=r"'resnet1800'.*timm\.list_models"):
-        Backbone("resnet1800", None, RANDOM_WEIGHTS)
+        named_backbone("resnet1800", None, RANDOM_WEIGHTS)
 
 
 def test_an_unknown_layer_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(UsageError, match=r"resnet18 has no layer 'layer9'.*layer1, layer2, layer3"):
-        Backbone("resnet18", ("layer2", "layer9"), RANDOM_WEIGHTS)
+        named_backbone("resnet18", ("layer2", "layer9"), RANDOM_WEIGHTS)
 
 
 def test_maps_come_finest_first_in_whatever_order_they_are_asked_for() -> None:
-    backbone = Backbone("resnet18", ("layer3", "layer1"), RANDOM_WEIGHTS)
+    backbone = named_backbone("resnet18", ("layer3", "layer1"), RANDOM_WEIGHTS)
     assert backbone.layers == ("layer1", "layer3")
     with torch.inference_mode():
         maps = backbone(noise(1, 3, 64, 64))
@@ -294,11 +296,11 @@ def test_maps_come_finest_first_in_whatever_order_they_are_asked_for() -> None:
 )
 def test_default_layers(name: str, layers: tuple[str, ...]) -> None:
     """A transformer of 12 blocks: two thirds and all the way up."""
-    assert Backbone(name, None, RANDOM_WEIGHTS).layers == layers
+    assert named_backbone(name, None, RANDOM_WEIGHTS).layers == layers
 
 
 def test_the_network_is_frozen() -> None:
-    backbone = Backbone("resnet18", None, RANDOM_WEIGHTS)
+    backbone = named_backbone("resnet18", None, RANDOM_WEIGHTS)
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
     assert not any(module.training for module in backbone.network.modules())
 
@@ -307,4 +309,4 @@ def test_the_network_is_frozen() -> None:
     ("name", "mean"), [("resnet18", (0.485, 0.456, 0.406)), (OFFLINE_BACKBONE, (0.5, 0.5, 0.5))]
 )
 def test_normalisation_is_the_trainings(name: str, mean: tuple[float, float, float]) -> None:
-    assert Backbone(name, None, RANDOM_WEIGHTS).mean == mean
+    assert named_backbone(name, None, RANDOM_WEIGHTS).mean == mean

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from softpatch.errors import BackboneError, UsageError
-from softpatch.features.backbones import Backbone
+from softpatch.features.backbones import named_backbone
 from softpatch.features.embedding import Embedding
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import PRESETS, FeatureConfig, configure
@@ -45,7 +45,7 @@ def test_patches_are_the_embedded_maps(embedding: Embedding) -> None:
     extractor = small(embedding=embedding, dimension=200)
     images = noise(2, 3, 64, 64)
     with torch.inference_mode():
-        maps = Backbone("resnet18", None, "random")(images)
+        maps = named_backbone("resnet18", None, "random")(images)
     expected = {
         "neighbourhood": lambda: reference.neighbourhood(maps, 200),
         "rooted": lambda: reference.rooted(maps, 200),

@@ -1,4 +1,4 @@
-"""Figures as SVG that takes the page's colours and letters, so that it suits light and dark."""
+"""Figures as SVG in the page's own colours and font, so that they suit light and dark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 INK = "#010203"  # stands for the page's own text colour, which is put in afterwards
 COLOURS = ("#3b82f6", "#ef4444", "#10b981", "#f59e0b", "#a855f7", "#14b8a6", "#ec4899", "#84cc16")
 MARKERS = "osD^vPX*"
-LEAST_DECADE = 3  # a logarithmic axis over less than this ratio would have hardly a number on it
+LEAST_RATIO = 3  # a logarithmic axis over a smaller ratio would have hardly a tick label
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters
     "font.size": 9,
@@ -95,7 +95,7 @@ def draw_panels(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
 
 
 def draw_bars(title: str, labels: Sequence[str], panels: Sequence[tuple[str, list[Any]]]) -> Figure:
-    """One dot a label in each panel, the first label's value as a line to compare with.
+    """One dot per label in each panel, and the first label's value as a line to compare with.
 
     Args:
         title: of the figure.
@@ -142,7 +142,7 @@ def _draw(axis: Axes, panel: Panel, looks: dict[str, tuple[str, str]]) -> None:
         (panel.y_log, axis.yaxis, axis.set_yscale),
     ):
         least, most = which.get_data_interval()
-        if wanted and most >= LEAST_DECADE * least > 0:
+        if wanted and most >= LEAST_RATIO * least > 0:
             set_scale("log")
             which.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
             which.set_major_formatter("{x:g}")

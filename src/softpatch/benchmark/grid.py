@@ -7,7 +7,7 @@ A grid is one readable YAML file, or the same things as flags::
     methods:
       - softpatch-lof
       - {method: softpatch-lof, tau: [0.05, 0.3]}   # a list of values: one entry each
-      - oracle                        # patchcore without the injected pictures
+      - oracle                        # patchcore without the injected images
     features: [{preset: edge}]        # crossed with the methods
     options: {coreset_ratio: 0.1}     # of every method
     noise: [0, 0.1]
@@ -26,13 +26,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from softpatch.benchmark.results import ORACLE
 from softpatch.datasets import KINDS
 from softpatch.detectors import METHODS, make_detector
 from softpatch.detectors.options import parse_options
 from softpatch.errors import MissingExtraError, UsageError
 from softpatch.evaluation.measurement import FRAMES
 
-ORACLE = "oracle"
 ORACLE_METHOD = "patchcore"
 POLICIES = ("overlap", "no-overlap")
 AXES = ("seed", "seeds", "noise", "device", "batch_size")  # never options of a method
@@ -100,7 +100,6 @@ class Grid:
     pixel_at: str = "input"
     title: str = "Benchmark"
     about: str = ""
-    scaling: Any = None  # as written; see ``scaling.read_scaling``
     as_written: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
@@ -133,13 +132,13 @@ def read_grid(content: Mapping[str, Any]) -> Grid:
     """
     known = (
         "title", "about", "data", "layout", "categories", "methods", "features", "options",
-        "noise", "policies", "kinds", "seeds", "pixel_at", "scaling",
+        "noise", "policies", "kinds", "seeds", "pixel_at",
     )  # fmt: skip
     for key in content:
         if key not in known:
             raise UsageError(f"a grid has no key {str(key)!r}; it has {', '.join(known)}")
     for key in ("methods", "features", "noise", "policies", "kinds", "seeds"):
-        if key in content and not listed(content[key]):
+        if key in content and not _listed(content[key]):
             raise UsageError(f"{key}: is empty; leave it out for the default")
     if not content.get("data"):
         raise UsageError("no data: name the data set's folder with --data ROOT or 'data: ROOT'")
@@ -147,7 +146,7 @@ def read_grid(content: Mapping[str, Any]) -> Grid:
     if "noise" in content:
         defaults["noise"] = tuple(_numbers("noise", content["noise"]))
     if "seeds" in content:
-        defaults["seeds"] = tuple(whole_numbers("seeds", content["seeds"]))
+        defaults["seeds"] = tuple(_whole_numbers("seeds", content["seeds"]))
     for key, allowed in (("policies", POLICIES), ("kinds", KINDS)):
         if key in content:
             defaults[key] = tuple(_names(key, content[key], allowed))
@@ -159,21 +158,20 @@ def read_grid(content: Mapping[str, Any]) -> Grid:
     return Grid(
         data=tuple(_sources(content)),
         methods=tuple(_methods(content)),
-        scaling=content.get("scaling"),
         as_written=content,
         **defaults,
     )
 
 
 def _sources(content: Mapping[str, Any]) -> Iterator[Source]:
-    layout, categories = content.get("layout"), listed(content.get("categories"))
-    for entry in listed(content["data"]):
+    layout, categories = content.get("layout"), _listed(content.get("categories"))
+    for entry in _listed(content["data"]):
         fields = entry if isinstance(entry, Mapping) else {"root": entry}
         if "root" not in fields or not set(fields) <= {"root", "layout", "categories"}:
             raise UsageError(
                 f"data: expected a folder or {{root: …, layout: …, categories: […]}}, got {entry!r}"
             )
-        wanted = listed(fields.get("categories")) or categories
+        wanted = _listed(fields.get("categories")) or categories
         yield Source(
             str(fields["root"]), fields.get("layout", layout), tuple(str(name) for name in wanted)
         )
@@ -182,9 +180,9 @@ def _sources(content: Mapping[str, Any]) -> Iterator[Source]:
 def _methods(content: Mapping[str, Any]) -> Iterator[Method]:
     """Every entry × features, a list of values giving one method each; checked by making it."""
     shared = _mapping("options", content.get("options", {}))
-    features = [_mapping("features", entry) for entry in listed(content.get("features", [{}]))]
+    features = [_mapping("features", entry) for entry in _listed(content.get("features", [{}]))]
     seen = set()
-    for entry in listed(content.get("methods", ["softpatch-lof", "patchcore"])):
+    for entry in _listed(content.get("methods", ["softpatch-lof", "patchcore"])):
         written = dict(entry) if isinstance(entry, Mapping) else {"method": entry}
         name = written.pop("method", None)
         if name != ORACLE and name not in METHODS:
@@ -215,11 +213,11 @@ def _check(method: Method) -> None:
 def _variations(options: Mapping[str, Any]) -> Iterator[Options]:
     """``{tau: [0.1, 0.2], k: 6}`` -> one mapping for each tau."""
     names = sorted(options)
-    for values in itertools.product(*(listed(options[name]) for name in names)):
+    for values in itertools.product(*(_listed(options[name]) for name in names)):
         yield tuple(zip(names, values, strict=True))
 
 
-def listed(value: Any) -> list[Any]:
+def _listed(value: Any) -> list[Any]:
     """A list as it is, anything else as a list of one, nothing as none."""
     if value is None:
         return []
@@ -233,13 +231,13 @@ def _mapping(key: str, value: Any) -> Mapping[str, Any]:
 
 
 def _numbers(key: str, value: Any) -> Iterator[float]:
-    for number in listed(value):
+    for number in _listed(value):
         if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
             raise UsageError(f"{key}: expected numbers of at least 0, got {number!r}")
         yield float(number)
 
 
-def whole_numbers(key: str, value: Any) -> Iterator[int]:
+def _whole_numbers(key: str, value: Any) -> Iterator[int]:
     """The whole numbers of at least 0 under a key; UsageError if there is anything else."""
     for number in _numbers(key, value):
         if number != int(number):
@@ -248,7 +246,7 @@ def whole_numbers(key: str, value: Any) -> Iterator[int]:
 
 
 def _names(key: str, value: Any, allowed: Sequence[str]) -> Iterator[str]:
-    for name in listed(value):
+    for name in _listed(value):
         if name not in allowed:
             raise UsageError(f"{key}: {name!r} is none of {', '.join(allowed)}")
         yield name

@@ -1,7 +1,7 @@
 """From a grid to its cells, and to the fits that serve them.
 
-Cells share a fit when they train on the same pictures: both policies of a draw, every kind at noise
-0, and the oracle, which trains without the injected pictures, at every noise.
+Cells share a fit when they train on the same images: both policies of a draw, every kind at noise
+0, and the oracle, which trains without the injected images, at every noise.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from typing import Any
 import torch
 
 import softpatch
-from softpatch.benchmark.grid import ORACLE, Grid, Method, Source
+from softpatch.benchmark.grid import Grid, Method, Source
+from softpatch.benchmark.results import ORACLE
 from softpatch.datasets import Category, Dataset, open_dataset
 from softpatch.errors import UsageError
 
-CLEAN = "clean"  # the kind of a training set without injected pictures
+CLEAN = "clean"  # the kind of a training set without injected images
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One training: a detector, and the pictures it learns from."""
+    """One training: a detector, and the images it learns from."""
 
     root: str
     layout: str | None
@@ -75,12 +76,12 @@ class Cell:
 
     @property
     def overlap(self) -> bool:
-        """Whether the injected pictures stay in the test set."""
+        """Whether the injected images stay in the test set."""
         return self.policy == "overlap"
 
     @property
     def command(self) -> str:
-        """What repeats this cell alone."""
+        """The command that repeats this cell alone."""
         words = ["softpatch", "benchmark", "--data", self.root]
         words += ["--layout", self.layout] if self.layout else []
         words += ["--categories", self.category, "--methods", self.method.name]
@@ -91,7 +92,7 @@ class Cell:
         return shlex.join([*words, "-o", "OUT"])
 
     def key(self, fingerprint: str, device: str) -> str:
-        """What its result is kept under; another for other pictures, weights or code."""
+        """The key of its result, which changes with images, weights and code."""
         deciding = {
             "code": [code_hash(), torch.__version__, device],
             "pictures": fingerprint,
@@ -122,7 +123,7 @@ def plan(grid: Grid) -> list[Cell]:
 
 
 def categories(source: Source) -> tuple[str, ...]:
-    """Those wanted of a source, or all that are there."""
+    """The categories wanted of a source, or all that are there."""
     there = dataset(source.root, source.layout).categories
     if missing := [name for name in source.categories if name not in there]:
         raise UsageError(
@@ -133,18 +134,18 @@ def categories(source: Source) -> tuple[str, ...]:
 
 @cache
 def dataset(root: str, layout: str | None) -> Dataset:
-    """The data set of a root, opened once a process."""
+    """The data set of a root, opened once per process."""
     return open_dataset(Path(root), layout)
 
 
 @cache
 def read_category(root: str, layout: str | None, name: str) -> Category:
-    """A category, read once a process."""
+    """A category, read once per process."""
     return dataset(root, layout).read(name)
 
 
 def fingerprint(category: Category) -> str:
-    """Changes when a picture or mask is added, taken away or written anew; opens none of them."""
+    """Changes when an image or mask is added, removed or rewritten; opens none of them."""
     digest = hashlib.sha256()
     for sample in (*category.train, *category.test):
         for path in (sample.path, *sample.masks):
@@ -155,7 +156,7 @@ def fingerprint(category: Category) -> str:
 
 @cache
 def code_hash() -> str:
-    """Of everything in this package that numbers come from."""
+    """A hash of all code of this package that results depend on."""
     digest = hashlib.sha256()
     package = Path(softpatch.__file__).parent
     for path in sorted(package.rglob("*.py")):

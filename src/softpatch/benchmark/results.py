@@ -1,7 +1,8 @@
 """Results on disk: every finished cell in a file of its own, and the tables made of them.
 
-``results.csv`` (and ``.parquet``) has one row a cell with everything; ``scores.csv`` leaves out
-what depends on the moment and the machine, so that the same grid writes the same bytes.
+``results.csv`` (and ``.parquet``) has one row per cell with everything; ``scores.csv`` leaves out
+what depends on the moment and the machine, so that the same grid writes the same bytes. Read and
+written without torch, which a page of results does not need.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from softpatch.errors import DatasetError
-from softpatch.evaluation.protocol import Costs, Evaluation
+from softpatch.evaluation.row import Costs, Evaluation
 from softpatch.runtime.files import csv_bytes, write_atomically
 
 Row = dict[str, Any]
+Setting = dict[str, Any]
 
-RESULTS, SCALING = "results.csv", "scaling.csv"  # of a grid, of ``scaling``
+RESULTS = "results.csv"
+ORACLE = "oracle"  # PatchCore, trained without the injected images
 OK, IMPOSSIBLE, FAILED = "ok", "impossible", "failed"
 
 COSTS = tuple(field.name for field in fields(Costs))
@@ -37,12 +40,12 @@ COLUMNS = (
     "cores", "versions", "command",
 )  # fmt: skip
 TEXTS = frozenset(
-    ("axis", "dataset", "category", "method", "options", "kind", "policy", "status", "reason",
+    ("dataset", "category", "method", "options", "kind", "policy", "status", "reason",
      "manifest", "pixel_at", "device", "processor", "versions", "command")
 )  # fmt: skip
 WHOLE = frozenset(
     ("seed", "n_train", "n_injected", "n_test", "fit_shared_by", "pictures_embedded", "threads",
-     "cores", "value", "images", "image_size", "bank_size", "bank_vectors")
+     "cores")
 )  # fmt: skip
 
 
@@ -66,17 +69,28 @@ class CellStore:
         write_atomically(self.folder / f"{key}.json", f"{json.dumps(row, indent=1)}\n".encode())
 
 
+def read_setting(folder: Path) -> Setting:
+    """What ``setting.write_setting`` has written there.
+
+    Raises:
+        DatasetError: nothing there, or damaged.
+    """
+    try:
+        setting: Setting = json.loads((folder / "setting.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{folder}: no setting.json in it; give the folder of a benchmark"
+        ) from error
+    return setting
+
+
 def write_tables(folder: Path, rows: Sequence[Row]) -> None:
     """``results.csv``, ``scores.csv`` and, where pyarrow is installed, ``results.parquet``."""
-    write_table(folder / RESULTS, COLUMNS, rows)
-    write_table(folder / "scores.csv", SCORES, rows)
+    for name, columns in ((RESULTS, COLUMNS), ("scores.csv", SCORES)):
+        # What a row does not have is left empty.
+        table = [{column: row.get(column) for column in columns} for row in rows]
+        write_atomically(folder / name, csv_bytes(table))
     _write_parquet(folder / "results.parquet", rows)
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """These columns of the rows as CSV; what a row does not have is left empty."""
-    table = [{column: row.get(column) for column in columns} for row in rows]
-    write_atomically(path, csv_bytes(table))
 
 
 def _write_parquet(path: Path, rows: Sequence[Row]) -> None:

@@ -1,4 +1,4 @@
-"""Filling in the cells: one fit at a time, each serving all cells that train on its pictures."""
+"""Filling in the cells: one fit at a time, each serving all cells that train on its images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from softpatch.benchmark.features import CachedExtractor, FeatureCache
 from softpatch.benchmark.grid import Method, Options
 from softpatch.benchmark.machine import machine, reset_peak
 from softpatch.benchmark.plan import Cell, Fit, dataset, fingerprint, options_json, read_category
@@ -24,6 +23,7 @@ from softpatch.errors import DatasetError, ImageError
 from softpatch.evaluation.difficulty import rate_difficulty
 from softpatch.evaluation.measurement import Measurement
 from softpatch.evaluation.protocol import fit_and_predict, measure
+from softpatch.features.cache import CachedExtractor, MapFolder
 from softpatch.features.presets import FeatureConfig
 from softpatch.images.sources import ImageSource
 from softpatch.runtime.prediction import Prediction
@@ -41,9 +41,6 @@ class RunSettings:
         memory_limit: likewise.
         jobs: fits at a time, each in a process of its own.
         threads: torch threads of all of them together.
-        engine: ``local``, or ``ray``: every fit is a task on a Ray cluster, whose nodes all see the
-            data and the folders by the same paths; as many at a time as it has room for.
-        address: of the cluster, see ``softpatch.distributed.cluster``.
     """
 
     output: Path
@@ -53,60 +50,17 @@ class RunSettings:
     memory_limit: int | None
     jobs: int
     threads: int
-    engine: str = "local"
-    address: str | None = None
 
 
 Finished = Callable[[Sequence[Row]], None]
+# The cells of each fit -> their rows, fit by fit as they finish; ``run_fits``, or on a cluster.
+Runner = Callable[[Sequence[Sequence[Cell]], RunSettings, Progress], Iterator[Mapping[Cell, Row]]]
 
 
-def run_cells(
-    cells: Sequence[Cell],
-    settings: RunSettings,
-    *,
-    finished: Finished,
-    progress: Progress = silent,
-) -> list[Row]:
-    """Fill in every cell, taking over those kept in ``settings.output``, and write the tables.
-
-    Args:
-        cells: in the order of the results.
-        settings: see there.
-        finished: called with the rows of each fit, those that were kept first.
-        progress: the steps of the fit that is running; with several jobs, nothing.
-
-    Returns:
-        one row a cell, in order; a cell that could not be filled in says why.
-    """
-    store = CellStore(settings.output / "cells")
-    keys = {cell: cell.key(_fingerprint(cell), settings.device) for cell in cells}
-    rows = {cell: row for cell in cells if (row := store.get(keys[cell])) is not None}
-    finished(list(rows.values()))
-    pending: dict[Fit, list[Cell]] = {}
-    for cell in cells:
-        if cell not in rows:
-            pending.setdefault(cell.fit, []).append(cell)
-    try:
-        for served in _fits(list(pending.values()), settings, progress):
-            for cell, row in served.items():
-                rows[cell] = row
-                if row["status"] == OK:  # the others are tried again next time
-                    store.put(keys[cell], row)
-            finished(list(served.values()))
-    finally:  # when stopped, too
-        write_tables(settings.output, [rows[cell] for cell in cells if cell in rows])
-    return [rows[cell] for cell in cells]
-
-
-def _fits(
-    work: Sequence[list[Cell]], settings: RunSettings, progress: Progress
+def run_fits(
+    work: Sequence[Sequence[Cell]], settings: RunSettings, progress: Progress
 ) -> Iterator[Mapping[Cell, Row]]:
-    """Fit by fit as they finish, in this process, in several or on a cluster."""
-    if settings.engine == "ray":
-        from softpatch.distributed.cells import fits_on_cluster
-
-        yield from fits_on_cluster(work, settings)
-        return
+    """Fill in the cells in this process or, with several jobs, in processes of their own."""
     if settings.jobs == 1:
         for cells in work:
             yield run_fit(cells, settings, progress)
@@ -119,6 +73,46 @@ def _fits(
                 yield future.result()
             else:  # the process died: out of memory, most likely
                 yield {cell: lost(cell, FAILED, error) for cell in waiting[future]}
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    settings: RunSettings,
+    *,
+    finished: Finished,
+    progress: Progress = silent,
+    runner: Runner = run_fits,
+) -> list[Row]:
+    """Fill in every cell, reusing those kept in ``settings.output``, and write the tables.
+
+    Args:
+        cells: in the order of the results.
+        settings: see there.
+        finished: called with the rows of each fit, those that were kept first.
+        progress: the steps of the fit that is running; with several jobs, nothing.
+        runner: what runs the fits.
+
+    Returns:
+        one row per cell, in order; a cell that could not be filled in says why.
+    """
+    store = CellStore(settings.output / "cells")
+    keys = {cell: cell.key(_fingerprint(cell), settings.device) for cell in cells}
+    rows = {cell: row for cell in cells if (row := store.get(keys[cell])) is not None}
+    finished(list(rows.values()))
+    pending: dict[Fit, list[Cell]] = {}
+    for cell in cells:
+        if cell not in rows:
+            pending.setdefault(cell.fit, []).append(cell)
+    try:
+        for served in runner(list(pending.values()), settings, progress):
+            for cell, row in served.items():
+                rows[cell] = row
+                if row["status"] == OK:  # the others are tried again next time
+                    store.put(keys[cell], row)
+            finished(list(served.values()))
+    finally:  # when stopped, too
+        write_tables(settings.output, [rows[cell] for cell in cells if cell in rows])
+    return [rows[cell] for cell in cells]
 
 
 def run_fit(
@@ -149,7 +143,7 @@ def _fit_and_measure(
     extractor = _extractor(detector.features, detector.device, settings)
     clean = [ImageSource(str(sample.path), sample.path) for sample in category.train]
     training = next(iter(draws.values())).train if fit.noise else clean
-    # All of them whichever cells are served: scores' last bits depend on what else is scored.
+    # The whole test set for all cells: the last bits of scores depend on what else is scored.
     tested = [sample.path for sample in category.test]
     measurements = {
         cell: Measurement(detector, draw.test, cell.pixel_at) for cell, draw in draws.items()
@@ -161,13 +155,13 @@ def _fit_and_measure(
 
     skipped: list[ImageError] = []
     reset_peak()
-    looked_at = extractor.looked_at
+    computed = extractor.computed
     costs = fit_and_predict(
         detector, training, tested, take, on_unreadable=skipped.append, progress=progress
     )
     about = {
         "fit_shared_by": len(draws),
-        "pictures_embedded": extractor.looked_at - looked_at,
+        "pictures_embedded": extractor.computed - computed,
         "device": str(detector.device),
         "threads": torch.get_num_threads(),
         **machine(),
@@ -200,7 +194,7 @@ def _draw(cell: Cell, settings: RunSettings) -> Contamination:
 
 
 def _difficulty(cell: Cell, settings: RunSettings) -> Mapping[Path, float] | None:
-    """How hard each defective picture is, for the one kind that asks; as ``evaluate`` rates it."""
+    """How hard each defective image is, for the one kind that needs it; as in ``evaluate``."""
     if cell.kind != "difficult":
         return None
     taken = {name: value for name, value in cell.method.options if name in PaDiM.option_names()}
@@ -219,7 +213,7 @@ def _rate(
 
 
 def _detector(method: Method, seed: int, settings: RunSettings) -> Detector:
-    """Not yet fitted, with an extractor that it shares with the others of its features."""
+    """Unfitted, with the extractor that all detectors of the same features share."""
     detector = make_detector(
         method.detector, **method.arguments, seed=seed, device=settings.device,
         memory_limit=settings.memory_limit,
@@ -246,7 +240,7 @@ def _extractor(
     config: FeatureConfig, device: torch.device, settings: RunSettings
 ) -> CachedExtractor:
     features = settings.features
-    kept = FeatureCache(features, settings.features_limit) if features is not None else None
+    kept = MapFolder(features, settings.features_limit) if features is not None else None
     return CachedExtractor(config, device, kept, settings.threads)
 
 
@@ -263,7 +257,7 @@ def _notes(draw: Contamination, skipped: Sequence[ImageError]) -> Iterator[str]:
 
 
 def _status(error: Exception) -> str:
-    """The data's fault, or unexpected."""
+    """``impossible`` where the data is at fault, else ``failed``."""
     return IMPOSSIBLE if isinstance(error, DatasetError | ImageError) else FAILED
 
 
@@ -290,7 +284,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
 
 
 def _fingerprint(cell: Cell) -> str:
-    """Of the cell's pictures; empty where the category cannot be read, as the cell will say."""
+    """A hash of the cell's images; empty where they cannot be read, which the cell's row says."""
     try:
         others = [fingerprint(other) for other in _others(cell)]
         return _category_fingerprint(cell.root, cell.layout, cell.category) + "".join(others)

@@ -1,4 +1,4 @@
-"""What a page of results says, part by part; a part that has nothing to say is left out."""
+"""The sections of a page of results; one that has nothing to say is left out."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from softpatch.benchmark.figures import Line, Panel, draw_bars, draw_panels
-from softpatch.benchmark.grid import ORACLE
 from softpatch.benchmark.published import SETTING, published
-from softpatch.benchmark.results import FAILED, IMPOSSIBLE, Row
-from softpatch.benchmark.section import Section
-from softpatch.benchmark.setting import Setting
+from softpatch.benchmark.results import FAILED, IMPOSSIBLE, ORACLE, Row, Setting
 from softpatch.benchmark.table import (
     METRICS,
     MISSING,
     Labels,
+    Section,
     Table,
     Value,
     good,
@@ -45,7 +43,7 @@ class Results:
 
 
 def sections(results: Results) -> list[Section]:
-    """Every part that has something to say, in order."""
+    """Every section that has something to say, in order."""
     parts: list[Callable[[Results], Section | None]] = [
         missing, averages, categories, curves, ablation, kinds, oracle_gap, audit, costs, data,
     ]  # fmt: skip
@@ -229,7 +227,7 @@ def kinds(results: Results) -> Section | None:
 
 
 def oracle_gap(results: Results) -> Section | None:
-    """What is lost against training without the added pictures."""
+    """The loss against training without the added images."""
     tables = []
     for (name, kind, policy), rows in grouped(
         results.measured, lambda row: (row["category"], row["kind"], row["policy"])
@@ -267,7 +265,7 @@ def oracle_gap(results: Results) -> Section | None:
 
 
 def audit(results: Results) -> Section | None:
-    """How well the added pictures are found among the training pictures."""
+    """How well the added images are found among the training images."""
     rows = [row for row in results.measured if row.get("audit_auroc") is not None]
     if not rows:
         return None
@@ -349,7 +347,7 @@ def categories(results: Results) -> Section | None:
 
 
 def data(results: Results) -> Section | None:
-    """What the pictures were."""
+    """The images of each category."""
     lines = tuple(
         (
             entry["category"],

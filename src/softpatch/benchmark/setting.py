@@ -1,4 +1,4 @@
-"""What a page of results says beside its tables: the grid, the command, and the data's problems."""
+"""What a page of results states beside its tables: grid, command, and problems of the data."""
 
 from __future__ import annotations
 
@@ -8,55 +8,38 @@ from typing import Any
 
 from softpatch.benchmark.grid import Grid
 from softpatch.benchmark.plan import categories, dataset, fingerprint, read_category
+from softpatch.benchmark.results import Setting, read_setting
 from softpatch.datasets import find_problems
 from softpatch.errors import DatasetError
 from softpatch.runtime.files import write_atomically
 
-Setting = dict[str, Any]
 
-
-def write_setting(folder: Path, grid: Grid, cells: int, table: str, command: str) -> None:
+def write_setting(folder: Path, grid: Grid, cells: int, command: str) -> None:
     """``grid.yaml``, which runs the same again, and ``setting.json``."""
     import yaml
 
+    try:
+        earlier = read_setting(folder)
+    except DatasetError:
+        earlier = {}
     setting = {
         "title": grid.title,
         "about": grid.about,
         "command": command,
         "cells": cells,
-        "table": table,
-        "data": _data(grid, _read(folder)),
+        "data": _data(grid, earlier),
     }
     text = yaml.safe_dump(dict(grid.as_written), sort_keys=False, allow_unicode=True)
     write_atomically(folder / "grid.yaml", text.encode())
     write_atomically(folder / "setting.json", f"{json.dumps(setting, indent=1)}\n".encode())
 
 
-def read_setting(folder: Path) -> Setting:
-    """What ``write_setting`` wrote.
+def _data(grid: Grid, earlier: Setting) -> list[dict[str, Any]]:
+    """Every category: how many images it has, and its problems.
 
-    Raises:
-        DatasetError: nothing there, or damaged.
+    Finding the problems reads every image, so those of unchanged images are taken over.
     """
-    if (setting := _read(folder)) is None:
-        raise DatasetError(f"{folder}: no setting.json in it; give the folder of a benchmark")
-    return setting
-
-
-def _read(folder: Path) -> Setting | None:
-    try:
-        setting: Setting = json.loads((folder / "setting.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return setting
-
-
-def _data(grid: Grid, earlier: Setting | None) -> list[dict[str, Any]]:
-    """Every category: how many pictures it has, and its problems.
-
-    Finding them reads every picture, so those of unchanged pictures are taken over.
-    """
-    known = {entry["fingerprint"]: entry for entry in (earlier or {}).get("data", [])}
+    known = {entry["fingerprint"]: entry for entry in earlier.get("data", [])}
     entries = []
     for source in grid.data:
         for name in categories(source):

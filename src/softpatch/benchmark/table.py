@@ -1,4 +1,4 @@
-"""Rows of results, averaged and laid out as tables of text."""
+"""Rows of results, averaged and laid out as the tables and sections of a page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from softpatch.benchmark.figures import Figure
 from softpatch.benchmark.results import OK, Row
 
 K = TypeVar("K", bound=Hashable)
@@ -29,9 +30,9 @@ class Table:
 
     Attributes:
         title: what it shows.
-        columns: their heads.
-        rows: cells, as many as columns.
-        words: columns that hold words rather than numbers, counted from the left.
+        columns: their headings.
+        rows: one cell for each column.
+        words: how many columns hold words rather than numbers, counted from the left.
     """
 
     title: str
@@ -47,6 +48,21 @@ class Table:
             "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
         )
         return "\n".join([f"**{self.title}**", "", *escaped])
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: text, then tables and figures.
+
+    Attributes:
+        folded: whether the tables are shown only on request.
+    """
+
+    title: str
+    text: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,12 +107,12 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
 
 
 def good(rows: Iterable[Row]) -> list[Row]:
-    """Those that were measured."""
+    """The rows that were measured."""
     return [row for row in rows if row["status"] == OK]
 
 
 class Labels:
-    """What methods are called where all share some options: by those that differ.
+    """Names of methods, made of the options that differ between the rows.
 
     Attributes:
         shared: the options of every row, in words.
@@ -114,7 +130,7 @@ class Labels:
         return f"{row['method']}, {variant}" if variant else str(row["method"])
 
     def variant(self, row: Row) -> str:
-        """The options that are not everybody's, in words; empty for none."""
+        """The options that not all rows share, in words; empty for none."""
         return _words(set(_options(row)) - self._common)
 
 

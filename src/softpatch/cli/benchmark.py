@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +21,9 @@ from softpatch.errors import MissingExtraError, UsageError
 if TYPE_CHECKING:
     from softpatch.benchmark.grid import Grid
     from softpatch.benchmark.results import Row
-    from softpatch.benchmark.run import RunSettings
+    from softpatch.benchmark.run import Runner, RunSettings
 
 _GRID = "What to run"
-_SCALING = "Sizes of --recipe scaling"
 FEATURES = "features"  # folder of the cache below the results
 
 
@@ -35,8 +35,8 @@ def benchmark(
         str | None,
         typer.Option(
             rich_help_panel=_GRID,
-            help="A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, robust, "
-            "realism or scaling.",
+            help="A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, robust "
+            "or realism.",
         ),
     ] = None,
     data: Annotated[
@@ -86,15 +86,6 @@ def benchmark(
             rich_help_panel=_GRID,
             help="An option of every method, such as tau=0.1; tau=0.1,0.2 runs both.",
         ),
-    ] = None,
-    images: Annotated[
-        str | None, typer.Option(rich_help_panel=_SCALING, help="Pictures, such as 100,250.")
-    ] = None,
-    image_sizes: Annotated[
-        str | None, typer.Option(rich_help_panel=_SCALING, help="Pixels a side, such as 112,224.")
-    ] = None,
-    bank_sizes: Annotated[
-        str | None, typer.Option(rich_help_panel=_SCALING, help="Vectors, such as 1000,10000.")
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the results; goes on where it was.")
@@ -160,20 +151,10 @@ def benchmark(
     content |= {key: value for key, value in flags.items() if value}
     if set_:
         content["options"] = {**(content.get("options") or {}), **_options(set_)}
-    sizes = {
-        "images": _numbers("images", images),
-        "image_sizes": _numbers("image-sizes", image_sizes),
-        "bank_sizes": _numbers("bank-sizes", bank_sizes),
-    }
-    if any(sizes.values()):
-        if "scaling" not in content:
-            raise UsageError("--images, --image-sizes and --bank-sizes go with --recipe scaling")
-        base = (content["scaling"] or {}).get("base")
-        content["scaling"] = {key: value for key, value in sizes.items() if value} | {"base": base}
 
     import torch
 
-    from softpatch.benchmark.run import RunSettings
+    from softpatch.benchmark.run import RunSettings, run_fits
     from softpatch.detectors.options import parse_options
 
     limits = parse_options({"memory_limit": memory_limit})
@@ -185,55 +166,35 @@ def benchmark(
         memory_limit=limits.get("memory_limit"),
         jobs=jobs,
         threads=torch.get_num_threads(),
-        engine=engine,
-        address=address,
     )
-    if engine == "ray" and ("scaling" in content or jobs != 1):
-        raise UsageError("--engine ray takes neither --recipe scaling nor --jobs")
-    run = _run_scaling if "scaling" in content else _run_grid
-    failed = run(read_grid(content), settings, shlex.join(["softpatch", *sys.argv[1:]]))
-    if failed:
+    runner: Runner = run_fits
+    if engine == "ray":
+        if jobs != 1:
+            raise UsageError("--engine ray takes no --jobs")
+        from softpatch.distributed.benchmark import run_on_cluster
+
+        runner = partial(run_on_cluster, address=address)
+    if _run(read_grid(content), settings, runner, shlex.join(["softpatch", *sys.argv[1:]])):
         raise typer.Exit(1)
 
 
-def _run_grid(grid: Grid, settings: RunSettings, command: str) -> bool:
+def _run(grid: Grid, settings: RunSettings, runner: Runner, command: str) -> bool:
+    """Whether a cell failed."""
     from softpatch.benchmark.plan import plan
-    from softpatch.benchmark.results import FAILED, RESULTS
+    from softpatch.benchmark.results import FAILED
     from softpatch.benchmark.run import run_cells
     from softpatch.benchmark.setting import write_setting
 
     cells = plan(grid)
     settings.output.mkdir(parents=True, exist_ok=True)
-    write_setting(settings.output, grid, len(cells), RESULTS, command)
+    write_setting(settings.output, grid, len(cells), command)
     with Display("cells", len(cells), settings.output) as display:
 
         def finished(rows: Sequence[Row]) -> None:
             display.finished([f"{_name(row)}: {_outcome(row)}" for row in rows])
 
-        rows = run_cells(cells, settings, finished=finished, progress=display.step)
-    _conclude(rows, settings.output, RESULTS)
-    return any(row["status"] == FAILED for row in rows)
-
-
-def _run_scaling(grid: Grid, settings: RunSettings, command: str) -> bool:
-    from softpatch.benchmark.results import FAILED, SCALING, write_table
-    from softpatch.benchmark.scaling import COLUMNS, plan_scaling, read_scaling, run_scaling
-    from softpatch.benchmark.setting import write_setting
-
-    work = plan_scaling(
-        grid, read_scaling(grid.scaling), device=settings.device,
-        memory_limit=settings.memory_limit, threads=settings.threads,
-    )  # fmt: skip
-    settings.output.mkdir(parents=True, exist_ok=True)
-    write_setting(settings.output, grid, len(work), SCALING, command)
-    with Display("measurements", len(work), settings.output) as display:
-
-        def finished(rows: Sequence[Row]) -> None:
-            display.finished([f"{_size(row)}: {_took(row)}" for row in rows])
-
-        rows = run_scaling(work, settings.output, finished=finished)
-    write_table(settings.output / SCALING, COLUMNS, rows)
-    _conclude(rows, settings.output, SCALING)
+        rows = run_cells(cells, settings, finished=finished, progress=display.step, runner=runner)
+    _conclude(rows, settings.output)
     return any(row["status"] == FAILED for row in rows)
 
 
@@ -243,14 +204,6 @@ def _name(row: Row) -> str:
         f"{row['category']} {row['method']}{options}, {row['kind']} {row['noise']:g} "
         f"{row['policy']}, seed {row['seed']}"
     )
-
-
-def _size(row: Row) -> str:
-    return f"{row['method']}, {row['axis'].replace('_', ' ')} {row['value']}"
-
-
-def _took(row: Row) -> str:
-    return f"{row['fit_seconds']:.1f} s" if row["status"] == "ok" else f"failed: {row['reason']}"
 
 
 def _outcome(row: Row) -> str:
@@ -263,11 +216,13 @@ def _outcome(row: Row) -> str:
     return f"image AUROC {image}, pixel AUROC {pixel}{note}"
 
 
-def _conclude(rows: Sequence[Row], output: Path, table: str) -> None:
+def _conclude(rows: Sequence[Row], output: Path) -> None:
+    from softpatch.benchmark.results import RESULTS
+
     counts = Counter(row["status"] for row in rows)
     for line in (
         ", ".join(f"{count} {status}" for status, count in counts.items()),
-        f"wrote {output / table}; softpatch report {output} makes a page of it",
+        f"wrote {output / RESULTS}; softpatch report {output} makes a page of it",
     ):
         stdout().print(line, markup=False, highlight=False, soft_wrap=True)
 

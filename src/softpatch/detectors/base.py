@@ -18,6 +18,7 @@ from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors.estimate import PROBE_IMAGES, Estimate, FitCost, memory_and_scratch
 from softpatch.detectors.patch_table import TrainingPatches
 from softpatch.errors import DatasetError, ImageError, ModelFileError, NotFittedError, UsageError
+from softpatch.features.cache import cached_maps
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import configure
 from softpatch.images.preprocessing import Preprocessing
@@ -37,7 +38,7 @@ from softpatch.predictions.anomaly_map import image_score, tiled_anomaly_map
 from softpatch.runtime.prediction import Prediction
 from softpatch.runtime.tiling import TileLayout
 from softpatch.storage import model_file
-from softpatch.storage.checkpoint import Checkpoint, of_the_fit, remembered
+from softpatch.storage.checkpoint import Checkpoint, of_the_fit
 from softpatch.storage.lineage import Lineage
 
 
@@ -416,7 +417,7 @@ class Detector(ABC):
         collected = TrainingPatches(
             workspace, len(sources), extractor.positions, extractor.dimension
         )
-        extract = remembered(extractor, workspace.checkpoint)
+        extract = cached_maps(extractor, workspace.checkpoint)
         for views, batch in self._embed(sources, on_unreadable, extract):
             for view, patches in zip(views, batch, strict=True):
                 collected.add(view, patches)

@@ -1,4 +1,4 @@
-"""How hard defective pictures are to tell from good ones, for contamination kind ``difficult``."""
+"""How hard defective images are to distinguish from good ones, for the kind ``difficult``."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def rate_difficulty(
     on_unreadable: OnUnreadable = fail_unreadable,
     progress: Progress = silent,
 ) -> dict[Path, float]:
-    """Fit on the clean training set and score the defective test pictures.
+    """Fit on the clean training set and score the defective test images.
 
-    Any detector serves; ``PaDiM`` is the cheapest and, without a memory bank, favours none of the
+    Any detector will do; ``PaDiM`` is the cheapest and, without a memory bank, favours none of the
     methods that have one.
 
     Args:
-        category: whose defective pictures are rated.
+        category: whose defective images are rated.
         detector: not yet fitted; it is fitted here.
-        on_unreadable: see ``Detector.fit``; unreadable pictures are not rated.
+        on_unreadable: see ``Detector.fit``; unreadable images are not rated.
         progress: see ``Detector.fit``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Anomaly map and ground truth in one frame: the network's input, or the picture itself."""
+"""Anomaly map and ground truth in one frame: the network's input, or the image itself."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def mask_at_input(mask: Bools, preprocessing: Preprocessing) -> Bools:
 
 
 def at_native(mask: Bools, prediction: Prediction) -> tuple[Bools, Heat]:
-    """Mask and anomaly map at the picture's own resolution, where the network sees the picture.
+    """Mask and anomaly map at the image's own resolution, where the network sees the image.
 
     The map is stretched bilinearly over its box, which need not lie on whole pixels; a pixel
     counts where its centre lies in the box.
 
     Args:
-        mask: ``(H, W)`` bool, of the whole picture.
-        prediction: of the same picture.
+        mask: ``(H, W)`` bool, of the whole image.
+        prediction: of the same image.
 
     Returns:
         the mask and the float32 map, both of the shape of the box.

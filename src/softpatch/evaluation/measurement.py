@@ -1,4 +1,4 @@
-"""Image and pixel metrics of a test set, measured picture by picture."""
+"""Image and pixel metrics of a test set, measured image by image."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ FRAMES: tuple[str, ...] = ("input", "native")
 
 
 class Measurement:
-    """Takes predictions as they come; no picture, mask or map is held.
+    """Takes predictions as they come; no image, mask or map is held.
 
     Args:
         detector: that predicts; it need not be fitted yet.
         test: the test set.
         pixel_at: where pixel metrics are taken. ``input``: at the network's input size on the
-            part of the picture it sees, with masks reduced to it: what the paper, PatchCore's
+            part of the image it sees, with masks reduced to it: what the paper, PatchCore's
             and PaDiM's code and anomalib report, so figures compare with published ones.
-            ``native``: at each picture's own resolution with masks as they are, on the same part:
-            small defects keep their shape, and large pictures weigh more than small ones.
+            ``native``: at each image's own resolution with masks as they are, on the same part:
+            small defects keep their shape, and large images weigh more than small ones.
 
     Raises:
         UsageError: an unknown ``pixel_at``.
@@ -45,9 +45,9 @@ class Measurement:
         self.pixels = PixelTally()
 
     def add(self, prediction: Prediction) -> None:
-        """Count one picture; its pixels only if it is good or has a mask.
+        """Count one image; its pixels only if it is good or has a mask.
 
-        A picture that is not in the test set does not count: one fit can serve two test sets.
+        An image that is not in the test set does not count: one fit can serve two test sets.
 
         Raises:
             DatasetError, ImageError: a mask that cannot be used.

@@ -49,8 +49,8 @@ def aupro(masks: Sequence[Bools], maps: Sequence[Floats]) -> float | None:
     trapezoid rule and divided by 0.3 (Bergmann et al., IJCV 2021, sec. 6.1).
 
     Args:
-        masks: ``(H, W)`` bool per picture.
-        maps: ``(H, W)`` anomaly map per picture.
+        masks: ``(H, W)`` bool per image.
+        maps: ``(H, W)`` anomaly map per image.
 
     Returns:
         in [0, 1]; None without a region or without a defect-free pixel.

@@ -1,4 +1,4 @@
-"""Pixel metrics picture by picture, in memory that does not grow with the number of pictures."""
+"""Pixel metrics image by image, in memory that does not grow with the number of images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PixelTally:
         self.worth = np.zeros(LEVELS, dtype=np.float64)
 
     def add(self, mask: metrics.Bools, heat: npt.NDArray[np.float32]) -> None:
-        """Count one picture.
+        """Count one image.
 
         Args:
             mask: ``(H, W)`` bool, the defective pixels.

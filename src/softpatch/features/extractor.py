@@ -1,4 +1,4 @@
-"""Pictures -> patch vectors: preprocessing, backbone and patch embedding behind one call."""
+"""Images -> patch vectors: preprocessing, backbone and patch embedding behind one call."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from softpatch.errors import UsageError
-from softpatch.features.backbones import Backbone
+from softpatch.features.backbones import check_maps, custom_backbone, named_backbone
 from softpatch.features.embedding import PatchEmbedding
 from softpatch.features.fold_batchnorm import folded
 from softpatch.features.presets import FeatureConfig, Precision
@@ -17,27 +17,41 @@ from softpatch.images.preprocessing import Preprocessing
 
 
 class PatchExtractor:
-    """A batch of prepared pictures -> their patch vectors.
+    """A batch of preprocessed images -> their patch vectors.
 
     Attributes:
-        preprocessing: how a picture becomes network input.
+        preprocessing: how an image becomes network input.
         backbone: the frozen network.
         grid: (h, w) of the patch grid.
         dimension: D of a patch vector.
     """
 
-    def __init__(self, config: FeatureConfig, device: torch.device) -> None:
+    def __init__(
+        self, config: FeatureConfig, device: torch.device, backbone: nn.Module | None = None
+    ) -> None:
         """Load the backbone.
+
+        Args:
+            config: everything else that decides what a patch vector is.
+            device: that the network and the embedding run on.
+            backbone: a module of the user's own in place of the one that ``config`` names; copied,
+                see ``custom_backbone``.
 
         Raises:
             BackboneError: no such backbone, or its weights cannot be had.
-            UsageError: layers, sizes or embedding that do not fit it.
+            UsageError: layers, sizes or embedding that do not fit it; a ``backbone`` without
+                normalisation, or that makes no maps.
         """
         if config.precision not in get_args(Precision):
             raise UsageError(f"precision must be fp32 or bf16, got {config.precision!r}")
         self.config = config
         self.device = device
-        self.backbone = Backbone(config.backbone, config.layers, config.weights)
+        if backbone is None:
+            self.backbone = named_backbone(config.backbone, config.layers, config.weights)
+        elif config.layers or config.weights:
+            raise UsageError("layers and weights go with a backbone's name, not with a module")
+        else:
+            self.backbone = custom_backbone(backbone)
         self.preprocessing = Preprocessing(
             config.resize, config.crop, self.backbone.mean, self.backbone.std, config.tile
         )
@@ -55,7 +69,7 @@ class PatchExtractor:
 
     @property
     def positions(self) -> int:
-        """P, patches of a picture."""
+        """P, patches of an image."""
         return self.grid[0] * self.grid[1]
 
     @torch.inference_mode()
@@ -65,17 +79,20 @@ class PatchExtractor:
         return patches
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """What the network makes of them: one ``(B, C, h, w)`` float32 map per layer."""
+        """``(B, 3, *crop)`` normalised -> one ``(B, C, h, w)`` float32 map per layer."""
         maps = self.backbone(images.to(self.device, self.dtype))
-        # In one layout, on which the last bits of what follows depend.
+        # In one memory layout: the last bits of what follows depend on it.
         return [layer.float().contiguous(memory_format=torch.channels_last) for layer in maps]
 
     @torch.inference_mode()
     def _probe(self, crop: Sequence[int]) -> list[Tensor]:
+        name = self.backbone.name
         try:
             maps: list[Tensor] = self.backbone(torch.zeros(1, 3, *crop))
-        except (RuntimeError, AssertionError) as error:
+        except Exception as error:  # a module of the user's own may raise any
+            reason = " ".join(str(error).split())
             raise UsageError(
-                f"{self.config.backbone} does not take pictures of {crop[0]}x{crop[1]} ({error})"
+                f"{name} does not take pictures of {crop[0]}x{crop[1]} ({reason})"
             ) from error
+        check_maps(maps, crop, name)
         return maps

@@ -16,7 +16,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-# Others may make their kernel from the weights anew at every call.
+# Other kinds may compute their kernel from the weights at every call.
 CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
 ROUNDING = 1e-4  # of the largest number of a map; measured 1e-6 to 3e-6
 
@@ -30,19 +30,23 @@ def folded(network: nn.Module, images: Tensor) -> nn.Module:
         images: of a size that it takes; they show which norm reads which convolution's output.
 
     Returns:
-        The copy, or the network itself where there is nothing to fold or where folding changes its
-        maps, as it does if something else than the norm reads a convolution's output, too.
+        The copy, or the network itself where there is nothing to fold, where that fails (weights
+        computed from others cannot be set), or where it changes the maps, as it does if
+        something else than the norm reads a convolution's output, too.
     """
     maps, pairs = _run(network, images)
     if not pairs:
         return network
     copy = deepcopy(network)
-    for convolution, norm in pairs:
-        _fold(copy, convolution, norm, network.get_submodule(norm))
-    same = all(
-        torch.allclose(before, after, rtol=0, atol=ROUNDING * float(before.abs().amax()))
-        for before, after in zip(maps, copy(images), strict=True)
-    )
+    try:
+        for convolution, norm in pairs:
+            _fold(copy, convolution, norm, network.get_submodule(norm))
+        same = all(
+            torch.allclose(before, after, rtol=0, atol=ROUNDING * float(before.abs().amax()))
+            for before, after in zip(maps, copy(images), strict=True)
+        )
+    except Exception:  # in a module of the user's own, of any kind
+        return network
     return copy if same else network
 
 
@@ -56,7 +60,7 @@ def _run(network: nn.Module, images: Tensor) -> tuple[list[Tensor], list[tuple[s
         latest = name, output
 
     def read(name: str, _: nn.Module, inputs: tuple[Tensor]) -> None:
-        if latest is not None and inputs[0] is latest[1]:
+        if latest is not None and inputs and inputs[0] is latest[1]:
             pairs.append((latest[0], name))
 
     hooks = []

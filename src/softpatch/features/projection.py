@@ -1,8 +1,4 @@
-"""Seeded random projections: an optional cheaper space for outlier scores and coreset.
-
-The released code projects to 128 numbers always; here it is a choice, because the exact routes
-are fast enough without it.
-"""
+"""Seeded random projections, which shorten the patches of coarse features and of the reservoir."""
 
 from __future__ import annotations
 

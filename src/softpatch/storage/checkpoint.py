@@ -19,7 +19,6 @@ from torch import Tensor
 
 from softpatch.compute.progress import Progress, silent
 from softpatch.errors import ScratchError, UsageError
-from softpatch.features.extractor import PatchExtractor
 from softpatch.runtime.files import write_atomically
 
 SUFFIX = ".safetensors"
@@ -114,36 +113,6 @@ def _blocks(tensor: Tensor) -> Iterator[Tensor]:
     rows = tensor.flatten(1) if tensor.ndim > 1 else tensor.view(-1, 1)
     step = max(1, HASHED // max(1, rows.shape[1] * rows.element_size()))
     return (rows[start : start + step] for start in range(0, len(rows), step))
-
-
-def remembered(
-    extractor: PatchExtractor, checkpoint: Checkpoint | None
-) -> Callable[[Tensor], Tensor]:
-    """The extractor, looking once at each batch of pictures.
-
-    The maps are kept and not the patches, which are up to 15 times larger. Whole batches, because
-    the last bits of a picture's maps depend on what else is in its batch.
-    """
-    if checkpoint is None:
-        return extractor
-    network = fingerprint(
-        extractor.backbone.name, extractor.backbone.layers, extractor.backbone.weights_hash,
-        extractor.config.precision, *_machine(extractor.device),
-    )  # fmt: skip
-
-    def extract(images: Tensor) -> Tensor:
-        step = fingerprint(network, images)
-        kept = checkpoint.get(step)
-        if kept is None:
-            maps = extractor.maps(images)
-            checkpoint.put(step, {str(index): layer for index, layer in enumerate(maps)})
-        else:
-            maps = [kept[str(index)].to(extractor.device) for index in range(len(kept))]
-            maps = [layer.contiguous(memory_format=torch.channels_last) for layer in maps]
-        patches: Tensor = extractor.embedding(maps)
-        return patches
-
-    return extract
 
 
 def scored_in_parts(

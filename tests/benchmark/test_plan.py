@@ -12,7 +12,7 @@ from softpatch.benchmark.grid import read_grid
 from softpatch.benchmark.plan import fingerprint, plan
 from softpatch.datasets import read_category
 from softpatch.errors import DatasetError, UsageError
-from tests.benchmark_grid.conftest import small_grid
+from tests.benchmark.conftest import small_grid
 
 
 def test_every_combination_once(lines: Path) -> None:

@@ -1,4 +1,4 @@
-"""As many pictures as wanted from few, to see how costs grow."""
+"""Any number of pictures made from a few, to measure how costs grow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-SHIFT = 4  # pixels at most: the discriminators expect parts to lie in place
+SHIFT = 4  # pixels at most: the discriminators expect aligned parts
 BRIGHTNESS = 12  # grey levels at most
 NOISE = 4  # likewise
 
@@ -18,10 +18,10 @@ Picture = npt.NDArray[np.uint8]
 
 
 class GrownPictures:
-    """A torch-like Dataset of any size: each original as often as needed, changed a little.
+    """A torch-like Dataset of any size: originals in turn, shifted, brightened and with new noise.
 
-    Every time it is shifted, brightened and gets fresh noise; picture i is always the same. They
-    are made when asked for, so that the numbers are the detector's and not the data's.
+    Picture i is always the same. They are made when they are asked for, so that the memory measured
+    is the detector's and not the data's.
 
     Attributes:
         seconds: spent making pictures so far.

@@ -1,4 +1,4 @@
-"""The cells of a benchmark as tasks of a Ray cluster."""
+"""The fits of a benchmark as tasks of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -8,16 +8,32 @@ from dataclasses import replace
 from softpatch.benchmark.plan import Cell
 from softpatch.benchmark.results import FAILED, Row
 from softpatch.benchmark.run import RunSettings, lost, run_fit
+from softpatch.compute.progress import Progress
 from softpatch.distributed.cluster import connected
 
 
-def fits_on_cluster(
-    work: Sequence[list[Cell]], settings: RunSettings
+def run_on_cluster(
+    work: Sequence[Sequence[Cell]],
+    settings: RunSettings,
+    progress: Progress,
+    *,
+    address: str | None = None,
 ) -> Iterator[Mapping[Cell, Row]]:
-    """Fit by fit as they finish; a fit whose node is lost is run again."""
+    """A ``Runner``: as many fits at a time as the cluster has room for, yielded as they finish.
+
+    A fit whose node is lost is run again. All nodes must see the data and the folders under the
+    same paths.
+
+    Args:
+        work: the cells of each fit.
+        settings: see there; ``jobs`` does not matter.
+        progress: not called: many fits run at the same time.
+        address: see ``connected``.
+    """
+    del progress
     if not work:
         return
-    with connected(settings.address) as cluster:
+    with connected(address) as cluster:
         import ray
 
         here = replace(settings, threads=cluster.surroundings.threads)

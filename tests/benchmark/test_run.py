@@ -18,7 +18,7 @@ from softpatch.datasets import contaminate, open_dataset, read_manifest
 from softpatch.detectors import make_detector
 from softpatch.evaluation import protocol
 from softpatch.evaluation.protocol import evaluate
-from tests.benchmark_grid.conftest import SMALL, settings, small_grid
+from tests.benchmark.conftest import SMALL, settings, small_grid
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
@@ -121,7 +121,7 @@ def test_what_is_finished_is_kept_and_a_larger_grid_adds_to_it(
     assert len(fits) == 3
 
 
-def test_a_changed_picture_is_measured_anew(copied: Path, tmp_path: Path, fits: list[Any]) -> None:
+def test_a_changed_picture_is_measured_again(copied: Path, tmp_path: Path, fits: list[Any]) -> None:
     grid = small_grid(copied, methods=["padim"], noise=[0])
     before = fill_in(grid, tmp_path / "out")
     picture = next((copied / "flange" / "test" / "chip").iterdir())

@@ -47,8 +47,7 @@ def test_wrong_arguments(refuse: Refuse, lines: Path, tmp_path: Path) -> None:
         (("--data", lines, "--categories", "gear"), "has no category 'gear'"),
         (("--data", lines, "--recipe", "tablets"), "no recipe is called 'tablets'"),
         (("--data", lines, "--recipe", "ablation", grid), "a grid file or --recipe, not both"),
-        (("--data", lines, "--images", "10"), "go with --recipe scaling"),
-        (("--data", lines, "--recipe", "scaling"), "name it with --categories"),
+        (("--data", lines, "--recipe", "scaling"), "no recipe is called 'scaling'"),
         (("--data", lines, "--cache-limit", "much"), "takes a size"),
     ):
         code, line = benchmark(*arguments)
@@ -63,7 +62,7 @@ def test_what_is_not_there(refuse: Refuse, tmp_path: Path) -> None:
     assert (code, "no.yaml" in line) == (1, True)
     code, line = refuse("report", tmp_path)
     assert (code, "no setting.json in it" in line) == (1, True)
-    (tmp_path / "setting.json").write_text('{"table": "results.csv"}')
+    (tmp_path / "setting.json").write_text("{}")
     (tmp_path / "results.csv").write_text("noise\nmuch\n")
     code, line = refuse("report", tmp_path)
     assert (code, "not the results of a benchmark" in line) == (1, True)

@@ -9,7 +9,6 @@ import pytest
 
 from softpatch.benchmark.grid import Method, load_yaml, read_grid
 from softpatch.benchmark.recipes import recipe_names, recipe_path
-from softpatch.benchmark.scaling import read_scaling
 from softpatch.errors import UsageError
 
 
@@ -81,23 +80,11 @@ def test_every_recipe_can_be_read(name: str) -> None:
     grid = read_grid(load_yaml(recipe_path(name)) | {"data": "d"})
     assert grid.methods
     assert grid.title != "Benchmark"
-    if name == "scaling":
-        assert {axis for axis, _ in read_scaling(grid.scaling).sizes()} == {
-            "images", "image_size", "bank_size",
-        }  # fmt: skip
 
 
 def test_the_recipes() -> None:
     assert recipe_names() == [
-        "ablation", "paper-btad", "paper-mvtec", "prevalence", "realism", "robust", "scaling",
+        "ablation", "paper-btad", "paper-mvtec", "prevalence", "realism", "robust",
     ]  # fmt: skip
     with pytest.raises(UsageError, match="no recipe is called 'abl'"):
         recipe_path("abl")
-
-
-@pytest.mark.parametrize(
-    "content", [{"pictures": [1]}, [1], {"images": [1]}, {"images": [10.5]}, {"base": {"k": 1}}]
-)
-def test_sizes_that_make_no_sense(content: Any) -> None:
-    with pytest.raises(UsageError):
-        read_scaling(content)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softpatch.benchmark.grid import read_grid
-from softpatch.benchmark.grown import GrownPictures
+from benchmarks.grown import GrownPictures
+from benchmarks.scaling import AXES, ScalingRun, Size, run_scaling, sizes, slope
+from benchmarks.scaling_sections import scaling_sections
 from softpatch.benchmark.results import Row
-from softpatch.benchmark.scaling import plan_scaling, read_scaling, run_scaling, slope
-from softpatch.benchmark.scaling_sections import scaling_sections
+from softpatch.datasets import make_product_line
 
 
 @given(exponent=st.floats(-3, 3), factor=st.floats(1e-3, 1e3))
@@ -28,8 +28,22 @@ def test_no_exponent_without_two_sizes_or_with_a_zero() -> None:
     assert slope([(1, 0), (2, 1)]) is None
 
 
-def test_grown_pictures_are_always_the_same_and_never_alike(lines: Path) -> None:
-    paths = sorted((lines / "flange" / "train" / "good").iterdir())[:2]
+@pytest.fixture(scope="module")
+def flange(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lines") / "flange"
+    make_product_line(folder, n_train=4, n_test_good=3, n_per_defect=1, image_size=64)
+    return folder
+
+
+def test_each_axis_has_its_sizes() -> None:
+    found = list(sizes(AXES))
+    assert {axis for axis, _ in found} == {"images", "image_size", "bank_size"}
+    assert len(found) == 16
+    assert ("images", Size(100)) in found
+
+
+def test_grown_pictures_are_always_the_same_and_never_alike(flange: Path) -> None:
+    paths = sorted((flange / "train" / "good").iterdir())[:2]
     grown = GrownPictures(paths, 5, side=32)
     pictures = [grown[index] for index in range(len(grown))]
     again = GrownPictures(paths, 5, side=32)
@@ -40,18 +54,17 @@ def test_grown_pictures_are_always_the_same_and_never_alike(lines: Path) -> None
     assert np.array_equal(GrownPictures(paths, 2, side=32, first=3)[1], pictures[4])
 
 
-def test_each_size_once_in_its_own_process_and_kept(lines: Path, tmp_path: Path) -> None:
-    grid = read_grid({"data": str(lines), "categories": "flange", "methods": ["padim"]})
-    scaling = read_scaling({"images": [4], "base": {"images": 4, "image_size": 64}})
-    work = plan_scaling(grid, scaling, device="cpu", memory_limit=None, threads=1)
-    told: list[int] = []
-    rows = run_scaling(work, tmp_path, finished=lambda rows: told.append(len(rows)))
+def test_each_size_once_in_its_own_process_and_kept(flange: Path, tmp_path: Path) -> None:
+    size = Size(images=4, image_size=64)
+    work = [("images", ScalingRun(str(flange), "padim", size, "cpu", None, threads=1))]
+    reported: list[int] = []
+    rows = run_scaling(work, tmp_path, finished=lambda rows: reported.append(len(rows)))
     [row] = rows
     assert (row["status"], row["axis"], row["value"]) == ("ok", "images", 4), row["reason"]
     assert row["fit_seconds"] > 0
     assert row["coreset_seconds"] is None
-    assert run_scaling(work, tmp_path, finished=lambda rows: told.append(len(rows))) == rows
-    assert told == [0, 1, 1]
+    assert run_scaling(work, tmp_path, finished=lambda rows: reported.append(len(rows))) == rows
+    assert reported == [0, 1, 1]
 
 
 def grown_row(images: int, **changes: float) -> Row:

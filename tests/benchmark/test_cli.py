@@ -17,8 +17,8 @@ from softpatch.benchmark.grid import load_yaml, read_grid
 from softpatch.benchmark.plan import plan
 from softpatch.benchmark.report import write_report
 from softpatch.benchmark.run import run_cells
-from softpatch.evaluation.protocol import Evaluation
-from tests.benchmark_grid.conftest import settings
+from softpatch.evaluation.row import Evaluation
+from tests.benchmark.conftest import settings
 
 COMMAND = Path(sys.executable).parent / "softpatch"
 COMMAND_SHOWN = "softpatch report out"

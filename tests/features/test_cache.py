@@ -1,4 +1,4 @@
-"""The feature cache: the same features as without it, and never old ones."""
+"""The map cache: the same features as without it, and never old ones."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from softpatch import PatchCore
-from softpatch.benchmark.features import CachedExtractor, FeatureCache
 from softpatch.errors import UsageError
+from softpatch.features.cache import CachedExtractor, MapFolder, cached_maps
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig, configure
 from tests.threads import thread_count
@@ -23,7 +23,7 @@ CONFIG = configure("edge", resize=64)
 THREADS = 2
 
 
-def extractor(cache: FeatureCache | None, config: FeatureConfig = CONFIG) -> CachedExtractor:
+def extractor(cache: MapFolder | None, config: FeatureConfig = CONFIG) -> CachedExtractor:
     return CachedExtractor(config, CPU, cache, THREADS)
 
 
@@ -32,21 +32,21 @@ def some_pictures(count: int) -> Tensor:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> FeatureCache:
-    return FeatureCache(tmp_path / "features", 10**9)
+def cache(tmp_path: Path) -> MapFolder:
+    return MapFolder(tmp_path / "features", 10**9)
 
 
-def test_the_same_patches_bit_for_bit(cache: FeatureCache) -> None:
+def test_the_same_patches_bit_for_bit(cache: MapFolder) -> None:
     pictures = some_pictures(5)
     with thread_count(THREADS):
         expected = PatchExtractor(CONFIG, CPU)(pictures)
     first, again = extractor(cache), extractor(cache)
     assert torch.equal(first(pictures), expected)
     assert torch.equal(again(pictures), expected)
-    assert (first.looked_at, again.looked_at) == (5, 0)
+    assert (first.computed, again.computed) == (5, 0)
 
 
-def test_in_any_company_and_with_any_number_of_threads(cache: FeatureCache) -> None:
+def test_in_any_company_and_with_any_number_of_threads(cache: MapFolder) -> None:
     pictures = some_pictures(5)
     expected = extractor(None)(pictures)
     with thread_count(1):
@@ -54,17 +54,49 @@ def test_in_any_company_and_with_any_number_of_threads(cache: FeatureCache) -> N
         later = extractor(cache)
         assert torch.equal(later(pictures), expected)
         assert torch.get_num_threads() == 1
-    assert later.looked_at == 3
+    assert later.computed == 3
 
 
-def test_embeddings_share_what_the_network_made(cache: FeatureCache) -> None:
+def test_of_a_batch_that_is_not_all_there_the_whole_is_computed(
+    cache: MapFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last bits of a map depend on how many images are in its batch."""
+    pictures = some_pictures(4)
+    extractor(cache)(pictures[:2])
+    seen: list[int] = []
+    maps = PatchExtractor.maps
+
+    def counted(self: PatchExtractor, images: Tensor) -> list[Tensor]:
+        seen.append(len(images))
+        return maps(self, images)
+
+    monkeypatch.setattr(PatchExtractor, "maps", counted)
+    extractor(cache)(pictures)
+    extractor(cache)(pictures[1:])
+    assert seen == [4]
+
+
+def test_a_fit_keeps_whole_batches(cache: MapFolder) -> None:
+    plain = extractor(None)
+    extract = cached_maps(plain, cache)
+    pictures = some_pictures(4)
+    assert torch.equal(extract(pictures), plain(pictures))
+    plain.computed = 0
+    assert torch.equal(cached_maps(plain, cache)(pictures), plain.embedding(plain.maps(pictures)))
+    assert plain.computed == 4  # by the comparison alone
+    extract(pictures[:2])
+    assert plain.computed == 6
+    assert cached_maps(plain, None) is plain
+
+
+def test_embeddings_share_what_the_network_made(cache: MapFolder) -> None:
     extractor(cache)(some_pictures(3))
     other = extractor(cache, configure("edge", resize=64, embedding="concat"))
     other(some_pictures(3))
-    assert other.looked_at == 0
+    assert other.computed == 0
 
 
-def test_anything_that_matters_looks_anew(cache: FeatureCache) -> None:
+def test_anything_that_matters_computes_again(cache: MapFolder) -> None:
     pictures = some_pictures(1)
     extractor(cache)(pictures)
     changed = pictures.clone()
@@ -76,30 +108,30 @@ def test_anything_that_matters_looks_anew(cache: FeatureCache) -> None:
     ):
         fresh = extractor(cache, config)
         fresh(seen)
-        assert fresh.looked_at == 1
+        assert fresh.computed == 1
     other_threads = CachedExtractor(CONFIG, CPU, cache, THREADS + 1)
     other_threads(pictures)
-    assert other_threads.looked_at == 1
+    assert other_threads.computed == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "zeros", "cut"])
-def test_a_damaged_file_is_looked_at_anew(cache: FeatureCache, damage: bytes | None) -> None:
+def test_a_damaged_file_is_computed_again(cache: MapFolder, damage: bytes | None) -> None:
     pictures = some_pictures(1)
     expected = extractor(cache)(pictures)
     [path] = cache.folder.glob("*/*.safetensors")
     path.write_bytes(path.read_bytes()[:-10] if damage is None else damage)
     repaired = extractor(cache)
     assert torch.equal(repaired(pictures), expected)
-    assert repaired.looked_at == 1
+    assert repaired.computed == 1
     assert extractor(cache)(pictures).equal(expected)
 
 
 def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
     import os
 
-    tensors = [torch.zeros(1000)]
+    tensors = {"0": torch.zeros(1000)}
     size = 4100
-    cache = FeatureCache(tmp_path, 5 * size)
+    cache = MapFolder(tmp_path, 5 * size)
     for number in range(5):
         cache.put(f"{number:02}", tensors)
         os.utime(cache._path(f"{number:02}"), (number, number))
@@ -121,7 +153,7 @@ def test_a_detector_takes_only_an_extractor_of_its_own_features() -> None:
         PatchCore(resize=96, device="cpu").share_extractor(shared)
 
 
-def test_a_detector_says_the_same_with_the_cache(cache: FeatureCache, small_pictures: Path) -> None:
+def test_a_detector_says_the_same_with_the_cache(cache: MapFolder, small_pictures: Path) -> None:
     def maps(detector: PatchCore) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
         return [each.anomaly_map for each in detector.fit(small_pictures).predict(small_pictures)]
 

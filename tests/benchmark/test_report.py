@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -10,10 +14,9 @@ import pytest
 
 from softpatch.benchmark.figures import Line, Panel, draw_bars, draw_panels
 from softpatch.benchmark.published import PUBLISHED, published
-from softpatch.benchmark.results import Row
-from softpatch.benchmark.section import Section
+from softpatch.benchmark.results import Row, write_tables
 from softpatch.benchmark.sections import Results, sections
-from softpatch.benchmark.table import Labels, Table, Value, over_seeds
+from softpatch.benchmark.table import Labels, Section, Table, Value, over_seeds
 
 
 def row(**changes: Any) -> Row:
@@ -157,3 +160,25 @@ def test_figures_take_the_pages_colours_and_letters() -> None:
         assert "<metadata" not in figure.svg
     assert "oracle" in figures[0].svg
     assert draw_bars("B", ["one"], [("p", [0.5])]) == draw_bars("B", ["one"], [("p", [0.5])])
+
+
+def test_a_page_is_made_without_torch(tmp_path: Path) -> None:
+    """Importing torch and timm takes longer than the page."""
+    write_tables(tmp_path, [row()])
+    setting = {"title": "T", "about": "", "command": "c", "cells": 1, "data": []}
+    (tmp_path / "setting.json").write_text(json.dumps(setting))
+    code = (
+        "import sys; from softpatch.cli import main\n"
+        f"sys.argv = ['softpatch', 'report', {str(tmp_path)!r}]\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "loaded = {name.split('.')[0] for name in sys.modules} & {'torch', 'timm'}\n"
+        "assert not loaded and 'softpatch.benchmark.report' in sys.modules, loaded\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").is_file()

@@ -1,21 +1,20 @@
-"""What a page says about how costs grow."""
+"""The sections of a page about how costs grow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.scaling import AXES, MEASURED, slope
 from softpatch.benchmark.figures import Figure, Line, Panel, draw_panels
 from softpatch.benchmark.results import OK, Row
-from softpatch.benchmark.scaling import AXES, MEASURED, slope
-from softpatch.benchmark.section import Section
-from softpatch.benchmark.table import MISSING, Labels, Table, grouped
+from softpatch.benchmark.table import MISSING, Labels, Section, Table, grouped
 
 NAMES = {
     "images": "number of training pictures",
     "image_size": "pixels of a picture",
     "bank_size": "vectors in the memory bank",
 }
-FLAT, LINEAR = 0.15, (0.85, 1.15)  # exponents that are called so
+FLAT, LINEAR = 0.15, (0.85, 1.15)  # exponents that are called flat and linear
 
 
 def scaling_sections(rows: Sequence[Row]) -> list[Section]:
@@ -28,7 +27,7 @@ def scaling_sections(rows: Sequence[Row]) -> list[Section]:
         table = Table("Measurements that failed", ("which", "why"), lines, words=2)
         found.append(Section("What is missing", tables=(table,)))
     measured = [row for row in rows if row["status"] == OK]
-    for axis in AXES.values():
+    for axis in AXES:
         here = [row for row in measured if row["axis"] == axis]
         if here:
             found.append(_section(axis, here, labels))
@@ -36,7 +35,7 @@ def scaling_sections(rows: Sequence[Row]) -> list[Section]:
 
 
 def _section(axis: str, rows: Sequence[Row], labels: Labels) -> Section:
-    base = {name: rows[0][name] for name in AXES.values() if name != axis}
+    base = {name: rows[0][name] for name in AXES if name != axis}
     fixed = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in base.items())
     heads = (axis.replace("_", " "), *MEASURED.values(), "vectors")
     tables = [_growth(axis, rows, labels)]
@@ -89,7 +88,7 @@ def _figure(axis: str, rows: Sequence[Row], labels: Labels) -> Figure:
 
 
 def _x(axis: str, row: Row) -> float:
-    """Picture size counts as pixels, so that 1 is linear in what is looked at."""
+    """Image size counts as pixels, so that an exponent of 1 is linear in the work."""
     value = float(row["value"])
     return value**2 if axis == "image_size" else value
 
