@@ -127,7 +127,9 @@ def test_patches_in_the_bank_score_exactly_zero(distance: Distance) -> None:
     assert torch.equal(bank.score(bank.vectors, distance), torch.zeros(100))
 
 
-@pytest.mark.parametrize("name", ["memory.CHUNK_BYTES", "sketch.COORDINATES", "sketch.PAIRS"])
+@pytest.mark.parametrize(
+    "name", ["compute.scratch.CHUNK_BYTES", "bank.sketch.COORDINATES", "bank.sketch.PAIRS"]
+)
 @pytest.mark.parametrize("value", [1, 37, 100_000])
 def test_working_sizes_do_not_change_a_bit(
     name: str, value: int, monkeypatch: pytest.MonkeyPatch
