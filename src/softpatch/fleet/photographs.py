@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from softpatch.auditing.image_quality import BRIGHTER, ENOUGH, ODD, SOFTER, look_at
+from softpatch.auditing.image_quality import BRIGHTER, ENOUGH, ODD, SOFTER, measure_images
 from softpatch.compute.progress import Progress, silent
 from softpatch.images.sources import ImageSource, ignore_unreadable
 
@@ -38,10 +38,10 @@ def photographs(pictures: Sequence[Path], progress: Progress = silent) -> Photog
         progress: called with the step ``look``.
     """
     sources = [ImageSource(str(path), path) for path in spread(pictures, MEASURED)]
-    seen = look_at(sources, ignore_unreadable, progress)
-    sharpness = [picture.sharpness for picture in seen]
+    measured = measure_images(sources, ignore_unreadable, progress)
+    sharpness = [picture.sharpness for picture in measured]
     return Photographs(
-        tuple(picture.brightness for picture in seen),
+        tuple(picture.brightness for picture in measured),
         tuple(value for value in sharpness if math.isfinite(value)),
     )
 
