@@ -1,4 +1,4 @@
-"""Copies: told from pictures that merely look alike."""
+"""Duplicates are found, and other similar pictures are not."""
 
 from __future__ import annotations
 

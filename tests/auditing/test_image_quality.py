@@ -1,4 +1,4 @@
-"""Odd files: relative to the others, and calm about sets that are odd throughout."""
+"""Odd files are flagged relative to the others, and sets odd throughout are not."""
 
 from __future__ import annotations
 

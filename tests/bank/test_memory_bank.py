@@ -94,8 +94,8 @@ def test_vectors_of_the_patchs_own_image_are_passed_over() -> None:
 @both_distances
 def test_a_patch_whose_image_made_the_whole_bank_is_infinitely_far(distance: Distance) -> None:
     bank = random_bank(10, 4)
-    image_index = torch.tensor([7, 1]), torch.full((10,), 7)
-    scores = bank.score(random_vectors(2, 4, seed=1), distance, image_index)
+    own_images = torch.tensor([7, 1]), torch.full((10,), 7)
+    scores = bank.score(random_vectors(2, 4, seed=1), distance, own_images)
     assert scores.isinf().tolist() == [True, False]
 
 

@@ -1,4 +1,4 @@
-"""A plant over time: what is fitted, what is left alone, and what needs attention."""
+"""A plant over time: which cameras are fitted, left alone, and need attention."""
 
 from __future__ import annotations
 

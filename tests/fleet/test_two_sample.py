@@ -1,4 +1,4 @@
-"""The comparison of numbers: its law, its interval, and how often it is wrong."""
+"""The two-sample test: its law, its interval, and its error rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regions against pixels."""
+"""Regions cover the pixels above their level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue: what is scored together, and what finds no room."""
+"""The queue: which pictures are batched, and which find no room."""
 
 from __future__ import annotations
 

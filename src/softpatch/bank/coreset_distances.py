@@ -137,7 +137,7 @@ class CoresetDistances:
         if len(new):
             self._resolve_start(new)
             self.first_unresolved[new] = 0
-        # A chunk is compared from its first member's open center on, so like go with like.
+        # Sorted, because a chunk is compared from the first open center of its members on.
         members = members[self._first_open(members).argsort()]
         parts = list(chunks(len(members), bytes_per_item=8 * CENTERS, most=ROWS_RESOLVED))
         parallel_for(lambda part: self._resolve_centers(members[part]), parts, members.device)

@@ -37,15 +37,15 @@ class MemoryBank:
         return len(self.vectors)
 
     def nearest(
-        self, patches: Tensor, image_index: tuple[Tensor, Tensor] | None = None
+        self, patches: Tensor, skip_own: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Find each patch's nearest bank vector, exactly; among equally near ones the first.
 
         Args:
             patches: ``(q, D)`` float32.
-            image_index: the images that the patches ``(q,)`` and the bank vectors ``(m,)`` come
-                from. Vectors of a patch's own image are skipped, so that a training patch is scored
-                as if its image had been held out.
+            skip_own: image indices of the patches ``(q,)`` and of the bank vectors ``(m,)``.
+                Vectors of a patch's own image are skipped, so that a training patch is scored as if
+                its image had been held out.
 
         Returns:
             ``(q,)`` float32 distances, infinite where every vector was skipped, and ``(q,)`` int64
@@ -56,8 +56,8 @@ class MemoryBank:
 
         def search(chunk: slice) -> None:
             skipped = None
-            if image_index is not None:
-                skipped = image_index[0][chunk].unsqueeze(1) == image_index[1]
+            if skip_own is not None:
+                skipped = skip_own[0][chunk].unsqueeze(1) == skip_own[1]
             distance[chunk], index[chunk] = self._nearest(patches[chunk], skipped)
 
         parts = list(chunks(len(patches), bytes_per_item=8 * len(self), most=QUERIES))
@@ -108,12 +108,12 @@ class MemoryBank:
         return distances.topk(count, dim=1, largest=False).indices
 
     def score(
-        self, patches: Tensor, distance: Distance, image_index: tuple[Tensor, Tensor] | None = None
+        self, patches: Tensor, distance: Distance, skip_own: tuple[Tensor, Tensor] | None = None
     ) -> Tensor:
         """``(q, D)`` -> ``(q,)`` patch scores W(m*) * d(p, m*)^2, or with the plain distance.
 
-        m* is the nearest bank vector (see ``nearest`` for ``image_index``). Scores are at least 0;
+        m* is the nearest bank vector (see ``nearest`` for ``skip_own``). Scores are at least 0;
         larger is more anomalous.
         """
-        nearest, index = self.nearest(patches, image_index)
+        nearest, index = self.nearest(patches, skip_own)
         return (nearest.square() if distance == "squared" else nearest) * self.weights[index]

@@ -65,7 +65,7 @@ def export_model(
         ModelFileError: ``model`` cannot be used.
         ExportError: the exported file differs by more than the tolerance, or cannot be written;
             ``output`` keeps what it held.
-        UsageError: what the model does cannot be exported, or wrong arguments.
+        UsageError: the model cannot be exported, or an argument is wrong.
         ImageError: a picture to compare or calibrate on cannot be read.
         MissingExtraError: onnx or OpenVINO is not installed.
     """

@@ -88,7 +88,7 @@ def drift(
     new: Sequence[Path],
     progress: Progress,
 ) -> Drift:
-    """Compare new pictures with what a camera's model was fitted on.
+    """Compare new pictures with those a camera's model was fitted on.
 
     Args:
         detector: the model.

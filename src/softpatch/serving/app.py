@@ -179,7 +179,7 @@ async def list_models(service: Serving) -> list[Model]:
 
 @protected.post("/models/{name}/reload", responses=_problems(404, 409))
 async def reload(served: Annotated[Served, Depends(_named)], service: Serving) -> Model:
-    """Load the model's file anew, as happens by itself when the file changes."""
+    """Load the model's file again; a changed file is loaded without this."""
     try:
         return Model.of(await _reloaded(service, served.name))
     except ModelFileError as error:

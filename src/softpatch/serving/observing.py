@@ -57,7 +57,7 @@ class Metrics:
             registry=self._registry,
         )  # fmt: skip
         self.loads = Counter(
-            "softpatch_model_loads", "Model files read anew.", ["model", "result"],
+            "softpatch_model_loads", "Model files loaded again.", ["model", "result"],
             registry=self._registry,
         )  # fmt: skip
         self.waiting = Gauge(

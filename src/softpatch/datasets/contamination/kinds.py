@@ -69,7 +69,7 @@ def pools(
         rated = {sample: severity(sample) for sample in pictures if sample.masks}
         return [_lower_half({sample: size for sample, size in rated.items() if size > 0})]
     if kind == "difficult":
-        if difficulty is None:  # any half, as its size is known
+        if difficulty is None:  # only their number is asked for
             return [pictures[: _half(len(pictures))]]
         return [_lower_half({s: -difficulty[s.path] for s in pictures if s.path in difficulty})]
     return [pictures]
