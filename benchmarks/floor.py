@@ -28,9 +28,9 @@ from softpatch.images.decode import decode_image
 BATCH = 4
 PARTS = {  # of the coreset
     "sketches": (CoresetDistances, "__init__"),
-    "tell": (CoresetDistances, "tell"),
+    "update bounds": (CoresetDistances, "update_bounds"),
     "tighten": (CoresetDistances, "tighten"),
-    "compare": (CoresetDistances, "compare"),
+    "resolve": (CoresetDistances, "resolve"),
     "inside blocks": (_LazyGreedy, "_greedy_within"),
 }
 

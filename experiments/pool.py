@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softpatch.datasets import Category
-from softpatch.datasets.masks import read_mask
+from softpatch.datasets.samples import read_mask
 from softpatch.evaluation.frames import mask_at_input
 from softpatch.features import PRESETS, PatchExtractor
 from softpatch.features.embedding import Embedding, PatchEmbedding

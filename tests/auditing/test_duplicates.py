@@ -1,4 +1,4 @@
-"""Copies: told from pictures that merely look alike."""
+"""Duplicates are found, and other similar pictures are not."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 
 from softpatch.auditing.duplicates import _connected, _distance, exact_duplicates, near_duplicates
-from softpatch.auditing.image_quality import GREYS, Picture, look_at
+from softpatch.auditing.image_quality import GREYS, ImageFacts, measure_images
 from softpatch.compute.progress import silent
 from softpatch.images.sources import ignore_unreadable, image_sources
 from tests.auditing.pictures import part, parts
 
 
-def look(folder: Path) -> list[Picture]:
-    return look_at(image_sources(folder), ignore_unreadable, silent)
+def look(folder: Path) -> list[ImageFacts]:
+    return measure_images(image_sources(folder), ignore_unreadable, silent)
 
 
-def names(pictures: list[Picture], groups: list[list[int]]) -> list[list[str]]:
+def names(pictures: list[ImageFacts], groups: list[list[int]]) -> list[list[str]]:
     return [[Path(pictures[at].name).name for at in group] for group in groups]
 
 
@@ -82,5 +82,5 @@ def test_linked_pairs_are_one_group() -> None:
 def test_real_pictures_that_look_alike_are_no_copies(bottle: Path) -> None:
     """069 and 070 are two photographs of one bottle, with the same hair in the same place."""
     paths = sorted((bottle / "train" / "good").iterdir())[40:75]
-    pictures = look_at(image_sources(paths), ignore_unreadable, silent)
+    pictures = measure_images(image_sources(paths), ignore_unreadable, silent)
     assert names(pictures, near_duplicates(pictures)) == [["069.png", "070.png"]]

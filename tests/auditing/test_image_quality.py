@@ -1,4 +1,4 @@
-"""Odd files: relative to the others, and calm about sets that are odd throughout."""
+"""Odd files are flagged relative to the others, and sets odd throughout are not."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from softpatch.auditing.image_quality import Picture, look_at, oddities
+from softpatch.auditing.image_quality import ImageFacts, measure_images, oddities
 from softpatch.compute.progress import silent
 from softpatch.errors import ImageError
 from softpatch.images.sources import ignore_unreadable, image_sources
 from tests.auditing.pictures import part, parts
 
 
-def look(folder: Path) -> list[Picture]:
-    return look_at(image_sources(folder), ignore_unreadable, silent)
+def look(folder: Path) -> list[ImageFacts]:
+    return measure_images(image_sources(folder), ignore_unreadable, silent)
 
 
 def codes(folder: Path) -> dict[str, list[str]]:
@@ -112,7 +112,7 @@ def test_a_few_pictures_tell_nothing_but_blank_ones(tmp_path: Path) -> None:
 
 def test_tiny_pictures_and_arrays_are_looked_at_too() -> None:
     arrays = [np.full((3, 5), 90 + at, dtype=np.uint8) for at in range(9)]
-    pictures = look_at(image_sources(arrays), ignore_unreadable, silent)
+    pictures = measure_images(image_sources(arrays), ignore_unreadable, silent)
     assert [picture.size for picture in pictures] == [(3, 5)] * 9
     assert all(np.isnan(picture.sharpness) for picture in pictures)
     assert all(reason.code == "blank" for found in oddities(pictures) for reason in found)
@@ -122,15 +122,17 @@ def test_unreadable_pictures_are_handed_over(folder: Path, tmp_path: Path) -> No
     (tmp_path / "broken.png").write_bytes(b"no picture")
     Image.fromarray(part(0)).save(tmp_path / "good.png")
     errors: list[ImageError] = []
-    told: list[tuple[str, int, int]] = []
-    pictures = look_at(image_sources(tmp_path), errors.append, lambda *step: told.append(step))
+    steps: list[tuple[str, int, int]] = []
+    pictures = measure_images(
+        image_sources(tmp_path), errors.append, lambda *step: steps.append(step)
+    )
     assert [error.name for error in errors] == [str(tmp_path / "broken.png")]
     assert [picture.name for picture in pictures] == [str(tmp_path / "good.png")]
-    assert told == [("look", 1, 2)]
+    assert steps == [("look", 1, 2)]
 
 
 def test_no_flags_on_real_good_pictures(bottle: Path) -> None:
-    pictures = look_at(
+    pictures = measure_images(
         image_sources(sorted((bottle / "train" / "good").iterdir())[:40]), ignore_unreadable, silent
     )
     assert [found for found in oddities(pictures) if found] == []

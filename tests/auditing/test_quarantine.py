@@ -1,4 +1,4 @@
-"""Putting pictures away and back: nothing is lost, whatever happens in between."""
+"""Quarantine and restore lose nothing, whatever happens in between."""
 
 from __future__ import annotations
 

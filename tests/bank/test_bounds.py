@@ -1,4 +1,4 @@
-"""Rounded sketches bound distances from both sides, whatever they are bounds to."""
+"""Distances lie between their lower and upper bounds, in float32 and in bfloat16."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from softpatch.bank import bounds
-from softpatch.bank.bounds import RoundedBank, RoundedSketches
+from softpatch.bank.bounds import BankBounds, PatchBounds
 from softpatch.bank.sketch import COORDINATES
 from softpatch.compute.scratch import ScratchSpace
 
 
-def sketched(patches: Tensor, bf16: bool) -> RoundedSketches:
+def sketched(patches: Tensor, bf16: bool) -> PatchBounds:
     with pytest.MonkeyPatch.context() as patch:
         # Products in bfloat16 are slow without the instructions, and as right.
         patch.setattr(bounds, "has_bf16", lambda _: bf16)
-        return RoundedSketches(patches, torch.arange(len(patches)), ScratchSpace())
+        return PatchBounds(patches, torch.arange(len(patches)), ScratchSpace())
 
 
 def scattered(n: int, dimension: int, spread: float, seed: int) -> Tensor:
@@ -47,47 +47,47 @@ def test_distances_lie_between_the_bounds(
     truth = torch.cdist(
         patches.double(), patches.double(), compute_mode="donot_use_mm_for_euclid_dist"
     )
-    picks = sketches.picks(torch.arange(n))
-    product = sketches.squared(slice(0, n), picks)
+    centers = sketches.centers(torch.arange(n))
+    product = sketches.squared(slice(0, n), centers)
     for which in range(n):
-        one = sketches.picks(torch.tensor([which]))
-        # At its distance a pick may be near; a limit must never say that it is farther.
+        one = sketches.centers(torch.tensor([which]))
+        # The limit for a center's own distance must not rule that center out.
         limit = sketches.limit(slice(0, n), truth[:, which], one)
         assert bool((product[:, which] <= limit).all())
-        most = sketches.at_most(slice(0, n), product[:, which], picks, which)
+        most = sketches.upper_bound(slice(0, n), product[:, which], centers, which)
         assert bool((most >= truth[:, which] * (1 - 1e-6)).all())
-    least = sketches.at_least(torch.arange(n), picks)
+    least = sketches.lower_bound(torch.arange(n), centers)
     assert bool((least <= truth * (1 + 1e-6)).all())
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_what_is_far_is_ruled_out(bf16: bool) -> None:
-    """Bounds that held because they say nothing would hold as well."""
+def test_far_centers_are_ruled_out(bf16: bool) -> None:
+    """Trivial bounds would hold as well."""
     patches = scattered(300, 64, 1.0, seed=0)
     sketches = sketched(patches, bf16)
     truth = torch.cdist(patches.double(), patches.double())
-    picks = sketches.picks(torch.arange(300))
-    product = sketches.squared(slice(0, 300), picks)
+    centers = sketches.centers(torch.arange(300))
+    product = sketches.squared(slice(0, 300), centers)
     other = ~torch.eye(300, dtype=torch.bool)
     for which in range(300):
-        limit = sketches.limit(slice(0, 300), 0.9 * truth[:, which], picks)
+        limit = sketches.limit(slice(0, 300), 0.9 * truth[:, which], centers)
         assert bool((product[:, which] > limit)[other[which]].all())
-        most = sketches.at_most(slice(0, 300), product[:, which], picks, which)
+        most = sketches.upper_bound(slice(0, 300), product[:, which], centers, which)
         assert bool((most < 1.1 * truth[:, which])[other[which]].all())
 
 
-def test_any_patches_can_be_compared_with() -> None:
+def test_any_patches_can_be_centers() -> None:
     patches = scattered(40, 300, 1.0, seed=0)
     sketches = sketched(patches, bf16=False)
-    members, others = sketches.picks(torch.arange(40)), sketches.picks_of(patches)
+    members, others = sketches.centers(torch.arange(40)), sketches.centers_from(patches)
     torch.testing.assert_close(members.rows, others.rows)
     torch.testing.assert_close(members.residual, others.residual)
-    assert not bool(members.moved.any())
+    assert not bool(members.rounding_error.any())
 
 
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("dimension", [3, 300])
-def test_rows_are_as_long_as_foretold(
+def test_rows_have_the_predicted_length(
     bf16: bool, dimension: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "has_bf16", lambda _: bf16)
@@ -120,7 +120,7 @@ def test_no_vector_of_a_bank_is_nearer_than_its_limit_says(
     patches = scale * (scattered(n, dimension, 1.0, seed + 1) + far)  # farther out than the bank
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "has_bf16", lambda _: bf16)
-        squared, limit_of = RoundedBank(vectors).squared(patches)
+        squared, limit_of = BankBounds(vectors).squared(patches)
     truth = torch.cdist(
         patches.double(), vectors.double(), compute_mode="donot_use_mm_for_euclid_dist"
     )
@@ -141,7 +141,7 @@ def test_the_largest_rounding_is_covered() -> None:
     vectors = between * torch.tensor([[1.0], [-1.0]]).expand(2, 600)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "has_bf16", lambda _: True)
-        squared, limit_of = RoundedBank(vectors).squared(vectors)
+        squared, limit_of = BankBounds(vectors).squared(vectors)
     same, apart = torch.zeros(2).double(), torch.full((2,), 2 * between * 600**0.5).double()
     assert bool((squared.diagonal() <= limit_of(same)).all())
     assert bool((squared.flip(1).diagonal() <= limit_of(apart)).all())

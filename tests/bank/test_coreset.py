@@ -124,15 +124,15 @@ def test_real_patches_with_a_mask(bottle_patches: Tensor) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "coreset.BLOCK",
-        "coreset.TIGHTENED",
-        "covering.ROWS_TIGHTENED",
-        "covering.ROWS_COMPARED",
-        "covering.PICKS",
-        "covering.ROWS",
-        "sketch.COORDINATES",
-        "sketch.SAMPLE",
-        "memory.CHUNK_BYTES",
+        "bank.coreset.BLOCK",
+        "bank.coreset.TIGHTENED",
+        "bank.coreset_distances.ROWS_TIGHTENED",
+        "bank.coreset_distances.ROWS_RESOLVED",
+        "bank.coreset_distances.CENTERS",
+        "bank.coreset_distances.ROWS",
+        "bank.sketch.COORDINATES",
+        "bank.sketch.SAMPLE",
+        "compute.scratch.CHUNK_BYTES",
     ],
 )
 @pytest.mark.parametrize("value", [1, 3, 64, 100_000])

@@ -94,8 +94,8 @@ def test_vectors_of_the_patchs_own_image_are_passed_over() -> None:
 @both_distances
 def test_a_patch_whose_image_made_the_whole_bank_is_infinitely_far(distance: Distance) -> None:
     bank = random_bank(10, 4)
-    image_index = torch.tensor([7, 1]), torch.full((10,), 7)
-    scores = bank.score(random_vectors(2, 4, seed=1), distance, image_index)
+    own_images = torch.tensor([7, 1]), torch.full((10,), 7)
+    scores = bank.score(random_vectors(2, 4, seed=1), distance, own_images)
     assert scores.isinf().tolist() == [True, False]
 
 
@@ -127,7 +127,9 @@ def test_patches_in_the_bank_score_exactly_zero(distance: Distance) -> None:
     assert torch.equal(bank.score(bank.vectors, distance), torch.zeros(100))
 
 
-@pytest.mark.parametrize("name", ["memory.CHUNK_BYTES", "sketch.COORDINATES", "sketch.PAIRS"])
+@pytest.mark.parametrize(
+    "name", ["compute.scratch.CHUNK_BYTES", "bank.sketch.COORDINATES", "bank.sketch.PAIRS"]
+)
 @pytest.mark.parametrize("value", [1, 37, 100_000])
 def test_working_sizes_do_not_change_a_bit(
     name: str, value: int, monkeypatch: pytest.MonkeyPatch

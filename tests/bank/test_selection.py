@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softpatch.bank.selection import not_above, ordered, smallest_of_rows, split_largest, where_set
+from softpatch.bank.selection import ordered, smallest_of_rows, split_largest, where_set, within
 
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 30))
 
@@ -38,7 +38,7 @@ def test_integers_compare_as_the_numbers_do(
     matrix = (torch.randn(shape, generator=generator) + 1).to(dtype)
     limits = torch.rand(shape[0], generator=generator).to(dtype)
     limits[::2] = matrix[::2, 0].clamp(min=0)  # equal to an entry
-    assert torch.equal(not_above(matrix, limits), matrix <= limits.unsqueeze(1))
+    assert torch.equal(within(matrix, limits), matrix <= limits.unsqueeze(1))
     # Which of several negative numbers is smallest is not said.
     numbers = matrix.clamp(min=0)
     assert torch.equal(ordered(numbers).amin(dim=1).view(dtype), numbers.amin(dim=1))

@@ -21,16 +21,16 @@ ROOMY, CRAMPED = 2**50, 1
 
 
 def test_arrays_stay_in_memory_while_they_fit() -> None:
-    workspace = ScratchSpace(ROOMY)
-    assert workspace.empty(10, 3).shape == (10, 3)
-    assert workspace.spilled == 0
+    space = ScratchSpace(ROOMY)
+    assert space.empty(10, 3).shape == (10, 3)
+    assert space.spilled == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bool])
 def test_spilled_arrays_are_ordinary_tensors(dtype: torch.dtype) -> None:
-    workspace = ScratchSpace(CRAMPED)
-    array = workspace.empty(100, 7, dtype=dtype)
-    assert workspace.spilled == 700 * dtype.itemsize
+    space = ScratchSpace(CRAMPED)
+    array = space.empty(100, 7, dtype=dtype)
+    assert space.spilled == 700 * dtype.itemsize
     values = (torch.arange(700).view(100, 7) % 2).to(dtype)
     array[:] = values
     assert torch.equal(array, values)
@@ -39,10 +39,10 @@ def test_spilled_arrays_are_ordinary_tensors(dtype: torch.dtype) -> None:
 
 
 def test_pages_handed_back_keep_what_was_written() -> None:
-    workspace = ScratchSpace(CRAMPED)
-    array = workspace.empty(1_000, 1_000)
+    space = ScratchSpace(CRAMPED)
+    array = space.empty(1_000, 1_000)
     array.copy_(torch.arange(1_000_000.0).view(1_000, 1_000))
-    workspace._mapped.hand_back()
+    space._mapped.hand_back()
     assert torch.equal(array, torch.arange(1_000_000.0).view(1_000, 1_000))
 
 
@@ -50,13 +50,13 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     # Whoever trims holds the map meanwhile.
     monkeypatch.setattr(scratch._Mapped, "watch", lambda _: None)
-    workspace = ScratchSpace(CRAMPED)
-    array = workspace.empty(50, 50)
+    space = ScratchSpace(CRAMPED)
+    array = space.empty(50, 50)
     array.fill_(1)
     assert list(tmp_path.iterdir()) == []  # the file has no name
     del array
     gc.collect()
-    assert len(workspace._mapped.maps) == 0
+    assert len(space._mapped.maps) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system does not reserve space")

@@ -1,4 +1,4 @@
-"""Small steps run side by side, each on one core, and leave torch's threads as they were."""
+"""Small steps run in parallel, each on one core, and leave torch's threads unchanged."""
 
 from __future__ import annotations
 

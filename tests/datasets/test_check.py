@@ -1,4 +1,4 @@
-"""Problems planted one by one, and all of them at once."""
+"""Each problem of a data set is found, and all of them at once."""
 
 from __future__ import annotations
 

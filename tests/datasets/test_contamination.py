@@ -1,4 +1,4 @@
-"""Contamination: how many, which, from where, and the same again from the manifest."""
+"""Contamination: counts, draws and manifests."""
 
 from __future__ import annotations
 

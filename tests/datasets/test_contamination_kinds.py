@@ -24,8 +24,8 @@ from softpatch.datasets import (
     read_category,
     read_manifest,
 )
+from softpatch.datasets.contamination.kinds import severity
 from softpatch.datasets.contamination.pictures import FAULTS, badly_taken
-from softpatch.datasets.contamination.severity import severity
 from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.images.decode import read_image
 

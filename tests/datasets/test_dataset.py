@@ -1,4 +1,4 @@
-"""Opening a root: which layout it is in, and what is said when it is in none."""
+"""Opening a root: its layout, and the error if it has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The MVTec layout: what is found, what goes with what, and what is said when it is another."""
+"""The MVTec layout: its files, their masks, and the error for another layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The synthetic line: its layout, its determinism, and masks that tell the truth."""
+"""The synthetic line: its layout, determinism, and masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Around the graph of a model with tiles: what softpatch and the runtime put together of it."""
+"""The graph of a model with tiles, and how softpatch and the runtime combine its results."""
 
 from __future__ import annotations
 

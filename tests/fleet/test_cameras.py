@@ -1,4 +1,4 @@
-"""Which folders are cameras."""
+"""Finding the cameras of a plant."""
 
 from __future__ import annotations
 

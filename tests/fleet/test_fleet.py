@@ -1,4 +1,4 @@
-"""A plant over time: what is fitted, what is left alone, and what needs attention."""
+"""A plant over time: which cameras are fitted, left alone, and need attention."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from softpatch import load
 from softpatch.errors import UsageError
+from softpatch.fleet.fitting import Visit
 from softpatch.fleet.fleet import CameraReport, fit_many
-from softpatch.fleet.visit import Visit
 from tests.auditing.pictures import part
 from tests.fleet.conftest import NAMES, Plant, files, other_part, photograph
 

@@ -1,4 +1,4 @@
-"""Brightness and sharpness of many pictures, before and after."""
+"""Changes of brightness and sharpness between many pictures."""
 
 from __future__ import annotations
 

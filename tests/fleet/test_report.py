@@ -12,11 +12,11 @@ import pytest
 from softpatch.cli.fit_many import _again
 from softpatch.detectors.threshold import Threshold
 from softpatch.fleet.advice import advise
-from softpatch.fleet.comparison import Comparison
 from softpatch.fleet.drift import Drift
+from softpatch.fleet.fitting import FAILED, FITTED, GONE, KEPT, UNCHANGED, Learned, Visit
 from softpatch.fleet.fleet import CameraReport, Fleet
-from softpatch.fleet.report import as_dict, summary, write_report
-from softpatch.fleet.visit import FAILED, FITTED, GONE, KEPT, UNCHANGED, Learned, Visit
+from softpatch.fleet.report import as_dict, cells, summary, write_report
+from softpatch.fleet.two_sample import Comparison
 from tests.auditing.browser import Browser
 from tests.auditing.pictures import parts
 
@@ -107,6 +107,16 @@ def test_tables_say_the_same(tmp_path: Path) -> None:
     assert content == json.loads(json.dumps(as_dict(found)))
     assert content["cameras"][1]["drift"]["compared"]["outside"] == 31
     assert content["cameras"][1]["drift"]["verdict"] == "drifted"
+
+
+def test_a_threshold_of_zero_is_a_threshold(tmp_path: Path) -> None:
+    zero = Learned(30, 0.0, (0.0, 0.1), (), 0.0, None)
+    one = Visit("a", tmp_path / "a", tmp_path / "a.softpatch", FITTED, learned=zero)
+    line = CameraReport(one, ())
+    assert (cells(line)["threshold"], cells(line)["bad"][:4]) == ("0", "0.0%")
+    written = write_report(Fleet(tmp_path, tmp_path, (line,)), tmp_path / "report")
+    [row] = csv.DictReader(written[0].read_text("utf-8").splitlines())
+    assert (row["threshold"], row["contamination"]) == ("0.0", "0.0")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How aligned pictures are: against a loop, and where the answer is known."""
+"""Alignment equals a loop over patches, and is right where the answer is known."""
 
 from __future__ import annotations
 

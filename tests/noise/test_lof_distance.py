@@ -1,4 +1,4 @@
-"""Fused equals its definition, and finds what either of its parts overlooks."""
+"""LOF-distance equals its definition, and finds the defects that either factor overlooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anywhere against a slow re-statement, and wherever things lie."""
+"""Position-free scores equal their definition, and do not depend on positions."""
 
 from __future__ import annotations
 
@@ -78,5 +78,5 @@ def test_all_images_are_compared_with_the_references_alone(references: int) -> N
 def test_references_are_as_many_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(PositionFree().chosen(5000, 784)) == 333
     assert len(PositionFree().chosen(100, 784)) == 100
-    monkeypatch.setattr(module, "MEMORY", 10)
+    monkeypatch.setattr(module, "MAX_REFERENCE_PATCHES", 10)
     assert len(PositionFree().chosen(100, 784)) == 2

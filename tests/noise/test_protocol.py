@@ -1,4 +1,4 @@
-"""What all discriminators promise, whichever is chosen."""
+"""Properties that all discriminators share."""
 
 from __future__ import annotations
 

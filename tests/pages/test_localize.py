@@ -1,4 +1,4 @@
-"""Where a picture is oddest."""
+"""The box around the peak of a map."""
 
 from __future__ import annotations
 

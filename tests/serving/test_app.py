@@ -17,8 +17,7 @@ from PIL import Image
 from softpatch import UsageError, load
 from softpatch.predictions.heatmap import layer
 from softpatch.serving import ServerSettings
-from softpatch.serving.logs import JsonLines
-from softpatch.serving.metrics import VERDICTS
+from softpatch.serving.observing import VERDICTS, JsonLines
 from tests.png import png_that_claims
 from tests.serving.conftest import Make
 from tests.serving.pictures import DARK, GOOD, encoded, sent

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a verdict or a 4xx, and the service lives on."""
+"""Whatever a client sends, the answer is a verdict or a 4xx, and the service survives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regions against pixels."""
+"""Regions cover the pixels above their level."""
 
 from __future__ import annotations
 
@@ -100,3 +100,10 @@ def test_the_picture_s_border_closes_a_region() -> None:
     [region] = anomalous_regions(prediction(np.full((8, 8), 2.0), at=0, scale=1), 0.5)
     assert region.share == 1
     assert sorted(region.points.tolist()) == [[0, 0], [0, 8], [8, 0], [8, 8]]
+
+
+def test_a_threshold_of_zero_is_a_threshold() -> None:
+    heat = np.zeros((SIDE, SIDE))
+    heat[20:40, 20:60] = 0.4  # below the normal limit
+    [region] = anomalous_regions(prediction(heat, threshold=0.0), 0.5)
+    assert region.share == pytest.approx(21 * 41 * 9 / 298**2, rel=0.01)  # to pixel centres

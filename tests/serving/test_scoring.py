@@ -1,4 +1,4 @@
-"""The queue: what is scored together, and what finds no room."""
+"""The queue: which pictures are batched, and which find no room."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ def scores(results: Results) -> list[Any]:
 
 def run(work: Callable[[ScoringQueue], Any], room: int = 64) -> tuple[Any, list[int]]:
     batches: list[int] = []
-    scorer = ScoringQueue(room, batches.append)
-    scorer.start()
+    scoring = ScoringQueue(room, batches.append)
+    scoring.start()
     try:
-        return asyncio.run(work(scorer)), batches
+        return asyncio.run(work(scoring)), batches
     finally:
-        scorer.close()
-        assert not scorer.alive
-        assert scorer.waiting == 0
+        scoring.close()
+        assert not scoring.alive
+        assert scoring.waiting == 0
 
 
 async def begin(
-    scorer: ScoringQueue, detector: Any, *jobs: list[bytes]
+    scoring: ScoringQueue, detector: Any, *jobs: list[bytes]
 ) -> list[asyncio.Task[Results]]:
     """Queue jobs, in order."""
-    tasks = [asyncio.create_task(scorer.score(detector, job)) for job in jobs]
+    tasks = [asyncio.create_task(scoring.score(detector, job)) for job in jobs]
     await asyncio.sleep(0)
     return tasks
 
@@ -70,12 +70,12 @@ async def begin(
 def test_what_waits_for_one_model_is_scored_together() -> None:
     one, other = Slow(), Slow()
 
-    async def work(scorer: ScoringQueue) -> Any:
-        first = await begin(scorer, one, [b"1"])
+    async def work(scoring: ScoringQueue) -> Any:
+        first = await begin(scoring, one, [b"1"])
         await asyncio.to_thread(one.begun.acquire)  # the rest waits behind it
-        rest = await begin(scorer, one, [b"2", b"bad"])
-        rest += await begin(scorer, other, [b"3"])
-        rest += await begin(scorer, one, [b"4"], [b"5"] * BATCH, [b"6"])
+        rest = await begin(scoring, one, [b"2", b"bad"])
+        rest += await begin(scoring, other, [b"3"])
+        rest += await begin(scoring, one, [b"4"], [b"5"] * BATCH, [b"6"])
         for detector in (one, other):
             detector.let.release(9)
         return [scores(each) for each in await asyncio.gather(*first, *rest)]
@@ -92,8 +92,8 @@ def test_a_picture_that_fails_the_model_fails_alone() -> None:
     slow = Slow()
     slow.let.release(9)
 
-    async def work(scorer: ScoringQueue) -> Any:
-        jobs = await begin(scorer, slow, [b"1"], [b"2", b"worse"], [b"3"])
+    async def work(scoring: ScoringQueue) -> Any:
+        jobs = await begin(scoring, slow, [b"1"], [b"2", b"worse"], [b"3"])
         return await asyncio.gather(*jobs, return_exceptions=True)
 
     (first, second, third), _ = run(work)
@@ -104,16 +104,16 @@ def test_a_picture_that_fails_the_model_fails_alone() -> None:
 def test_no_more_wait_than_there_is_room_for() -> None:
     slow = Slow()
 
-    async def work(scorer: ScoringQueue) -> Any:
-        jobs = await begin(scorer, slow, [b"1", b"2"], [b"3"])
+    async def work(scoring: ScoringQueue) -> Any:
+        jobs = await begin(scoring, slow, [b"1", b"2"], [b"3"])
         with pytest.raises(FullError):
-            await scorer.score(slow, [b"4", b"5"])  # type: ignore[arg-type]
-        jobs += await begin(scorer, slow, [b"6"])
+            await scoring.score(slow, [b"4", b"5"])  # type: ignore[arg-type]
+        jobs += await begin(scoring, slow, [b"6"])
         with pytest.raises(FullError):
-            await scorer.score(slow, [b"7"])  # type: ignore[arg-type]
+            await scoring.score(slow, [b"7"])  # type: ignore[arg-type]
         slow.let.release(9)
         await asyncio.gather(*jobs)
-        return scores(await scorer.score(slow, [b"8"]))  # type: ignore[arg-type]
+        return scores(await scoring.score(slow, [b"8"]))  # type: ignore[arg-type]
 
     assert run(work, room=4)[0] == [8]
 
@@ -121,13 +121,13 @@ def test_no_more_wait_than_there_is_room_for() -> None:
 def test_closing_answers_what_waits_and_what_was_given_up_is_passed_over() -> None:
     slow = Slow()
 
-    async def work(scorer: ScoringQueue) -> Any:
-        [first] = await begin(scorer, slow, [b"1"])
+    async def work(scoring: ScoringQueue) -> Any:
+        [first] = await begin(scoring, slow, [b"1"])
         await asyncio.to_thread(slow.begun.acquire)
-        second, third = await begin(scorer, slow, [b"2"], [b"3"])
+        second, third = await begin(scoring, slow, [b"2"], [b"3"])
         second.cancel()
         await asyncio.sleep(0)
-        closing = asyncio.create_task(asyncio.to_thread(scorer.close))
+        closing = asyncio.create_task(asyncio.to_thread(scoring.close))
         slow.let.release(9)
         await closing
         return scores(await first) + scores(await third)

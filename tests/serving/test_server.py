@@ -1,4 +1,4 @@
-"""The command: a process that is told to end, and how it fails."""
+"""The command: how it stops on a signal, and how it fails."""
 
 from __future__ import annotations
 

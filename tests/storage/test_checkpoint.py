@@ -18,7 +18,6 @@ from softpatch import PaDiM, PatchCore, SoftPatch
 from softpatch.bank import coreset
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.compute.progress import Progress
-from softpatch.compute.scratch import ScratchSpace
 from softpatch.errors import ScratchError, UsageError
 from softpatch.features.extractor import PatchExtractor
 from softpatch.storage.checkpoint import TAG, Checkpoint, fingerprint
@@ -123,14 +122,13 @@ def test_the_coreset_goes_on_pick_for_pick(
     patches = torch.randn(900, 12, generator=torch.Generator().manual_seed(0))
     eligible = torch.arange(900) % 5 != 0
     expected = greedy_coreset(patches, 200, eligible=eligible)
-    workspace = ScratchSpace()
-    workspace.checkpoint = Checkpoint(tmp_path / "c")
+    checkpoint = Checkpoint(tmp_path / "c")
     with pytest.raises(Stopped):
         greedy_coreset(
-            patches, 200, eligible=eligible, workspace=workspace,
+            patches, 200, eligible=eligible, checkpoint=checkpoint,
             progress=stop_at("coreset", stopped_at),
         )  # fmt: skip
-    picks = greedy_coreset(patches, 200, eligible=eligible, workspace=workspace)
+    picks = greedy_coreset(patches, 200, eligible=eligible, checkpoint=checkpoint)
     assert torch.equal(picks, expected)
 
 

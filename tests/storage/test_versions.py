@@ -1,4 +1,4 @@
-"""Versions of a model file: nothing is lost, whenever the power goes."""
+"""Versions of a model file: nothing is lost, whenever the process is killed."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from softpatch.auditing.duplicates import exact_duplicates, near_duplicates
 from softpatch.auditing.evidence import Evidence, detector_for, gather
-from softpatch.auditing.image_quality import Picture, look_at, oddities
+from softpatch.auditing.image_quality import ImageFacts, measure_images, oddities
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.softpatch import SoftPatch
 from softpatch.errors import DatasetError, ImageError, UsageError
@@ -29,7 +29,7 @@ from softpatch.pages.review import Reason
 LIKELY = 0.5  # confidence from which a picture is called suspicious
 CALM = 0.999  # quantile of good pictures' patches, from which heat maps have colour
 
-Look = Callable[[Any, OnUnreadable, Progress], list[Picture]]
+Look = Callable[[Any, OnUnreadable, Progress], list[ImageFacts]]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def audit(
     images: Images,
     *,
     rule: str = "auto",
-    look: Look = look_at,
+    look: Look = measure_images,
     moved: Callable[[SoftPatch], SoftPatch] | None = None,
     on_unreadable: OnUnreadable = warn_unreadable,
     progress: Progress = silent,
@@ -173,7 +173,7 @@ def audit(
 
 
 def _conclude(
-    pictures: Sequence[Picture], evidence: Evidence, unreadable: list[ImageError], seed: int
+    pictures: Sequence[ImageFacts], evidence: Evidence, unreadable: list[ImageError], seed: int
 ) -> Audit:
     estimate = estimate_contamination(evidence.suspicion, seed)
     exact, near = exact_duplicates(pictures), near_duplicates(pictures)
@@ -216,7 +216,7 @@ def _conclude(
 
 
 def _copies(
-    pictures: Sequence[Picture],
+    pictures: Sequence[ImageFacts],
     exact: Iterable[list[int]],
     near: Iterable[list[int]],
     suspicious: npt.NDArray[np.bool_],

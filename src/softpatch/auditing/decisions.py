@@ -1,4 +1,4 @@
-"""What people decided about pictures, as a file.
+"""Decisions of people about pictures, in a file.
 
 ::
 
@@ -6,8 +6,8 @@
      "decisions": {"left/7.png": "remove", "left/8.png": "keep"},
      "sha256": {"left/7.png": "0f3c...", "left/8.png": "77aa..."}}
 
-Paths are relative to the folder, with slashes. The digests are of the files that were looked at; a
-file without one is taken as it is, so that such a file can be written by hand.
+Paths are relative to the folder, with slashes. The digests are those of the files that were shown;
+a file without one is not checked, so that decisions can be written by hand.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Decisions:
 
     Attributes:
         remove: relative paths of the pictures to be removed, sorted.
-        sha256: relative path -> hexadecimal digest of the file that was looked at.
+        sha256: relative path -> hexadecimal digest of the file that was shown.
     """
 
     remove: tuple[str, ...]
     sha256: Mapping[str, str]
 
     def still_holds(self, path: Path, name: str) -> bool:
-        """Whether the file is the one that was decided about."""
+        """Whether the file has not changed since the decision."""
         return name not in self.sha256 or file_digest(path) == self.sha256[name]
 
 
@@ -47,8 +47,8 @@ def read_decisions(path: Path) -> Decisions:
     """Read a decisions file.
 
     Raises:
-        DatasetError: there is none, or it is damaged, of another kind or of a later version, or a
-            path in it leaves the folder.
+        DatasetError: it is missing, damaged, of another format or a later version, or a path in it
+            leaves the folder.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -74,19 +74,19 @@ def read_decisions(path: Path) -> Decisions:
 def without_removed(
     pictures: Iterable[Path], folder: Path, decisions: Decisions
 ) -> tuple[list[Path], list[str]]:
-    """The pictures that were not decided to be removed.
+    """Leave out the pictures to be removed.
 
     Args:
         pictures: files below the folder.
-        folder: that the decisions are about.
-        decisions: what was decided.
+        folder: of the decisions.
+        decisions: from ``read_decisions``.
 
     Returns:
-        those that stay, and the names to be removed that are not among the pictures: removed
-        already, most likely.
+        the pictures that stay, and the names to be removed that are not among the pictures: most
+        likely they have been removed already.
 
     Raises:
-        DatasetError: a file to be removed is not the one that was decided about.
+        DatasetError: a file to be removed has changed since the decision.
     """
     unwanted = set(decisions.remove)
     kept = []
@@ -102,7 +102,7 @@ def without_removed(
 
 
 def stays_inside(name: object) -> bool:
-    """Whether a relative path with slashes can only mean something below its folder."""
+    """Whether a relative path with slashes cannot leave its folder."""
     if not isinstance(name, str) or "\\" in name or "\0" in name:
         return False
     parts = PurePosixPath(name).parts

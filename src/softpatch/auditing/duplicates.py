@@ -1,7 +1,7 @@
-"""Pictures that are there twice: the same pixels, or the same photograph in other clothes.
+"""Duplicate images: the same pixels, or the same photograph compressed, scaled or shifted.
 
-Pictures of one product line all look alike, so that likeness alone means nothing. A copy is told
-by being far more like its original than even the most similar other pictures are like each other.
+Images of one product line are all similar, so similarity alone means nothing. A copy is far more
+similar to its original than even the most similar other images are to each other.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from softpatch.auditing.image_quality import GREYS, Picture
+from softpatch.auditing.image_quality import GREYS, ImageFacts
 
-CANDIDATES = 6  # most similar pictures, in coarse grey, that a picture is compared with
-COARSE = 4  # pixels of ``Picture.greys`` to one of those
-NEIGHBOUR = 5  # the nearest neighbours up to this one may be copies
-# Of the distance to that neighbour. Bottle: JPEG at quality 60, half the size, 3 % brighter and a
-# shift by a pixel both ways come to 0.01 to 0.14; one compressed, brighter and shifted by
-# two to 0.19, one shifted by three both ways to 0.31; different bottles to 0.43 at the least.
+CANDIDATES = 6  # most similar images, in coarse grey, with which an image is compared
+COARSE = 4  # pixels of ``ImageFacts.greys`` averaged into one of coarse grey
+NEIGHBOUR = 5  # rank of the neighbour whose distance is usual; nearer ones may be copies
+# Share of the usual distance below which two images are duplicates. Bottle: JPEG at quality 60,
+# half the size, 3 % brighter or a shift by a pixel both ways: 0.01 to 0.14; compressed, brighter
+# and shifted by two: 0.19; shifted by three both ways: 0.31; different bottles: at least 0.43.
 NEAR = 0.25
-SHIFT = 4  # pixels of ``Picture.greys`` that a copy may be shifted by
+SHIFT = 4  # pixels of ``ImageFacts.greys`` by which a copy may be shifted
 
 
-def exact_duplicates(pictures: Sequence[Picture]) -> list[list[int]]:
-    """Groups of pictures with the same pixels."""
+def exact_duplicates(images: Sequence[ImageFacts]) -> list[list[int]]:
+    """Groups of indices of images with the same pixels."""
     same = defaultdict(list)
-    for at, picture in enumerate(pictures):
-        same[picture.pixels].append(at)
+    for index, image in enumerate(images):
+        same[image.pixels].append(index)
     return [group for group in same.values() if len(group) > 1]
 
 
-def near_duplicates(pictures: Sequence[Picture]) -> list[list[int]]:
-    """Groups of pictures that show the same, through compression, scaling, light or a small shift.
+def near_duplicates(images: Sequence[ImageFacts]) -> list[list[int]]:
+    """Groups of indices of images that differ by compression, scaling, light or a small shift.
 
-    Pictures with the same pixels stand for each other: only the first is in a group.
+    Of several images with the same pixels only the first is in a group.
     """
     known: set[bytes] = set()
     first = []
-    for at, picture in enumerate(pictures):
-        if picture.contrast > 0 and picture.pixels not in known:
-            known.add(picture.pixels)
-            first.append(at)
+    for index, image in enumerate(images):
+        if image.contrast > 0 and image.pixels not in known:
+            known.add(image.pixels)
+            first.append(index)
     if len(first) < 3:
         return []
-    greys = _standardised(torch.stack([pictures[at].greys for at in first]))
+    greys = _standardised(torch.stack([images[index].greys for index in first]))
     distances: dict[tuple[int, int], float] = {}
     for one, others in enumerate(_candidates(greys)):
         for other in others:
@@ -55,33 +55,33 @@ def near_duplicates(pictures: Sequence[Picture]) -> list[list[int]]:
                 distances[pair] = _distance(greys[pair[0]], greys[pair[1]])
     limit = NEAR * _usual(distances, len(first))
     return [
-        [first[at] for at in group]
+        [first[index] for index in group]
         for group in _connected(pair for pair, distance in distances.items() if distance < limit)
     ]
 
 
 def _standardised(greys: Tensor) -> Tensor:
-    """``(N, h, w)`` -> each with mean 0 and norm 1."""
+    """``(N, h, w)``, each shifted to mean 0 and scaled to norm 1."""
     greys = greys - greys.mean(dim=(1, 2), keepdim=True)
     return F.normalize(greys.flatten(1)).view_as(greys)
 
 
 def _candidates(greys: Tensor) -> list[list[int]]:
-    """For each picture the most similar others, so coarsely that small shifts do not matter."""
+    """The most similar other images of each, compared too coarsely for small shifts to matter."""
     coarse = _standardised(F.avg_pool2d(greys, COARSE)).flatten(1)
     count = min(CANDIDATES, len(coarse) - 1)
     found = []
-    for at, one in enumerate(coarse):
-        likeness = coarse @ one
-        likeness[at] = -2  # below any
-        found.append(likeness.topk(count).indices.tolist())
+    for index, one in enumerate(coarse):
+        similarity = coarse @ one
+        similarity[index] = -2  # below any correlation
+        found.append(similarity.topk(count).indices.tolist())
     return found
 
 
 def _distance(one: Tensor, other: Tensor) -> float:
-    """What of either picture the other does not explain, as a share of its standard deviation.
+    """The part of either image that the other does not explain, in its standard deviations.
 
-    Explained is what a shift, a change of brightness and a change of contrast make of a picture.
+    An image explains another up to a shift, a change of brightness and a change of contrast.
     """
     down, right = _shift(one, other)
     one = one[_overlap(-down), _overlap(-right)]
@@ -105,7 +105,7 @@ def _overlap(shift: int) -> slice:
 
 
 def _unexplained(one: Tensor, other: Tensor) -> float:
-    """Residual of ``other`` over ``one``, its slopes (a shift by less than a pixel) and 1."""
+    """Residual of regressing ``other`` on ``one``, its slopes (a subpixel shift) and 1."""
     inner = one[1:-1, 1:-1]
     down = (one[2:, 1:-1] - one[:-2, 1:-1]) / 2
     right = (one[1:-1, 2:] - one[1:-1, :-2]) / 2
@@ -119,19 +119,19 @@ def _unexplained(one: Tensor, other: Tensor) -> float:
 
 
 def _usual(distances: dict[tuple[int, int], float], count: int) -> float:
-    """Median over the pictures of the distance to the ``NEIGHBOUR``-th nearest."""
-    of_each: list[list[float]] = [[] for _ in range(count)]
+    """Median over the images of the distance to the ``NEIGHBOUR``-th nearest."""
+    by_image: list[list[float]] = [[] for _ in range(count)]
     for pair, distance in distances.items():
-        for at in pair:
-            of_each[at].append(distance)
-    nth = [sorted(found)[: min(NEIGHBOUR, count - 1)][-1] for found in of_each]
+        for index in pair:
+            by_image[index].append(distance)
+    nth = [sorted(found)[: min(NEIGHBOUR, count - 1)][-1] for found in by_image]
     return float(torch.tensor(nth).median())
 
 
 def _connected(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Groups of numbers that the pairs link."""
+    """Connected components of the graph whose edges are the pairs."""
     groups: dict[int, set[int]] = {}
     for pair in pairs:
-        merged = set(pair).union(*(groups.get(at, ()) for at in pair))
+        merged = set(pair).union(*(groups.get(index, ()) for index in pair))
         groups |= dict.fromkeys(merged, merged)
     return sorted(sorted(group) for group in set(map(frozenset, groups.values())))

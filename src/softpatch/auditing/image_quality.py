@@ -1,7 +1,7 @@
-"""What each picture is like as a file and a photograph, and which are unlike the others.
+"""Image quality: size, colour mode, brightness, contrast and sharpness against the other images.
 
-Nothing here knows of defects. Almost everything is relative to the other pictures, so that a set
-that is dark, soft or of many sizes throughout is not flagged for it.
+Defects play no part here. Almost everything is relative to the other images, so that a set that is
+dark, soft or of many sizes throughout is not flagged for it.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from softpatch.pages.review import Reason
 
 T = TypeVar("T", bound=Hashable)
 
-GREYS = 64  # pixels a side of the small grey picture that duplicates are sought in
+GREYS = 64  # pixels a side of the small grey image in which duplicates are sought
 LONGEST_SIDE = 2048  # pixels at which sharpness is measured; larger files are soft at full size
 OCTAVES = 4
-ENOUGH = 8  # pictures; fewer do not tell what is usual
-COMMON, RARE = 0.5, 0.1  # shares: a size is odd if it is rare where another one is common
+ENOUGH = 8  # images; fewer do not show what is usual
+COMMON, RARE = 0.5, 0.1  # shares: a size is odd if it is rare while another one is common
 ODD = 5.0  # robust standard deviations from the median
-# Below these a difference does not matter, however alike the others are. Bottle: pictures differ
-# by 0.3 octaves and 0.01; blurred by a pixel they lose 1.6 octaves, 1.6 times as bright 0.10.
-SOFTER = 1.2  # octaves, see Picture.sharpness
+# Smaller differences do not matter, however alike the others are. Images of bottle differ by 0.3
+# octaves and 0.01; a blur of one pixel costs 1.6 octaves, 1.6 times the brightness is 0.10.
+SOFTER = 1.2  # octaves, see ImageFacts.sharpness
 BRIGHTER = 0.06  # of the range from black to white
 NO_CONTRAST = 2 / 255
 LESS_CONTRAST = 0.25  # of the median
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One readable picture.
+class ImageFacts:
+    """Measurements of one readable image.
 
     Attributes:
         name: see ``ImageSource``.
@@ -52,10 +52,10 @@ class Picture:
             dimensions and dtype.
         brightness: mean grey, 0..1.
         contrast: standard deviation of ``greys``.
-        sharpness: octaves by which fine detail exceeds coarse detail; NaN of pictures too small.
-            It depends on neither brightness nor contrast.
+        sharpness: octaves by which fine detail exceeds coarse detail, independent of brightness and
+            contrast; NaN for images too small to measure it.
         pixels: digest of the decoded pixels.
-        greys: ``(GREYS, GREYS)`` float32 in [0, 1], the whole picture in small.
+        greys: ``(GREYS, GREYS)`` float32 in [0, 1], the whole image reduced.
     """
 
     name: str
@@ -68,64 +68,62 @@ class Picture:
     greys: Tensor
 
 
-def look_at(
+def measure_images(
     sources: Iterable[ImageSource], on_unreadable: OnUnreadable, progress: Progress
-) -> list[Picture]:
-    """Read all pictures, once.
+) -> list[ImageFacts]:
+    """Read and measure all images, each once.
 
     Args:
-        sources: which.
-        on_unreadable: gets those that cannot be read, instead.
-        progress: told of the step ``look``.
+        sources: the images.
+        on_unreadable: called for every image that cannot be read, which is then left out.
+        progress: called with the step ``look``.
     """
     total = len(sources) if isinstance(sources, Sized) else 0
-    pictures: list[Picture] = []
+    images: list[ImageFacts] = []
     for source, size, measured in prefetch(sources, _measure, on_unreadable):
-        pictures.append(Picture(source.name, size, _mode(source.content), *measured))
-        progress("look", len(pictures), total)
-    return pictures
+        images.append(ImageFacts(source.name, size, _mode(source.content), *measured))
+        progress("look", len(images), total)
+    return images
 
 
-def oddities(pictures: Sequence[Picture]) -> list[list[Reason]]:
-    """What is unusual about each picture, compared with the others."""
-    usual_contrast = float(np.median([picture.contrast for picture in pictures] or [0]))
-    blank = [
-        picture.contrast <= min(NO_CONTRAST, LESS_CONTRAST * usual_contrast) for picture in pictures
-    ]
+def oddities(images: Sequence[ImageFacts]) -> list[list[Reason]]:
+    """What is unusual about each image, compared with the others."""
+    usual_contrast = float(np.median([image.contrast for image in images] or [0]))
+    blank = [image.contrast <= min(NO_CONTRAST, LESS_CONTRAST * usual_contrast) for image in images]
     words = Reason("blank", "hardly any contrast: there is nothing to be seen")
     found = [[words] if nothing else [] for nothing in blank]
-    if len(pictures) < ENOUGH:
+    if len(images) < ENOUGH:
         return found
-    sizes = _rare([picture.size for picture in pictures])
-    modes = _rare([picture.mode for picture in pictures])
-    brightness = _deviations(np.array([picture.brightness for picture in pictures]))
-    sharpness = _deviations(np.array([picture.sharpness for picture in pictures]))
-    for at, picture in enumerate(pictures):
-        if usual_size := sizes[at]:
-            text = f"{_in_words(picture.size)} pixels; most have {_in_words(usual_size)}"
-            found[at].append(Reason("other-size", text))
-        if usual_mode := modes[at]:
-            text = f"colour mode {picture.mode}; most have {usual_mode}"
-            found[at].append(Reason("other-mode", text))
-        difference, deviations = brightness[at]
+    sizes = _rare([image.size for image in images])
+    modes = _rare([image.mode for image in images])
+    brightness = _deviations(np.array([image.brightness for image in images]))
+    sharpness = _deviations(np.array([image.sharpness for image in images]))
+    for index, image in enumerate(images):
+        if usual_size := sizes[index]:
+            text = f"{_in_words(image.size)} pixels; most have {_in_words(usual_size)}"
+            found[index].append(Reason("other-size", text))
+        if usual_mode := modes[index]:
+            text = f"colour mode {image.mode}; most have {usual_mode}"
+            found[index].append(Reason("other-mode", text))
+        difference, deviations = brightness[index]
         if abs(difference) > BRIGHTER and abs(deviations) > ODD:
             word = "bright" if difference > 0 else "dark"
-            usual = picture.brightness - difference
-            text = f"brightness {picture.brightness:.0%}; the usual is {usual:.0%}"
-            found[at].append(Reason(f"too-{word}", text))
-        difference, deviations = sharpness[at]
-        if difference < -SOFTER and deviations < -ODD and not blank[at]:
+            usual = image.brightness - difference
+            text = f"brightness {image.brightness:.0%}; the usual is {usual:.0%}"
+            found[index].append(Reason(f"too-{word}", text))
+        difference, deviations = sharpness[index]
+        if difference < -SOFTER and deviations < -ODD and not blank[index]:
             text = f"fine detail is {2**-difference:.0f} times weaker than usual"
-            found[at].append(Reason("blurred", text))
+            found[index].append(Reason("blurred", text))
     return found
 
 
 def _measure(image: Tensor) -> tuple[float, float, float, bytes, Tensor]:
-    """``(3, H, W)`` uint8 or float -> the fields of ``Picture`` from ``brightness`` on."""
+    """``(3, H, W)`` uint8 or float -> the fields of ``ImageFacts`` from ``brightness`` on."""
     digest = hashlib.sha256(f"{image.dtype} {tuple(image.shape)}".encode())
     digest.update(np.ascontiguousarray(image.numpy()).data)
     red, green, blue = (to_unit(channel) for channel in image)
-    grey = (red + green + blue) / 3  # (H, W); a mean over the channels takes five times as long
+    grey = (red + green + blue) / 3  # (H, W); image.mean(dim=0) takes five times as long
     small = F.interpolate(grey[None, None], size=(GREYS, GREYS), mode="bilinear", antialias=True)[
         0, 0
     ]
@@ -135,7 +133,7 @@ def _measure(image: Tensor) -> tuple[float, float, float, bytes, Tensor]:
 
 
 def _sharpness(grey: Tensor) -> float:
-    """How much Laplacian there is in the two finest octaves beyond the two next ones."""
+    """Octaves by which the Laplacian of the two finest scales exceeds that of the next two."""
     factor = math.ceil(max(grey.shape) / LONGEST_SIDE)
     if min(grey.shape) < 4 * 2**OCTAVES * factor:
         return math.nan
@@ -154,7 +152,7 @@ def _mode(content: Any) -> str:
     if isinstance(content, bytes):
         content = io.BytesIO(content)
     if isinstance(content, Path | io.BytesIO):
-        with Image.open(content) as image:  # the header: it has been read before
+        with Image.open(content) as image:  # only the header; the file was read before
             return str(image.mode)
     if isinstance(content, Image.Image):
         return str(content.mode)
@@ -164,7 +162,7 @@ def _mode(content: Any) -> str:
 
 
 def _rare(values: Sequence[T]) -> list[T | None]:
-    """For each value: the common one that it differs from while being rare, or None."""
+    """For each rare value the common one that it differs from; None for the others."""
     counts = Counter(values)
     usual, most = counts.most_common(1)[0]
     if most < COMMON * len(values):

@@ -1,9 +1,9 @@
-"""Puts pictures away so that they can always be put back.
+"""Moves pictures to a quarantine folder so that they can always be restored.
 
-Everything that is about to be moved is written into a journal in the quarantine folder before the
-first file moves, and a file leaves its old place only when it is whole at its new one. Whenever the
-program is stopped, each file is at its old place, at its new one, or the same at both; ``restore``
-sorts that out. Nothing is ever overwritten.
+A journal in the quarantine folder lists all files before the first one moves, and a file leaves its
+old place only when it is complete at the new one. Whenever the program is stopped, each file is at
+its old place, at its new one, or identical at both; ``restore`` handles all three. Nothing is ever
+overwritten.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from softpatch.runtime.files import file_digest, write_atomically
 JOURNAL = "softpatch-quarantine.json"
 FORMAT = "softpatch-quarantine"
 VERSION = 1
-# What os.link says where there are no links: between file systems, and on FAT.
+# Errors of os.link where hard links are impossible: between file systems, and on FAT.
 NO_LINKS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 def default_quarantine(folder: Path) -> Path:
-    """Beside the folder, where a fit does not see it."""
+    """The quarantine beside the folder, where a fit does not see it."""
     folder = folder.resolve()
     return folder.with_name(f"{folder.name}-quarantine")
 
 
 def removable(folder: Path, quarantine: Path, decisions: Decisions) -> dict[str, str]:
-    """The files to be moved: name -> digest. Those that have been moved before are left out.
+    """Name -> digest of the files to be moved, without those that have been moved before.
 
     Raises:
-        DatasetError: a file is missing, has changed since the decision, is a link or lies behind
-            one, its place in the quarantine is taken, or the quarantine is inside the folder or
-            another folder's. Nothing should be moved then.
+        DatasetError: a file is missing, has changed since the decision, or is reached by a link;
+            its place in the quarantine is taken; or the quarantine is inside the folder or belongs
+            to another folder. Nothing should be moved then.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
@@ -72,14 +72,14 @@ def remove(
     """Move files into the quarantine folder.
 
     Args:
-        folder: where they are.
-        quarantine: where they go, under the same relative paths.
-        files: what ``removable`` gave.
-        progress: told of the step ``move``.
+        folder: current folder of the files.
+        quarantine: target folder, in which they keep their relative paths.
+        files: from ``removable``.
+        progress: called with the step ``move``.
 
     Raises:
         DatasetError: a file has changed in the meantime.
-        OSError: it cannot be moved; what has been moved so far can be put back.
+        OSError: a file cannot be moved; those moved so far can be restored.
     """
     quarantine.mkdir(parents=True, exist_ok=True)
     moved = _read_journal(quarantine, folder)
@@ -90,10 +90,10 @@ def remove(
 
 
 def restorable(folder: Path, quarantine: Path) -> list[str]:
-    """The names ``restore`` will look after: those in the journal.
+    """The names in the journal, which ``restore`` puts back.
 
     Raises:
-        DatasetError: no journal there, or a damaged one, or a file's old place is taken.
+        DatasetError: no journal, a damaged one, or another file in a file's old place.
     """
     if not (quarantine / JOURNAL).is_file():
         raise DatasetError(f"{quarantine}: nothing was moved here by softpatch clean")
@@ -110,16 +110,16 @@ def restorable(folder: Path, quarantine: Path) -> list[str]:
 def restore(
     folder: Path, quarantine: Path, names: Sequence[str], progress: Progress = silent
 ) -> list[str]:
-    """Put everything back where it was and remove what the quarantine needed.
+    """Move everything back and remove the journal and empty folders of the quarantine.
 
     Args:
-        folder: where the files were.
-        quarantine: where they are.
-        names: what ``restorable`` gave.
-        progress: told of the step ``move``.
+        folder: original folder of the files.
+        quarantine: their current folder.
+        names: from ``restorable``.
+        progress: called with the step ``move``.
 
     Returns:
-        the names that are at neither place: somebody has deleted them in the quarantine.
+        the names found at neither place: somebody has deleted them in the quarantine.
     """
     gone = []
     for done, name in enumerate(names, start=1):
@@ -140,7 +140,7 @@ def restore(
 
 
 def _move(source: Path, target: Path, expected: str) -> None:
-    """``source`` goes when ``target`` is whole, as it may be already."""
+    """Move a file; ``source`` is deleted once ``target`` is complete, which it may already be."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         try:
@@ -156,7 +156,7 @@ def _move(source: Path, target: Path, expected: str) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    partial = _leftover(target)  # hidden, so nothing takes it for a picture
+    partial = _leftover(target)  # hidden, so that it is not read as a picture
     with source.open("rb") as reading, partial.open("wb") as writing:
         shutil.copyfileobj(reading, writing)
         writing.flush()
@@ -170,7 +170,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """A new name must be on the disk before the old one goes, lest a power cut takes both."""
+    """Flush a folder: the new name must be on disk before the old one goes, or neither may be."""
     if os.name == "nt":  # where folders cannot be opened
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -185,7 +185,7 @@ def _leftover(target: Path) -> Path:
 
 
 def _read_journal(quarantine: Path, folder: Path | None) -> set[str]:
-    """What was to be moved; empty without a journal. ``folder`` is whose it has to be."""
+    """Names in the journal, which must belong to ``folder`` if given; empty without a journal."""
     path = quarantine / JOURNAL
     try:
         content = json.loads(path.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""An audit on disk: a table, JSON, and a page to look at and decide on."""
+"""The report of an audit: a table, JSON, and a page to review and decide on pictures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def write_report(
 
     Args:
         audit: of pictures below the folder.
-        folder: that they are in.
-        output: where to write, made if need be.
-        progress: told of the step ``draw``.
+        folder: of the pictures.
+        output: folder, made if need be.
+        progress: called with the step ``draw``.
 
     Returns:
-        what was written.
+        the files written.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
@@ -46,7 +46,7 @@ def write_report(
 
 
 def summary(audit: Audit) -> list[str]:
-    """What was found, in sentences."""
+    """The findings in sentences."""
     low, high = audit.interval
     likely = sum(image.confidence >= LIKELY for image in audit.images)
     lines = [

@@ -8,21 +8,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from softpatch.bank.bounds import RoundedBank
-from softpatch.bank.selection import not_above, ordered, smallest_of_rows, where_set
+from softpatch.bank.bounds import BankBounds
+from softpatch.bank.selection import ordered, smallest_of_rows, where_set, within
 from softpatch.bank.sketch import ROUNDING, pair_distances
 from softpatch.compute.scratch import chunks
 from softpatch.compute.threads import parallel_for
 
 Distance = Literal["squared", "euclidean"]
 
-# Above this share of the bank, candidates cost more one by one than the full product does.
-DENSE_SHARE = 0.005
-QUERIES = 196  # patches looked at together; bounds to 18k vectors, 7 MB in bfloat16, stay in cache
+DENSE_SHARE = 0.005  # of the bank: more candidates cost more one by one than the full product
+QUERIES = 196  # patches a chunk: their bounds to 18k vectors, 7 MB in bfloat16, stay in cache
 
 
 class MemoryBank:
-    """Patch vectors to be near to, and how far each of them is trusted.
+    """Normal patch vectors, and the weight that softens the scores of patches near each.
 
     Attributes:
         vectors: ``(m, D)`` float32.
@@ -32,73 +31,75 @@ class MemoryBank:
     def __init__(self, vectors: Tensor, weights: Tensor) -> None:
         self.vectors = vectors
         self.weights = weights
-        self._rounded = RoundedBank(vectors)
+        self._bounds = BankBounds(vectors)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def nearest(
-        self, patches: Tensor, image_index: tuple[Tensor, Tensor] | None = None
+        self, patches: Tensor, skip_own: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Find each patch's nearest bank vector, exactly; of equally near ones the first.
+        """Find each patch's nearest bank vector, exactly; among equally near ones the first.
 
         Args:
-            patches: ``(q, D)``.
-            image_index: the image each patch ``(q,)`` and each bank vector ``(m,)`` is from;
-                vectors of a patch's own image are passed over, so that training patches can be
-                judged as if their image had not been there.
+            patches: ``(q, D)`` float32.
+            skip_own: image indices of the patches ``(q,)`` and of the bank vectors ``(m,)``.
+                Vectors of a patch's own image are skipped, so that a training patch is scored as if
+                its image had been held out.
 
         Returns:
-            ``(q,)`` distances, infinite where every vector was passed over, and ``(q,)`` indices.
+            ``(q,)`` float32 distances, infinite where every vector was skipped, and ``(q,)`` int64
+            indices.
         """
         distance = torch.empty(len(patches), device=patches.device)
         index = torch.empty(len(patches), dtype=torch.long, device=patches.device)
 
         def search(chunk: slice) -> None:
-            passed_over = None
-            if image_index is not None:
-                passed_over = image_index[0][chunk].unsqueeze(1) == image_index[1]
-            distance[chunk], index[chunk] = self._nearest(patches[chunk], passed_over)
+            skipped = None
+            if skip_own is not None:
+                skipped = skip_own[0][chunk].unsqueeze(1) == skip_own[1]
+            distance[chunk], index[chunk] = self._nearest(patches[chunk], skipped)
 
         parts = list(chunks(len(patches), bytes_per_item=8 * len(self), most=QUERIES))
         parallel_for(search, parts, patches.device)
         return distance, index
 
-    def _nearest(self, patches: Tensor, passed_over: Tensor | None) -> tuple[Tensor, Tensor]:
-        bound, limit_of = self._rounded.squared(patches)  # (q, m)
-        if passed_over is not None:
-            bound[passed_over] = torch.inf
-        # The vector with the nearest sketch is near; only what may be nearer is looked at.
-        likely = smallest_of_rows(ordered(bound))
+    def _nearest(self, patches: Tensor, skipped: Tensor | None) -> tuple[Tensor, Tensor]:
+        squared, limit_of = self._bounds.squared(patches)  # (q, m)
+        if skipped is not None:
+            squared[skipped] = torch.inf
+        # The nearest sketch gives an upper bound; exact distances only for vectors whose lower
+        # bound is below it.
+        index = smallest_of_rows(ordered(squared))
         own = torch.arange(len(patches), device=patches.device)
-        within = pair_distances(patches, own, self.vectors, likely)
-        near = not_above(bound, limit_of(within))
-        nobody = bound[own, likely].isinf()
-        within[nobody], near[nobody] = torch.inf, False
+        distance = pair_distances(patches, own, self.vectors, index)
+        near = within(squared, limit_of(distance))
+        nobody = squared[own, index].isinf()
+        distance[nobody], near[nobody] = torch.inf, False
         row, candidate = where_set(near)
         dense = torch.bincount(row, minlength=len(patches)) > DENSE_SHARE * len(self)
         if bool(dense.any()):
-            # Where a texture's patches spread over too many directions for a sketch.
-            near[dense] &= self._may_be_nearer(patches[dense], within[dense])
+            # A texture's patches spread over too many directions for a sketch.
+            near[dense] &= self._may_be_nearer(patches[dense], distance[dense])
             row, candidate = where_set(near)
         exact = pair_distances(patches, row, self.vectors, candidate)
-        within.scatter_reduce_(0, row, exact, "amin")
-        winner = exact == within[row]
-        likely.scatter_reduce_(0, row[winner], candidate[winner], "amin", include_self=False)
-        return within.float(), likely
+        distance.scatter_reduce_(0, row, exact, "amin")
+        winner = exact == distance[row]
+        index.scatter_reduce_(0, row[winner], candidate[winner], "amin", include_self=False)
+        return distance.float(), index
 
-    def _may_be_nearer(self, patches: Tensor, within: Tensor) -> Tensor:
-        """``(q, m)`` bool: vectors no farther than ``(q,)`` distances, to float32."""
-        x, (z, norms) = patches - self._rounded.sketch.centre, self._centred
+    def _may_be_nearer(self, patches: Tensor, distance: Tensor) -> Tensor:
+        """``(q, m)`` bool: vectors no farther than ``(q,)`` distances, by float32 products."""
+        x, (z, norms) = patches - self._bounds.sketch.centre, self._centred
         norm = x.square().sum(dim=1, keepdim=True)
         slack = ROUNDING * (norm + norms.max())
-        limit = within.square().float().unsqueeze(1) - norm + slack
+        limit = distance.square().float().unsqueeze(1) - norm + slack
         return torch.addmm(norms, x, z.T, alpha=-2) <= limit
 
     @cached_property
     def _centred(self) -> tuple[Tensor, Tensor]:
-        """The vectors less the patches' mean, and their ``(m,)`` squared norms."""
-        vectors = self.vectors - self._rounded.sketch.centre
+        """``(m, D)`` vectors less their mean, and their ``(m,)`` squared norms."""
+        vectors = self.vectors - self._bounds.sketch.centre
         return vectors, vectors.square().sum(dim=1)
 
     def neighbours(self, patches: Tensor, count: int) -> Tensor:
@@ -107,12 +108,12 @@ class MemoryBank:
         return distances.topk(count, dim=1, largest=False).indices
 
     def score(
-        self, patches: Tensor, distance: Distance, image_index: tuple[Tensor, Tensor] | None = None
+        self, patches: Tensor, distance: Distance, skip_own: tuple[Tensor, Tensor] | None = None
     ) -> Tensor:
         """``(q, D)`` -> ``(q,)`` patch scores W(m*) * d(p, m*)^2, or with the plain distance.
 
-        m* is the nearest bank vector (see ``nearest`` for ``image_index``). Scores are at least 0;
+        m* is the nearest bank vector (see ``nearest`` for ``skip_own``). Scores are at least 0;
         larger is more anomalous.
         """
-        nearest, index = self.nearest(patches, image_index)
+        nearest, index = self.nearest(patches, skip_own)
         return (nearest.square() if distance == "squared" else nearest) * self.weights[index]

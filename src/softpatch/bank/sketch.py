@@ -1,10 +1,10 @@
-"""Exact distances, cheaply: a short vector per patch that rules nearly all pairs out.
+"""Exact distances, cheaply: a short vector per patch rules out nearly all pairs.
 
-The sketch of a patch is its leading principal coordinates and the norm of what they leave out.
-Orthonormal coordinates never lengthen a difference, and two residuals differ at least by the
-difference of their norms, so the distance of two sketches is a lower bound of the distance of the
-patches. On bottle features (18k bank vectors, D=1024) a sketch of 256 leaves 3 candidates
-for a patch's nearest neighbour; only for those is the true distance computed.
+The sketch of a patch is its leading principal coordinates and the norm of the residual they leave
+out. Orthonormal coordinates never lengthen a difference, and two residuals differ by at least the
+difference of their norms, so the distance of two sketches is a lower bound on the distance of the
+patches. On bottle features (18k bank vectors, D=1024) a sketch of 256 numbers leaves 3 candidates
+for a patch's nearest neighbour; only their true distances are computed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from torch import Tensor
 
 from softpatch.compute.scratch import chunks
 
-COORDINATES = 128  # at least
+COORDINATES = 128  # of a sketch, at least
 SAMPLE = 20_000  # patches the principal directions are estimated from
-# A bound in float32 may be too large by its rounding; this share of the largest is forgiven.
-ROUNDING = 1e-5
-SUMMED = 1e-4  # of a distance, and more, is lost to summing up 1,024 squares in float32
-PAIRS = 128  # at a time stay in the cache: 1.5 us a pair at D=1024, 2.7 us with 512
+ROUNDING = 1e-5  # of the largest squared norm: allowance for rounding in float32
+SUMMED = 1e-4  # more than the relative error of summing 1,024 squares in float32
+PAIRS = 128  # a chunk that stays in the cache: 1.5 us a pair at D=1024, 2.7 us with 512
 
 
 class Sketch:
@@ -34,11 +33,11 @@ class Sketch:
         """Find the leading coordinates of ``(n, D)`` patches.
 
         Args:
-            patches: to be sketched, or like those that will be.
-            left_out: share of their variance that may lie outside the coordinates, of which there
-                are ``COORDINATES`` at least. Where more than half are needed, turning the patches
-                takes longer than it spares (800k patches, 3,000 picks: 15 s, and 6 s of 33); a
-                sketch then is the patch less the mean, and a 0.
+            patches: those to be sketched, or similar ones.
+            left_out: share of their variance that the coordinates, at least ``COORDINATES``, may
+                leave out. If more than half of D are needed, rotating the patches takes longer than
+                it saves (800k patches, 3,000 picks: 15 s to save 6 of 33); a sketch then is the
+                patch less the mean, and a 0.
         """
         self.centre, variances, axes = principal_axes(patches)
         within = variances.clamp(min=0).cumsum(dim=0)
@@ -49,11 +48,11 @@ class Sketch:
 
     @property
     def length(self) -> int:
-        """Q + 1, numbers of a sketch."""
+        """Numbers in a sketch, q + 1."""
         return (len(self.centre) if self.axes is None else self.axes.shape[1]) + 1
 
     def __call__(self, patches: Tensor, members: Tensor | None = None) -> Tensor:
-        """Sketch all patches, or those with the indices ``members``."""
+        """Sketch ``(n, D)`` patches, or those with the indices ``members``."""
         count = len(patches) if members is None else len(members)
         sketch = torch.empty(count, self.length, device=patches.device)
         for chunk in chunks(count, bytes_per_item=patches.shape[1] * 64):
@@ -69,21 +68,22 @@ class Sketch:
 
 
 def principal_axes(patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of ``(n, D)`` patches, estimated from ``SAMPLE``: their mean, variances, ``(D, D)`` axes.
+    """``(D,)`` mean, ``(D,)`` variances and ``(D, D)`` axes of ``(n, D)`` patches, from a sample.
 
-    The least variance comes first; variances are sums over the sample.
+    The least variance comes first; variances are sums over the ``SAMPLE`` patches.
     """
-    sample = _drawn(patches)
+    sample = _subsample(patches)
     centre = sample.mean(dim=0)
     centred = sample - centre
     variances, axes = torch.linalg.eigh(centred.T @ centred)
     return centre, variances, axes
 
 
-def _drawn(patches: Tensor) -> Tensor:
-    """``SAMPLE`` of the patches. Drawn, as steps of equal length may see few places of a picture.
+def _subsample(patches: Tensor) -> Tensor:
+    """``SAMPLE`` random patches.
 
-    Of 5,000 pictures of 784 patches they saw four, and the axes of these leave much out elsewhere.
+    A fixed stride may hit few positions of an image: with 5,000 images of 784 patches it hit four,
+    and the axes of these leave out much of the variance at the others.
     """
     if len(patches) <= SAMPLE:
         return patches
@@ -94,8 +94,8 @@ def _drawn(patches: Tensor) -> Tensor:
 def pair_distances(a: Tensor, row: Tensor, b: Tensor, column: Tensor) -> Tensor:
     """Distance of ``a[row[i]]`` to ``b[column[i]]`` for every i, in float64.
 
-    Both ``(n, D)`` float32. Computed from the difference, pair by pair, so that a distance never
-    depends on which other pairs were asked for.
+    Both are ``(n, D)`` float32. Computed from the difference, pair by pair, so that a distance
+    never depends on the other pairs of the call.
     """
     if a.is_cuda:
         parts = [
@@ -108,9 +108,9 @@ def pair_distances(a: Tensor, row: Tensor, b: Tensor, column: Tensor) -> Tensor:
 
 
 def pair_bounds(patches: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """No less than the distance of ``patches[row[i]]`` to ``patches[column[i]]``, in float64.
+    """Upper bounds on the distance of ``patches[row[i]]`` to ``patches[column[i]]``, in float64.
 
-    Computed in float32 in half the time of the distance, and as near to it as that allows.
+    Computed in float32, in half the time of the distance, and within twice ``SUMMED`` of it.
     """
     if patches.is_cuda:
         return pair_distances(patches, row, patches, column)
@@ -121,9 +121,9 @@ def pair_bounds(patches: Tensor, row: Tensor, column: Tensor) -> Tensor:
 def _squared_distances(
     a: Tensor, row: Tensor, b: Tensor, column: Tensor, precision: type[np.floating[Any]]
 ) -> npt.NDArray[np.float64]:
-    """Of pairs, as ``pair_distances`` has them, subtracted and summed up in a precision."""
+    """Squared distances of the pairs of ``pair_distances``, computed in ``precision``."""
     # numpy, because these small operations are fastest on one thread: torch starts its threads
-    # for each, and where another process holds a core they wait 80 us a pair for each other.
+    # for each, and when another process holds a core they wait 80 us a pair for each other.
     x, y, i, j = a.numpy(), b.numpy(), row.numpy(), column.numpy()
     squares = np.empty(len(row))
     left, right, wide = _buffers(a.shape[1])
@@ -139,7 +139,7 @@ def _squared_distances(
 
 
 def _buffers(dimension: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """The thread's own; made anew for every call, page faults cost six times the arithmetic."""
+    """Kept by each thread: with new ones a call, page faults cost six times the arithmetic."""
     if getattr(_own, "shape", None) != (PAIRS, dimension):
         _own.shape = (PAIRS, dimension)
         _own.arrays = (

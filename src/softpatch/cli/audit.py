@@ -61,7 +61,7 @@ def audit(
     softpatch audit s3://bucket/photos --json --engine ray --address auto
     """
     from softpatch.auditing.audit import audit as audit_pictures
-    from softpatch.auditing.image_quality import look_at
+    from softpatch.auditing.image_quality import measure_images
     from softpatch.auditing.report import write_report
     from softpatch.pages.render import need_jinja
 
@@ -75,7 +75,7 @@ def audit(
         need_jinja()
     skipped = Skipped(strict)
     written: list[Path] = []
-    look: Look = look_at
+    look: Look = measure_images
     moved: Callable[[SoftPatch], SoftPatch] | None = None
     with on.cluster_of(engine, address) as cluster, progress_bars() as progress:
         pictures = on.pictures_of(folder, cluster, exclude)

@@ -17,8 +17,8 @@ from softpatch.cli.terminal import progress_bars, say, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
+    from softpatch.fleet.fitting import Visit
     from softpatch.fleet.fleet import Fleet
-    from softpatch.fleet.visit import Visit
 
 # What does not belong to the command that is advised for one camera.
 _FLAGS, _WITH_VALUE = ("--check", "--force", "--json"), ("--only", "--report")

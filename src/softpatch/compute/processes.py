@@ -1,4 +1,4 @@
-"""Work in processes of its own, none of which outlives the one that began it."""
+"""Worker processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import torch
 
 @contextmanager
 def worker_processes(jobs: int, threads: int) -> Iterator[ProcessPoolExecutor]:
-    """That many processes, which share the torch threads; ended at once when the block fails."""
-    # torch does not survive a fork.
+    """Start ``jobs`` processes that share ``threads`` torch threads.
+
+    They are killed at once if the block raises.
+    """
     pool = ProcessPoolExecutor(
         jobs,
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=multiprocessing.get_context("spawn"),  # torch does not survive a fork
         initializer=_begin,
         initargs=(max(1, threads // jobs),),
     )
@@ -38,7 +40,7 @@ def _begin(threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """A killed parent leaves its workers waiting for ever otherwise."""
+    """Exit when the parent does; otherwise workers of a killed parent wait forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

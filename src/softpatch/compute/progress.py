@@ -1,10 +1,10 @@
-"""How long steps tell the caller how far they are, without knowing about terminals."""
+"""The progress callback: long steps report to it without knowing about terminals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-# (name of the step, items done, items in all); in all is 0 where it is not known beforehand.
+# (name of the step, items done, total items); the total is 0 if it is not known beforehand.
 Progress = Callable[[str, int, int], None]
 
 

@@ -1,6 +1,6 @@
 """Bounded memory: where large arrays live, and how large temporaries may be.
 
-Sizes follow from here; results never do.
+Chunk sizes follow from here; results never depend on them.
 """
 
 from __future__ import annotations
@@ -16,27 +16,23 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from softpatch.errors import ScratchError
 
-if TYPE_CHECKING:
-    from softpatch.storage.checkpoint import Checkpoint
-
 CHUNK_BYTES = 64 * 2**20
 DEFAULT_SHARE = 0.5  # of the available memory, where no limit is given
-RESERVE = 512 * 2**20  # of a limit: the network's activations and all temporaries
+RESERVE = 512 * 2**20  # of a limit, kept for the network's activations and all temporaries
 TRIM_SECONDS = 0.005
-LEAST_MAPPED = 128 * 2**20  # of spilled arrays stay resident whatever the limit
+LEAST_MAPPED = 128 * 2**20  # bytes of spilled arrays that stay resident whatever the limit
 CONTROL_GROUP = Path("/sys/fs/cgroup")
-FREE_UNKNOWN = 8 * 2**30  # taken for free where the system does not tell
+FREE_UNKNOWN = 8 * 2**30  # assumed free where the system does not say
 
 
 def chunks(length: int, bytes_per_item: int, most: int = sys.maxsize) -> Iterator[slice]:
-    """Cut ``range(length)`` into slices of ``most`` whose temporaries fit ``CHUNK_BYTES``."""
+    """Cut ``range(length)`` into slices, ``most`` at most, with temporaries of ``CHUNK_BYTES``."""
     step = max(1, min(most, CHUNK_BYTES // bytes_per_item))
     for start in range(0, length, step):
         yield slice(start, min(start + step, length))
@@ -44,40 +40,37 @@ def chunks(length: int, bytes_per_item: int, most: int = sys.maxsize) -> Iterato
 
 
 class ScratchSpace:
-    """Large arrays in memory while they fit, then in temporary files that are read page by page.
+    """Large arrays in memory while they fit, then in memory-mapped temporary files.
 
     A spilled array is an ordinary tensor over a memory-mapped file. Its pages are handed back to
-    the system whenever the process grows beyond the limit, after every chunk and, whatever the
-    access pattern, by a thread; the system's file cache keeps them near as long as it can. The
-    files have no name, and go with the last tensor over them: however the process ends, nothing
-    stays behind.
+    the system whenever the process grows beyond the limit: after every chunk and, whatever the
+    access pattern, by a thread; the system's file cache holds them as long as it can. The files
+    have no name and vanish with the last tensor over them, however the process ends.
 
     Attributes:
         limit: bytes the whole process may have resident.
         spilled: bytes of the arrays that went to files.
-        checkpoint: of the steps that work in it; None keeps nothing.
     """
 
     def __init__(self, limit: int | None = None, device: torch.device | None = None) -> None:
-        """Prepare an empty workspace.
+        """Allocate nothing yet.
 
         Args:
-            limit: see the class; a share of what is available if None.
-            device: where the arrays are wanted; only those of the CPU are limited.
+            limit: see the class; a share of the available memory if None.
+            device: holds the arrays; only the CPU's are limited.
         """
         self.device = device or torch.device("cpu")
         if limit is None:
             limit = resident_bytes() + int(DEFAULT_SHARE * available_bytes())
         self.limit = limit
         self.spilled = 0
-        self.checkpoint: Checkpoint | None = None
         self._mapped = _Mapped(limit - RESERVE // 2)
 
     def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """An uninitialised array; fill it before asking for the next.
+        """Allocate an uninitialised array; fill it before allocating the next.
 
         Raises:
-            ScratchError: it has to be spilled and there is no room for it.
+            ScratchError: it has to be spilled and the disk has no room for it.
         """
         size = math.prod(shape) * dtype.itemsize
         self._mapped.hand_back()
@@ -104,15 +97,15 @@ class ScratchSpace:
                 ) from error
             mapped = mmap.mmap(file.fileno(), size)
         if hasattr(mmap, "MADV_RANDOM"):
-            # Else the system may map 2 MB for each number touched: where one position of 229
-            # pictures is read, 445 MB instead of 15.
+            # Without MADV_RANDOM the kernel maps up to 2 MB per page touched: reading one position
+            # of 229 images took 445 MB instead of 15.
             mapped.madvise(mmap.MADV_RANDOM)
         self._mapped.add(mapped)
         return mapped
 
 
 class _Mapped:
-    """The maps of a workspace, and the size of the process at which their pages are handed back."""
+    """Memory maps, and the size of the process above which their pages are handed back."""
 
     def __init__(self, limit: int) -> None:
         self.maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()  # gone with their tensors
@@ -137,15 +130,15 @@ class _Mapped:
         if not self.maps:
             return
         resident, files = _resident()
-        # A limit below what the rest of the process takes must not mean a page at a time.
+        # A limit below the size of the rest of the process must not mean one page at a time.
         rest = resident - files + self.files_before
         if resident > max(self.limit, rest + LEAST_MAPPED):
             self.hand_back()
 
     def hand_back(self) -> None:
-        """Make the maps' pages not resident; the files keep what was written."""
+        """Drop the maps' pages from memory; the files keep what was written."""
         for mapped in list(self.maps):
-            if hasattr(mapped, "madvise"):  # not on Windows, where the system sees to it
+            if hasattr(mapped, "madvise"):  # Windows has none, and drops pages by itself
                 mapped.madvise(mmap.MADV_DONTNEED)
 
 
@@ -153,23 +146,23 @@ _all_mapped: weakref.WeakSet[_Mapped] = weakref.WeakSet()
 
 
 def trim() -> None:
-    """Hand the pages of spilled arrays back if the process has become too large.
+    """Hand back the pages of spilled arrays if the process has become too large.
 
-    The thread that does so waits for its turn, long where other processes hold the cores.
+    The thread that also does so may wait long for its turn while other processes hold the cores.
     """
     for mapped in list(_all_mapped):
         mapped.trim()
 
 
 def resident_bytes() -> int:
-    """What this process has in memory now; 0 where the system does not tell (not Linux)."""
+    """Resident memory of this process; 0 where the system does not say (not Linux)."""
     return _resident()[0]
 
 
 def _resident() -> tuple[int, int]:
-    """Bytes resident, and how many of them are pages of files, spilled arrays among them."""
+    """Resident bytes, and how many of them are pages of files, spilled arrays included."""
     try:
-        # Asked for after every chunk: 15 us, and 24 as text.
+        # Called after every chunk: 15 us, against 24 when read as text.
         with Path("/proc/self/statm").open("rb", buffering=0) as statm:
             fields = statm.read().split()
     except OSError:
@@ -178,7 +171,7 @@ def _resident() -> tuple[int, int]:
 
 
 def available_bytes() -> int:
-    """What this process may still take: free memory, within its control group's limit."""
+    """Memory this process may still take: free, and within its control group's limit."""
     return min(_free_bytes(), _control_group_bytes())
 
 
@@ -192,7 +185,7 @@ def _free_bytes() -> int:
 
 
 def _control_group_bytes() -> int:
-    """What a container's limit leaves; the machine's size where there is none."""
+    """Bytes left below a container's limit; ``sys.maxsize`` if there is none."""
     try:
         limit = int((CONTROL_GROUP / "memory.max").read_text())
         used = int((CONTROL_GROUP / "memory.current").read_text())

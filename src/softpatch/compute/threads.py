@@ -1,4 +1,4 @@
-"""Many small steps side by side, each on one core."""
+"""Many small steps in parallel, each on one core."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ CPU = torch.device("cpu")
 def parallel_for(
     work: Callable[[T], object], items: Sequence[T], device: torch.device = CPU
 ) -> None:
-    """Call ``work`` on every item, as many at a time as torch has threads.
+    """Call ``work`` on every item, one item per torch thread at a time.
 
-    torch would rather split each small operation over all cores, which gains little and, where
-    another process holds one of the cores, makes each wait for it: the coreset of bottle then took
-    196 s instead of 14. ``work`` must not touch what it does for another item.
+    torch itself splits each small operation over all cores, which gains little; and when another
+    process holds one of the cores, every operation waits for it: the coreset of bottle then took
+    196 s instead of 14. Calls must not write to the same data.
 
-    A single item has all threads, and so has every item where the work is another device's.
+    A single item gets all threads, and so does every item if ``device`` is not the CPU.
     """
     if len(items) == 1 or device.type != "cpu":
         for item in items:
@@ -33,9 +33,9 @@ def parallel_for(
 
     queue = deque(items)
 
-    def until_none_is_left() -> None:
-        torch.set_num_threads(1)  # of this thread
-        with torch.inference_mode():  # of the thread, not of the process
+    def work_until_empty() -> None:
+        torch.set_num_threads(1)  # for this thread
+        with torch.inference_mode():  # holds for a thread, not for the process
             while queue:
                 try:
                     item = queue.popleft()
@@ -45,22 +45,22 @@ def parallel_for(
 
     threads = torch.get_num_threads()
     pool = _pool(threads)
-    # Not one task an item: of 1,600 small ones, handing them over took as long as they did.
-    running = [pool.submit(until_none_is_left) for _ in range(threads)]
+    # One task per thread, not per item: scheduling 1,600 small items took as long as the work.
+    running = [pool.submit(work_until_empty) for _ in range(threads)]
     try:
         for one in as_completed(running):
             one.result()
     finally:
         queue.clear()
-        wait(running)  # after an error, too: nothing may still be worked on
+        wait(running)  # after an error, too: no item may still be running
         torch.set_num_threads(threads)
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Kept, for what its threads keep: memory they have touched costs nothing to use again."""
+    """Cached, because threads keep the memory they have touched: using it again is free."""
     return ThreadPoolExecutor(threads)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of the threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child inherits no threads

@@ -10,9 +10,8 @@ from softpatch.datasets.contamination import (
 )
 from softpatch.datasets.dataset import LAYOUTS, Dataset, open_dataset
 from softpatch.datasets.layout import Layout
-from softpatch.datasets.masks import read_mask
 from softpatch.datasets.mvtec import read_category
-from softpatch.datasets.samples import Category, Sample
+from softpatch.datasets.samples import Category, Sample, read_mask
 from softpatch.datasets.synthetic import make_product_line
 
 __all__ = [

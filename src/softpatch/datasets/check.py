@@ -1,4 +1,4 @@
-"""What is wrong with a data set on disk, found before anything is measured on it."""
+"""Finds problems of a data set on disk before anything is measured on it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import ImageError
 from softpatch.images.decode import decode_image
 
-NAMED = 5  # files that a finding names; the rest are counted
+NAMED = 5  # files that a finding lists; the others are counted
 
 _ROTATION = 0x0112  # EXIF: 5 and above swap width and height
 
 
 def find_problems(category: Category) -> list[str]:
-    """Everything about a category that makes its figures worth less, one line each.
+    """Everything about a category that makes measurements on it less reliable, one line each.
 
-    Pictures are compared byte for byte where their sizes agree, and masks are read; pictures are
-    not.
+    Masks are decoded; pictures are not, but files of the same size are compared byte for byte.
     """
     samples = (*category.train, *category.test)
     gone = [sample.path for sample in samples if not sample.path.is_file()]
@@ -63,7 +62,7 @@ def _bad_masks(category: Category) -> list[str]:
                 mask = decode_image(path, str(path))  # (3, H, W), 8-bit or float in [0, 1]
             except ImageError:
                 unreadable.append(path)
-                marked = True  # for all we know
+                marked = True  # perhaps
                 continue
             brightest = mask.numpy().max()
             marked |= bool(brightest > sample.mask_threshold / (1 if mask.dtype == uint8 else 255))
@@ -79,7 +78,7 @@ def _bad_masks(category: Category) -> list[str]:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """(height, width) upright, from the file's header; None where it cannot be read."""
+    """(height, width) upright, from the file's header; None if it cannot be read."""
     try:
         with Image.open(path) as picture:
             width, height = picture.size
@@ -98,7 +97,7 @@ def _in_both_halves(category: Category) -> list[str]:
 
 
 def _by_size(samples: Sequence[Sample]) -> dict[int, list[Path]]:
-    """The files that exist, by their number of bytes."""
+    """Existing files by their size in bytes."""
     groups = defaultdict(list)
     for sample in samples:
         if sample.path.is_file():
@@ -112,7 +111,7 @@ def _digest(path: Path) -> bytes:
 
 
 def _listed(category: Category, what: str, paths: Sequence[Path]) -> list[str]:
-    """One finding that names the first files, or none."""
+    """One finding that lists the first files; empty without files."""
     if not paths:
         return []
     names = [path.relative_to(category.folder).as_posix() for path in paths[:NAMED]]

@@ -1,4 +1,4 @@
-"""Opening a data set, whichever layout it is in."""
+"""Opens a data set in any layout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from softpatch.datasets.samples import Category
 from softpatch.datasets.visa import VISA
 from softpatch.errors import DatasetError, UsageError
 
-# A folder that several layouts would take belongs to the first of them.
+# A folder that fits several layouts belongs to the first of them.
 _LAYOUTS = (MVTEC_3D, MVTEC_LOCO, MPDD, MVTEC, BTAD, VISA, KOLEKTOR, MAGNETIC_TILE, FOLDER)
 LAYOUTS: Mapping[str, Layout] = MappingProxyType({layout.name: layout for layout in _LAYOUTS})
 
@@ -30,9 +30,9 @@ class Dataset:
     """A data set on disk, not yet read.
 
     Attributes:
-        layout: that it is in.
+        layout: of its folders.
         root: its folder.
-        sources: what the layout reads each category from, by name.
+        sources: category -> the path that the layout reads it from.
     """
 
     layout: Layout
@@ -45,10 +45,10 @@ class Dataset:
         return tuple(sorted(self.sources))
 
     def read(self, category: str) -> Category:
-        """Read one category: which pictures there are, not the pictures.
+        """List the pictures and masks of one category.
 
         Raises:
-            DatasetError: no such category, or nothing in it to train or to test on.
+            DatasetError: no such category, or it has no training or no test pictures.
         """
         if category not in self.sources:
             raise DatasetError(
@@ -62,8 +62,8 @@ def open_dataset(root: Path, layout: str | None = None) -> Dataset:
     """Find the categories of a data set.
 
     Args:
-        root: the folder that holds the categories; one category's own folder will do.
-        layout: a name of ``LAYOUTS``; None finds out.
+        root: the folder of the categories, or of one category.
+        layout: a name of ``LAYOUTS``; None detects it.
 
     Raises:
         DatasetError: no such folder, another layout (the message shows the tree expected and the
@@ -84,7 +84,7 @@ def open_dataset(root: Path, layout: str | None = None) -> Dataset:
 
 
 def _find(root: Path, layouts: Iterable[Layout]) -> list[Dataset]:
-    """``root`` in each layout that has categories there which no earlier layout has."""
+    """``root`` in each layout that finds categories there that no earlier layout found."""
     found: list[Dataset] = []
     taken: set[str] = set()
     for layout in layouts:
@@ -107,13 +107,13 @@ def _refusal(root: Path, layout: str | None) -> str:
 
 
 def _hint(root: Path) -> str:
-    """Which folder may have been meant: this one in another layout, or one a level off."""
+    """The folder that may have been meant: this one in another layout, or one a level off."""
     known = [each for each in _LAYOUTS if each is not FOLDER]
     parent = root.resolve().parent
     try:
         near = [each for folder in (root, *subfolders(root)) for each in _find(folder, known)]
-        # The parent is meant where it is read as one piece, as one category or with a table.
+        # The parent is meant if it is read as a whole: one category, or a table of all.
         near += [each for each in _find(parent, known) if parent in each.sources.values()]
-    except (OSError, DatasetError):  # what is beside the root is not what was asked for
+    except (OSError, DatasetError):  # problems beside the root are not the user's question
         return ""
     return f"; {near[0].root} is in layout {near[0].layout.name}" if near else ""

@@ -1,4 +1,4 @@
-"""Your own pictures: a folder of good ones, and beside it one for each kind of defect."""
+"""Your own pictures: a folder of good ones, and one beside it for each kind of defect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""KolektorSDD: eight surfaces of each of fifty commutators; blank labels mean good."""
+"""KolektorSDD: eight surfaces of each of fifty commutators; a blank label means good."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ LABEL = "_label"
 
 
 def find(root: Path) -> dict[str, Path]:
-    """The one category, if ``root`` has folders of items."""
+    """The single category, if ``root`` has folders of items."""
     return {NAME: root} if _items(root) else {}
 
 
 def read(name: str, root: Path) -> Category:
-    """Read it all, labels included (399 in the published set, 3 s).
+    """Read the category, labels included (399 in the published set, 3 s).
 
-    All defective surfaces are tested. The good ones of every fifth item are tested too, and no
-    other surface of those items is trained on: a good test picture is of a part never seen.
+    All defective surfaces are tested, and the good ones of every fifth item. No surface of those
+    items is trained on, so that a good test picture shows a part not seen in training.
 
     Raises:
         DatasetError: no training or no test pictures.
@@ -58,7 +58,7 @@ def _items(root: Path) -> list[Path]:
 
 
 def _marks_anything(label: Path) -> bool | None:
-    """None where the label cannot be read."""
+    """Whether any pixel is marked; None if the label cannot be read."""
     try:
         return bool(decode_image(label, str(label)).numpy().any())
     except ImageError:

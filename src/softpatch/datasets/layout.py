@@ -1,4 +1,4 @@
-"""What a layout is, and what the readers of several layouts share."""
+"""Layout, and helpers shared by the readers of several layouts."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from softpatch.runtime.images import EXTENSIONS
 
 T = TypeVar("T")
 
-HELD_OUT = 5  # where a set has no split, one good picture of so many is kept for the test
+HELD_OUT = 5  # without a published split, every fifth good picture is kept for the test
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set lies on disk.
+    """The arrangement of a data set's files on disk.
 
     Attributes:
         name: short, for ``--layout``.
         title: the data set's own name.
         licence: of the pictures.
-        url: where its authors offer it.
-        categories: the published ones; empty where any will do.
-        tree: one path a line, and after two spaces a remark.
-        split: which pictures train and which test.
-        find: the categories below a root and what to read each from; empty in another layout.
-        read: one category, given its name and what ``find`` gave for it.
+        url: of its authors' page.
+        categories: the published ones; empty if any name will do.
+        tree: one path a line, with a remark after two spaces.
+        split: which pictures train and which test, in words.
+        find: root -> category -> path to read it from; empty for another layout.
+        read: name of a category and its path from ``find`` -> the category.
     """
 
     name: str
@@ -44,28 +44,28 @@ class Layout:
 
     @property
     def paths(self) -> str:
-        """The tree in one line, for errors."""
+        """The tree in one line, for error messages."""
         return ", ".join(line.split("  ")[0] for line in self.tree.splitlines())
 
 
 def category_folders(root: Path, is_category: Callable[[Path], bool]) -> dict[str, Path]:
-    """The folders below ``root`` that are a category, by name; ``root`` alone if it is one."""
+    """Name -> folder of the categories below ``root``; ``root`` alone if it is one itself."""
     if is_category(root):
         return {root.resolve().name: root}
     return {folder.name: folder for folder in subfolders(root) if is_category(folder)}
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Sorted, without hidden and locked ones; none where there is no such folder."""
+    """Sorted subfolders, without hidden and locked ones; empty if the folder does not exist."""
     return sorted(
         entry
         for entry in _visible(folder)
-        if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK)  # a disk has a lost+found
+        if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK)  # a disk's lost+found is locked
     )
 
 
 def pictures(folder: Path) -> list[Path]:
-    """The picture files right in ``folder``, sorted; none where there is no such folder."""
+    """The picture files directly in ``folder``, sorted; empty if it does not exist."""
     return sorted(
         entry
         for entry in _visible(folder)
@@ -74,7 +74,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def hold_out(items: Sequence[T]) -> tuple[list[T], list[T]]:
-    """Split into those to train on and every ``HELD_OUT``-th, to test on."""
+    """Split into training items and every ``HELD_OUT``-th item, for the test."""
     test = list(items[HELD_OUT - 1 :: HELD_OUT])
     train = [item for index, item in enumerate(items) if index % HELD_OUT != HELD_OUT - 1]
     return train, test
@@ -91,7 +91,7 @@ def with_masks(kind: str, paths: Sequence[Path], truth: Path) -> tuple[list[Samp
     The mask of ``7.bmp`` is ``7_mask`` or else ``7``, in any picture format.
 
     Returns:
-        the samples, and the masks that go with none.
+        the samples, and the masks without a picture.
     """
     masks = {path.stem: path for path in pictures(truth)}
     samples, used = [], set()
@@ -103,7 +103,7 @@ def with_masks(kind: str, paths: Sequence[Path], truth: Path) -> tuple[list[Samp
 
 
 def tree_found(folder: Path) -> str:
-    """The folders two levels deep in one line, or the first of them."""
+    """The folders two levels deep in one line, at most the first twelve."""
     found = sorted(
         str(entry.relative_to(folder)) + "/"
         for upper in subfolders(folder)

@@ -1,4 +1,4 @@
-"""Magnetic Tile Defects as its authors released it: a folder a kind, masks beside pictures."""
+"""Magnetic Tile Defects as released: a folder for each kind, masks beside pictures."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MASK = ".png"
 
 
 def find(root: Path) -> dict[str, Path]:
-    """The one category, if ``root`` has the folder of tiles free of defects."""
+    """The single category, if ``root`` has the folder of tiles without defects."""
     return {NAME: root} if (root / FREE / "Imgs").is_dir() else {}
 
 
 def read(name: str, root: Path) -> Category:
-    """Read it all; every fifth picture without a defect, in order of names, is tested.
+    """Read the category; every fifth picture without a defect, sorted by name, is tested.
 
     Raises:
         DatasetError: no training pictures.
@@ -42,7 +42,7 @@ def read(name: str, root: Path) -> Category:
 
 
 def _split(folder: Path) -> tuple[list[Path], dict[str, Path]]:
-    """The photographs of a kind, and its masks by stem."""
+    """The photographs of a kind, and its masks by file stem."""
     files = pictures(folder / "Imgs")
     masks = {path.stem: path for path in files if path.suffix.lower() == MASK}
     return [path for path in files if path.suffix.lower() != MASK], masks

@@ -13,7 +13,7 @@ CATEGORIES = (
 
 
 def find(root: Path) -> dict[str, Path]:
-    """The categories below ``root``, by name; none where one is not of this data set."""
+    """The categories below ``root``, by name; none if any is not of this data set."""
     found = mvtec.find(root)
     return found if set(found) <= set(CATEGORIES) else {}
 

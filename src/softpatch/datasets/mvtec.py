@@ -1,4 +1,4 @@
-"""MVTec AD, whose layout most industrial sets follow or are converted to."""
+"""MVTec AD, the layout that most industrial data sets follow or are converted to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_category(folder: Path) -> Category:
     """Read one category.
 
     Raises:
-        DatasetError: another layout; the message shows the tree expected and the one found.
+        DatasetError: another layout; the message shows the expected tree and the one found.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
@@ -42,7 +42,7 @@ def read_category(folder: Path) -> Category:
 
 
 def is_category(folder: Path) -> bool:
-    """Whether a folder has the two halves of a category."""
+    """Whether a folder has a training and a test half."""
     return (folder / "train" / GOOD).is_dir() and (folder / "test").is_dir()
 
 

@@ -1,9 +1,15 @@
-"""What every data set is read into: categories of samples."""
+"""Samples and categories, into which every data set is read, and their masks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from softpatch.errors import DatasetError
+from softpatch.images.decode import read_image
 
 GOOD = "good"
 
@@ -15,9 +21,9 @@ class Sample:
     Attributes:
         path: of the picture.
         kind: ``good`` or the defect's name.
-        masks: pictures of the defective pixels, which are their union; empty where none is known.
-        mask_threshold: a mask marks its pixels above this grey value (of 0 to 255). Most sets
-            draw in white and blur the edges; those that write a defect's number have 0.
+        masks: image files whose union marks the defective pixels; empty if unknown.
+        mask_threshold: grey value, 0 to 255, above which a mask's pixel is defective. Most sets
+            draw in white and blur the edges; sets that store a defect's number have 0.
     """
 
     path: Path
@@ -33,15 +39,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Category:
-    """One product: clean training pictures, and test pictures good and defective.
+    """One product: good training pictures, and good and defective test pictures.
 
     Attributes:
         name: as in ``Dataset.categories``.
-        folder: that all pictures lie below.
+        folder: all pictures are below it.
         train: good pictures.
         test: good and defective pictures.
-        unused: files left out since their other half is missing: a mask's picture, or the label
-            that says whether a picture is good.
+        unused: files left out because their counterpart is missing: a mask without its picture, or
+            a picture without the label that says whether it is good.
     """
 
     name: str
@@ -54,3 +60,30 @@ class Category:
     def defects(self) -> tuple[Sample, ...]:
         """The defective test pictures."""
         return tuple(sample for sample in self.test if sample.defective)
+
+
+def read_mask(sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """The defective pixels of one picture: the union of its masks.
+
+    Masks may be grey at their edges and are binarised at ``sample.mask_threshold``.
+
+    Args:
+        sample: without masks no pixel is defective.
+        size: (height, width) of the picture.
+
+    Returns:
+        ``(H, W)`` bool.
+
+    Raises:
+        ImageError: a mask cannot be read.
+        DatasetError: a mask's size is not its picture's.
+    """
+    defective = np.zeros(size, dtype=bool)
+    for path in sample.masks:
+        mask = read_image(path, str(path))[0].numpy()  # (3, H, W), three equal channels
+        if mask.shape != size:
+            raise DatasetError(
+                f"{path}: is {mask.shape} pixels, its picture {size} (height, width)"
+            )
+        defective |= mask > sample.mask_threshold / 255
+    return defective

@@ -1,15 +1,15 @@
 """A seeded, plainly labelled *synthetic* factory line, for `make demo` without any pictures.
 
 Every picture shows the same turned aluminium flange from above: bevelled rim, raised hub with a
-keyed bore, six countersunk bolt holes and an engraved mark, on a ribbed rubber belt. From one
-picture to the next the pose, the light, the turning marks, the belt and the camera vary a little.
+keyed bore, six countersunk bolt holes and an engraved mark, on a ribbed rubber belt. Pose, light,
+turning marks, belt and camera vary a little between pictures.
 
-How it is drawn: distances to the part's outlines give a height field whose edges are smooth
-ramps, so that nothing is jagged and nothing needs supersampling; a defect edits that surface; one
-shader lights it, with the anisotropic highlights of turned metal; a camera blurs and adds noise.
+How it is drawn: distances to the part's outlines give a height field whose edges are smooth ramps,
+so that nothing is jagged or needs supersampling; a defect edits that surface; one shader lights it,
+with the anisotropic highlights of turned metal; a camera blurs and adds noise.
 
-Lengths are in half pictures: the frame spans 2, the part's radius is 0.8. Unless said otherwise
-an array is (size, size) float32, one value a pixel.
+Lengths are in half pictures: the frame spans 2, the part's radius is 0.8. Unless stated otherwise
+an array is (size, size) float32, one value per pixel.
 """
 
 from __future__ import annotations
@@ -62,9 +62,8 @@ def make_product_line(
     """Write an MVTec-layout tree of synthetic pictures and return `root`.
 
     Pictures are RGB PNGs of `image_size` pixels a side; masks are mode L, 255 on the defect and 0
-    elsewhere. The same arguments write the same bytes, and a picture depends on nothing but the
-    seed, its size and its own place in the tree: other counts leave it as it is. The tree appears
-    complete or not at all.
+    elsewhere. The same arguments write the same bytes, and a picture depends only on the seed, its
+    size and its path in the tree, not on the counts. The tree appears complete or not at all.
     """
     counts = {"n_train": n_train, "n_test_good": n_test_good, "n_per_defect": n_per_defect}
     arguments = {**counts, "image_size": image_size, "seed": seed}
@@ -100,15 +99,15 @@ def make_product_line(
 
 def _save(pixels: Pixels, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # On noisy pictures run-length matching packs as well as zlib's default, three times as fast.
+    # Run-length matching compresses noisy pictures as well as zlib's default, three times as fast.
     Image.fromarray(pixels).save(path, compress_type=zlib.Z_RLE)
 
 
 def _photograph(key: tuple[int, ...], size: int, kind: str) -> tuple[Pixels, Pixels]:
     """One picture, (size, size, 3), and its defect's mask, (size, size) of 0 and 255.
 
-    Part, defect, light and camera draw from streams of their own, so that the same key with kind
-    "good" shows the very same part, sound.
+    Part, defect, light and camera draw from separate streams, so that the same key with kind
+    "good" shows the same part without the defect.
     """
     streams = np.random.SeedSequence(key).spawn(4)
     part, flaw, light, camera = (np.random.default_rng(stream) for stream in streams)
@@ -126,7 +125,7 @@ def _photograph(key: tuple[int, ...], size: int, kind: str) -> tuple[Pixels, Pix
 
 @dataclass(frozen=True)
 class _View:
-    """Where each pixel lies, from the part's centre."""
+    """Coordinates of each pixel from the part's centre."""
 
     pixel: float  # a pixel's side
     x: Array  # along the picture's axes, y downwards
@@ -150,7 +149,7 @@ class _View:
 
 @dataclass
 class _Surface:
-    """What the shader lights; a defect edits it in place."""
+    """The surface to be lit; a defect edits it in place."""
 
     height: Array
     metal: Array  # 1 on the part, 0 where the belt shows: beside it, or through a hole
@@ -159,7 +158,7 @@ class _Surface:
 
 
 def _place(size: int, rng: Generator) -> _View:
-    """The fixture holds the part to within 1 % of the picture and 1.5 degrees."""
+    """Place the part, which the fixture holds to within 1 % of the picture and 1.5 degrees."""
     axis = (np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1
     x, y = np.meshgrid(axis - rng.uniform(-0.02, 0.02), axis - rng.uniform(-0.02, 0.02))
     turn = math.radians(rng.uniform(-1.5, 1.5))
@@ -237,7 +236,7 @@ def _polar(radius: float, angle: float) -> Point:
 
 
 def _scratch(surface: _Surface, view: _View, rng: Generator) -> Mask:
-    """A tool dragged along an arc: a groove, whose two flanks catch the light unlike each other."""
+    """A tool dragged along an arc: a groove whose two flanks reflect the light differently."""
     severity, half_length = rng.uniform(0.4, 1.0), rng.uniform(0.09, 0.26)
     between_holes = math.pi / _HOLES * (2 * int(rng.integers(_HOLES)) + rng.uniform(0.5, 1.5))
     u, v = _polar(rng.uniform(0.40, 0.72), between_holes)
@@ -269,7 +268,7 @@ def _stain(surface: _Surface, view: _View, rng: Generator) -> Mask:
 
 
 def _chip(surface: _Surface, view: _View, rng: Generator) -> Mask:
-    """A piece broken out of the rim: rough, dull fracture, and the belt where all is gone."""
+    """A piece broken out of the rim: a rough, dull fracture, and the belt behind it."""
     severity = rng.uniform(0.0, 1.0)
     place = _polar(_RIM, rng.uniform(-math.pi, math.pi))
     inside = _blob(view, place, 0.05 + 0.07 * severity, rng)
@@ -283,7 +282,7 @@ def _chip(surface: _Surface, view: _View, rng: Generator) -> Mask:
 
 
 def _missing_hole(surface: _Surface, view: _View, rng: Generator) -> Mask:
-    """A bolt hole never drilled: turned face, at most with the dimple of the centre punch."""
+    """A bolt hole that was not drilled: plain face, at most with the dimple of a centre punch."""
     u, v = _polar(_HOLE_CIRCLE, 2 * math.pi / _HOLES * int(rng.integers(_HOLES)))
     to_centre = _length(view.u - u, view.v - v)
     mask: Mask = to_centre < _HOLE + _SINK + view.pixel
@@ -296,7 +295,7 @@ def _missing_hole(surface: _Surface, view: _View, rng: Generator) -> Mask:
 
 
 def _trim(cover: Array) -> tuple[Array, Mask]:
-    """Cut the invisible foot of a soft defect, so that its mask is all that it touches."""
+    """Cut the invisible edge of a soft defect, so that its mask covers every pixel it changes."""
     mask: Mask = cover > 0.1
     return cover * mask, mask
 
@@ -305,7 +304,7 @@ def _blob(view: _View, centre: Point, radius: float, rng: Generator) -> Array:
     """Depth inside an irregular outline around `centre`, negative outside."""
     radius = max(radius, 5 * view.pixel)
     swing = 0.28 * view.clouds(0.9 * radius, rng) + 0.08 * view.clouds(0.3 * radius, rng)
-    bounded: Array = np.clip(swing, -0.5, 0.6)  # for the centre always to lie inside
+    bounded: Array = np.clip(swing, -0.5, 0.6)  # so that the centre is always inside
     return radius + radius * bounded - _length(view.u - centre[0], view.v - centre[1])
 
 
@@ -327,7 +326,7 @@ def _shade(surface: _Surface, view: _View, part: Generator, light: Generator) ->
     metal = _reflect(surface, view, marks, key) + 0.35 * _reflect(surface, view, marks, fill)
     metal = (metal + 0.06) * (1 + 0.06 * marks + 0.04 * view.clouds(0.4, part))
     cast = _length(view.x + 0.05 * key[0], view.y + 0.05 * key[1])
-    # The shadow is the sound part's even where a chip is gone, to keep the mask all that differs.
+    # The shadow is always that of the sound part, so that nothing differs outside the mask.
     belt = _belt(view, part) * (1 - 0.75 * view.ramp(_RIM + 0.02 - cast, 0.22))
 
     covered = surface.metal[..., None]
@@ -337,7 +336,7 @@ def _shade(surface: _Surface, view: _View, part: Generator, light: Generator) ->
 
 
 def _turning_marks(view: _View, rng: Generator) -> Array:
-    """Fine grooves around the centre, of about unit variance, that change along the turn."""
+    """Fine grooves around the centre, of about unit variance, that vary with the angle."""
     rings = rng.standard_normal((256, 1), np.float32)
     arcs = rng.standard_normal((256, 14), np.float32)
     pitch = max(0.008, 1.1 * view.pixel)
@@ -345,9 +344,9 @@ def _turning_marks(view: _View, rng: Generator) -> Array:
 
 
 def _reflect(surface: _Surface, view: _View, marks: Array, lamp: Lamp) -> Array:
-    """Light from one lamp off turned metal: a little diffuse, and Ward's anisotropic highlight.
+    """Light of one lamp off turned metal: a little diffuse, and Ward's anisotropic highlight.
 
-    Grooves scatter across themselves and hardly along: hence the bow-tie of light on the face.
+    Grooves scatter across and hardly along themselves, hence the bow-tie of light on the face.
     """
     gy, gx = np.gradient(surface.height, view.pixel)
     nz = 1 / np.sqrt(1 + gx * gx + gy * gy)
@@ -367,7 +366,7 @@ def _reflect(surface: _Surface, view: _View, marks: Array, lamp: Lamp) -> Array:
 
 
 def _belt(view: _View, rng: Generator) -> Array:
-    """Brightness of dark rubber with shallow ribs, stopped anywhere under the part."""
+    """Brightness of dark rubber with shallow ribs, stopped at a random place."""
     ribs = 0.25 * np.sin(view.x * (2 * math.pi / 0.125) + rng.uniform(0, 2 * math.pi))
     grain = 0.20 * rng.standard_normal(view.r.shape, np.float32) + 0.10 * view.clouds(0.3, rng)
     brightness: Array = 0.05 * np.exp(ribs + grain)
@@ -375,14 +374,14 @@ def _belt(view: _View, rng: Generator) -> Array:
 
 
 def _expose(scene: Array, view: _View, rng: Generator) -> Pixels:
-    """What the camera makes of the radiance: defocus, vignette, tone curve, sensor noise."""
+    """Camera image of the radiance: defocus, vignette, tone curve, sensor noise."""
     spill = rng.uniform(0.04, 0.16)  # of a pixel's light, into each neighbour
     for _ in range(2):  # down the columns, then, transposed, along the rows
         wide = np.pad(scene, [(1, 1), (0, 0), (0, 0)], "edge")
         scene = ((1 - 2 * spill) * scene + spill * (wide[2:] + wide[:-2])).swapaxes(0, 1)
-    falloff = 1 - rng.uniform(0.06, 0.14) * view.r**2  # the part is near enough to the axis
+    falloff = 1 - rng.uniform(0.06, 0.14) * view.r**2  # the part is near the optical axis
     encoded = np.sqrt(1 - np.exp(-1.3 * scene * falloff[..., None]))
-    # Photon noise grows as the root of the signal: after a square root it is the same everywhere.
+    # Photon noise grows as the root of the signal, so after a square root it is uniform.
     encoded += 0.008 * rng.standard_normal(scene.shape, np.float32)
     pixels: Pixels = (255 * np.clip(encoded, 0, 1) + 0.5).astype(np.uint8)
     return pixels

@@ -1,4 +1,4 @@
-"""VisA: one table says which picture of which object trains and which tests."""
+"""VisA: one table says which pictures of each object train and which test."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def read(name: str, root: Path) -> Category:
 
 
 def _rows(root: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Where each row stands, for errors, and its cells by column, stripped."""
+    """Each row's place, for error messages, and its stripped cells by column."""
     path = root / TABLE
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

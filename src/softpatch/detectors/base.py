@@ -127,6 +127,7 @@ class Detector(ABC):
         self._extractor: PatchExtractor | None = None
         self._layouts: list[TileLayout] = []  # of the pictures that were collected last
         self._checkpoint: Checkpoint | None = None  # of the fit, until the model is saved
+        self._steps: Checkpoint | None = None  # of the fit that is running
         self._fitted = False
 
     # -- what a method adds ------------------------------------------------------------------
@@ -209,14 +210,15 @@ class Detector(ABC):
         self._get_extractor()  # in memory before the workspace looks at what is left
         self._checkpoint = None if checkpoint is None else Checkpoint(Path(checkpoint))
         workspace = ScratchSpace(self.memory_limit, self.device)
-        workspace.checkpoint = self._checkpoint
+        self._steps = self._checkpoint
         with torch.inference_mode():
             patches, image_index, self.image_names_ = self._collect(
                 images, workspace, note, progress
             )
             options = (self.method, self.seed, self._parameters())
-            workspace.checkpoint = of_the_fit(self._checkpoint, patches, image_index, options)
+            self._steps = of_the_fit(self._checkpoint, patches, image_index, options)
             self._fit(patches, image_index, workspace, progress)
+        self._steps = None
         self.lineage_ = Lineage()
         self._fitted = True
         return self
@@ -417,7 +419,7 @@ class Detector(ABC):
         collected = TrainingPatches(
             workspace, len(sources), extractor.positions, extractor.dimension
         )
-        extract = cached_maps(extractor, workspace.checkpoint)
+        extract = cached_maps(extractor, self._steps)
         for views, batch in self._embed(sources, on_unreadable, extract):
             for view, patches in zip(views, batch, strict=True):
                 collected.add(view, patches)

@@ -106,7 +106,7 @@ def _union(
         first._picking_space(vectors, workspace),
         min(size, len(vectors)),
         seed=first.seed,
-        workspace=workspace,
+        scratch=workspace,
         progress=progress,
     )
     picks = picks.sort().values

@@ -202,14 +202,14 @@ class MemoryBankDetector(Detector):
         room = size - min(joining, max(1, int(share * size)))
         stay = kept[admitted[kept]]
         if len(stay) > room > 0:
-            stay = stay[greedy_coreset(space[stay], room, seed=self.seed, workspace=workspace)]
+            stay = stay[greedy_coreset(space[stay], room, seed=self.seed, scratch=workspace)]
         stay = stay[:room]
         eligible = admitted.clone()
         eligible[:old] = False
         eligible[stay] = True
         picks = greedy_coreset(
             space, size, eligible=eligible, picked=stay, seed=self.seed,
-            workspace=workspace, progress=progress,
+            scratch=workspace, progress=progress,
         )  # fmt: skip
         return picks.sort().values
 
@@ -422,7 +422,8 @@ class PatchCore(MemoryBankDetector):
             flat,
             self.coreset_size(len(flat)),
             seed=self.seed,
-            workspace=workspace,
+            scratch=workspace,
+            checkpoint=self._steps,
             progress=progress,
         )
         self.bank = MemoryBank(flat[picks], torch.ones(len(picks), device=flat.device))

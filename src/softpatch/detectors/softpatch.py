@@ -159,7 +159,7 @@ class SoftPatch(MemoryBankDetector):
         projected = self._project(patches, workspace)
         self._look_for_alignment(projected)
         compared = self._compared(patches, projected, workspace)
-        outlier = self._scores_of_all(compared, progress, workspace.checkpoint)  # (N, P)
+        outlier = self._scores_of_all(compared, progress, self._steps)  # (N, P)
         self.suspicion_ = suspicion(outlier, image_index)
         outlier = outlier.flatten()  # (n,)
 
@@ -168,7 +168,8 @@ class SoftPatch(MemoryBankDetector):
             self.coreset_size(len(outlier)),
             eligible=outlier <= self._noise_threshold(outlier),
             seed=self.seed,
-            workspace=workspace,
+            scratch=workspace,
+            checkpoint=self._steps,
             progress=progress,
         )
         self.bank = MemoryBank(patches.flatten(0, 1)[picks], self._weights(outlier[picks]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from softpatch.auditing.audit import Look
-from softpatch.auditing.image_quality import Picture, look_at
+from softpatch.auditing.image_quality import ImageFacts, measure_images
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import SoftPatch
 from softpatch.distributed.cluster import Cluster
@@ -26,7 +26,7 @@ class Looker(Worker):
         """A row of ``looked``: pictures, and names of and reasons for those unreadable."""
         del first
         unreadable: list[ImageError] = []
-        pictures = look_at(sources, unreadable.append, silent)
+        pictures = measure_images(sources, unreadable.append, silent)
         looked = pictures, [(error.name, error.reason) for error in unreadable]
         return {"looked": np.array([pickle.dumps(looked)], dtype=object)}
 
@@ -43,14 +43,14 @@ def moved_to(cluster: Cluster) -> Callable[[SoftPatch], SoftPatch]:
 
 
 def look_on(cluster: Cluster) -> Look:
-    """``look_at``, on that cluster."""
+    """``measure_images``, on that cluster."""
 
     def look(
         sources: Sequence[ImageSource], on_unreadable: OnUnreadable, progress: Progress
-    ) -> list[Picture]:
+    ) -> list[ImageFacts]:
         import ray
 
-        pictures: list[Picture] = []
+        pictures: list[ImageFacts] = []
         for table in stream(cluster, Looker, (), sources):
             found, unreadable = pickle.loads(ray.get(table)["looked"][0].as_py())
             pictures += found

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from softpatch.datasets.masks import read_mask
-from softpatch.datasets.samples import Sample
+from softpatch.datasets.samples import Sample, read_mask
 from softpatch.detectors import Detector
 from softpatch.errors import UsageError
 from softpatch.evaluation import metrics

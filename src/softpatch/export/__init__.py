@@ -1,4 +1,4 @@
-"""A fitted detector as one file that needs neither torch nor this package to run."""
+"""Exports a fitted detector as one file that needs neither torch nor this package to run."""
 
 from softpatch.export.export import export_model
 from softpatch.export.parity import ParityReport

@@ -1,4 +1,4 @@
-"""Model file -> exported file: convert, compare with the model, and only then give it its name."""
+"""Converts a model file, compares the result with the model, and only then gives it its name."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from softpatch.runtime.engine import FORMAT, KEY, open_model
 from softpatch.runtime.images import read_levels
 from softpatch.storage import model_file
 
-# On 20 bottles and 20 magnetic tiles 1.2e-6 at most; with halves 0.02 in places where another bank
-# vector, of another weight, became the nearest; with int8 0.13 of the scores and 0.18 of the maps,
-# those of good bottles, whose peaks are low.
+# Measured on 20 bottles and 20 magnetic tiles: at most 1.2e-6 with fp32; 0.02 with fp16, where
+# another bank vector with another weight became the nearest; 0.13 in scores and 0.18 in maps with
+# int8, on good bottles, whose peaks are low.
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2, "int8": 0.3}
 ROOTED_IN_8_BITS = "; 8 bits change rooted patches too much: fit with --embedding neighbourhood"
 
@@ -43,31 +43,31 @@ def export_model(
     weights: str | None = None,
     progress: Progress = silent,
 ) -> ParityReport | None:
-    """Export a model file and compare what came of it with the model.
+    """Export a model file and compare the exported file with the model.
 
     Args:
         model: a file written by ``Detector.save``.
         output: ``.onnx``, or ``.xml`` for OpenVINO, which adds a ``.bin`` beside it.
-        pictures: to compare on; none compares nothing.
-        threshold: pictures that score above it are labelled 1, others 0. None takes the model's
-            own; without that either, the file gives no labels.
-        precision: ``fp16`` stores the weights as halves and computes in float32; ``int8`` stores
+        pictures: to compare on; if empty, nothing is compared.
+        threshold: pictures that score above it are labelled 1, others 0. None takes the model's;
+            if it has none, the file gives no labels.
+        precision: ``fp16`` stores the weights in 16 bits and computes in float32; ``int8`` stores
             and computes the network's convolutions in 8 bits.
-        calibration: pictures that show what an ``int8`` network meets, good ones above all.
-        tolerance: of the comparison, see ``ParityReport``; None takes the precision's.
-        weights: where the backbone's checkpoint lies now, if it was a local file.
+        calibration: pictures for ``int8`` like those to be scored, mostly good ones.
+        tolerance: of the comparison, see ``ParityReport.check``; None takes the precision's.
+        weights: path of the backbone's checkpoint now, if it was a local file.
         progress: called as ``progress(step, done, total)``.
 
     Returns:
-        the comparison, or None if there were no pictures.
+        the comparison; None without pictures.
 
     Raises:
         ModelFileError: ``model`` cannot be used.
         ExportError: the exported file differs by more than the tolerance, or cannot be written;
             ``output`` keeps what it held.
-        UsageError: what the model does cannot be exported, or wrong arguments.
-        ImageError: a picture to compare or calibrate on that cannot be read.
-        MissingExtraError: without onnx or OpenVINO.
+        UsageError: the model cannot be exported, or an argument is wrong.
+        ImageError: a picture to compare or calibrate on cannot be read.
+        MissingExtraError: onnx or OpenVINO is not installed.
     """
     if output.suffix not in FORMATS:
         raise UsageError(f"{output}: an exported file is called {' or '.join(FORMATS)}")
@@ -77,7 +77,7 @@ def export_model(
         raise UsageError("int8 needs pictures to calibrate on")
     if threshold is not None and not math.isfinite(threshold):
         raise UsageError(f"a threshold is a score, got {threshold}")
-    form = FORMATS[output.suffix]()
+    file_format = FORMATS[output.suffix]()
     header = model_file.read_header(model)
     detector = load(model, device="cpu", weights=weights)
     if threshold is None:
@@ -88,7 +88,7 @@ def export_model(
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
             file = Path(folder) / output.name
             preprocessing = detector.preprocessing
-            shown = (
+            levels = (
                 tile
                 for path in calibration
                 for tile in some_tiles(
@@ -97,7 +97,7 @@ def export_model(
                 )
             )
             about = json.dumps(metadata(detector, header, graph))
-            form.write(onnx_model(graph, shown), file, KEY, about)
+            file_format.write(onnx_model(graph, levels), file, KEY, about)
             progress("export", 1, 1)
             report = None
             if pictures:
@@ -117,9 +117,9 @@ def export_model(
 
 
 def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -> dict[str, Any]:
-    """What a runtime and a reader need to know; no names of pictures, no paths."""
+    """Facts that a runtime or a reader needs; no names of pictures, no paths."""
     preprocessing = detector.preprocessing
-    box = None  # with tiles it depends on the picture's size
+    box = None  # depends on the picture's size with tiles
     if not graph.tiled:
         height, width = preprocessing.resize
         left, top, right, bottom = preprocessing.layout(height, width).box

@@ -18,30 +18,30 @@ from torch import Tensor, nn
 
 from softpatch.errors import MissingExtraError
 from softpatch.export.graph import DetectorGraph
-from softpatch.export.integers import translations
+from softpatch.export.onnx_ops import translations
 from softpatch.export.quantisation import quantise
 from softpatch.runtime.images import Levels
 
-HALVED = 4096  # numbers of a tensor from which on it is worth storing in halves
+HALVED = 4096  # numbers in a tensor from which storing it in 16 bits pays
 
 
 class Format(ABC):
-    """One kind of file."""
+    """One file format."""
 
     needs: tuple[str, ...]  # packages
 
     def __init__(self) -> None:
-        """Check that its packages are there.
+        """Check that its packages are installed.
 
         Raises:
-            MissingExtraError: they are not.
+            MissingExtraError: one is not.
         """
         if not all(find_spec(package) for package in self.needs):
             raise MissingExtraError("export", "export")
 
     @abstractmethod
     def write(self, model: Any, path: Path, key: str, metadata: str) -> None:
-        """Write what ``onnx_model`` made, with one entry of metadata."""
+        """Write a model from ``onnx_model``, with one entry of metadata."""
 
 
 class Onnx(Format):
@@ -73,7 +73,7 @@ class OpenVino(Format):
             onnx.save_model(model, source)
             converted = openvino.Core().read_model(source)
             converted.set_rt_info(metadata, key)
-            # Its own compression would cut constants off that are no weights.
+            # OpenVINO's own compression would also round constants that are no weights.
             openvino.save_model(converted, path, compress_to_fp16=False)
 
 
@@ -81,13 +81,13 @@ FORMATS: Mapping[str, type[Format]] = MappingProxyType({".onnx": Onnx, ".xml": O
 
 
 def onnx_model(graph: DetectorGraph, calibration: Iterable[Levels]) -> Any:
-    """The graph as an ``onnx.ModelProto``, weights included, which both formats are written from.
+    """The graph as an ``onnx.ModelProto`` with its weights, the source of both formats.
 
     Raises:
-        UsageError: ``int8`` of a network without convolutions.
-        ImageError: a picture to calibrate ``int8`` on that cannot be read.
+        UsageError: ``int8`` for a network without convolutions.
+        ImageError: a picture for calibration cannot be read.
     """
-    example = torch.zeros(2, 300, 200, 3, dtype=torch.uint8)  # no two sides equal, and none 1
+    example = torch.zeros(2, 300, 200, 3, dtype=torch.uint8)  # all sides different, none 1
     sides = {"images": {0: "batch", 1: "height", 2: "width"}}
     model = to_onnx(graph, example, graph.outputs, sides)
     if graph.precision == "fp16":
@@ -100,13 +100,13 @@ def onnx_model(graph: DetectorGraph, calibration: Iterable[Levels]) -> Any:
 def to_onnx(
     module: nn.Module, example: Tensor, outputs: list[str], sides: dict[str, dict[int, str]]
 ) -> Any:
-    """A module of one input as an ``onnx.ModelProto``; ``sides`` are those of any length."""
+    """A module with one input as an ``onnx.ModelProto``; ``sides`` are its dynamic dimensions."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the exporter's, of its own deprecations
+            warnings.simplefilter("ignore")  # about the exporter's own deprecations
             program = torch.onnx.export(
                 module,
                 (example,),
@@ -124,10 +124,10 @@ def to_onnx(
 
 
 def _store_halves(model: Any) -> None:
-    """Store large weights as halves, and widen them in the graph.
+    """Store large weights in 16 bits and cast them to float32 in the graph.
 
-    Those that the graph has rounded already, and the kernels, into which the exporter has
-    multiplied the normalisation that follows them.
+    These are the weights that ``DetectorGraph`` has already rounded, and the convolution kernels,
+    into which the exporter has folded the normalisation after them.
     """
     from onnx import TensorProto, helper, numpy_helper
 

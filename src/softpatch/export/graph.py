@@ -1,8 +1,8 @@
 """A fitted detector as one graph: 8-bit pictures in, scores and maps out.
 
-Everything ``Detector.predict`` does between reading a picture and its record, written with
-operations that ONNX and OpenVINO know. Whatever does not depend on the picture is computed when the
-graph is made.
+Everything ``Detector.predict`` does between reading a picture and the ``Prediction``, in operations
+that ONNX and OpenVINO have. Whatever does not depend on the picture is computed when the graph is
+made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from softpatch.detectors import Detector, PaDiM
 from softpatch.detectors.patchcore import REWEIGHTING_NEIGHBOURS, MemoryBankDetector, PatchCore
 from softpatch.errors import UsageError
-from softpatch.export.resize import resize
+from softpatch.export.onnx_ops import resize
 from softpatch.export.search import NearestSearch
 from softpatch.images.roi import RegionOfInterest
 from softpatch.predictions.anomaly_map import blurred_upsampling, tiled_anomaly_map
@@ -28,7 +28,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 
 
 class PatchScores(nn.Module):
-    """How a method scores patches."""
+    """Patch and image scores of a method."""
 
     @abstractmethod
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,9 +96,9 @@ class DetectorGraph(nn.Module):
     Outputs: ``score`` ``(B,)`` float32; ``map`` ``(B, h, w)`` float32; and, with a threshold,
     ``label`` ``(B,)`` int64 between them: 1 where the score is above the threshold, else 0.
 
-    Of a model with tiles it takes tiles, as all tiles of a large picture at once would take memory
-    without bound: ``(B, h, w)`` float32 ``patches``, the patch scores, come in place of map and
-    label, for ``in_tiles`` to put together.
+    For a model with tiles the input is tiles, as all tiles of a large picture at once would take
+    unbounded memory; instead of map and label it gives the patch scores, ``patches`` ``(B, h, w)``
+    float32, which ``in_tiles`` combines.
     """
 
     mean: Tensor
@@ -109,16 +109,16 @@ class DetectorGraph(nn.Module):
     def __init__(
         self, detector: Detector, threshold: float | None, precision: Precision = "fp32"
     ) -> None:
-        """Take over a fitted detector's tensors.
+        """Copy a fitted detector's tensors.
 
         Args:
-            detector: it stays as it is.
-            threshold: of the labels; None for none.
-            precision: ``fp16`` rounds the weights to halves, to be stored as such; ``int8``
+            detector: fitted; not changed.
+            threshold: of the labels; None gives no labels.
+            precision: ``fp16`` rounds the weights to 16 bits, to be stored as such; ``int8``
                 changes nothing here.
 
         Raises:
-            UsageError: a detector that looks at tiles of a region, or computes in bfloat16.
+            UsageError: a detector with both tiles and a region, or that computes in bfloat16.
         """
         super().__init__()
         self.tiled = detector.features.tile is not None
@@ -140,7 +140,7 @@ class DetectorGraph(nn.Module):
             self.outputs = ["score", "map"] if threshold is None else ["score", "label", "map"]
         self.backbone = deepcopy(extractor.backbone)
         self.embedding = deepcopy(extractor.embedding)
-        # The network sees the same share of every picture or tile, whatever its size.
+        # The network sees the same part of every picture or tile, whatever its size.
         whole = preprocessing.resize if detector.roi is None else detector.roi.mask.shape
         layout = preprocessing.layout(*whole)
         self.rows, self.columns = (
@@ -184,7 +184,7 @@ class DetectorGraph(nn.Module):
 
 
 class SeenRegion(nn.Module):
-    """The region of interest, which covers the same patches of every picture."""
+    """The region of interest, which contains the same patches of every picture."""
 
     inside: Tensor
     place: Tensor
@@ -194,7 +194,7 @@ class SeenRegion(nn.Module):
         super().__init__()
         [mask] = roi.inside(layout, grid)  # (P,) bool
         inside = mask.nonzero().flatten()
-        # Where a position's score lies among those inside; after them lies a zero.
+        # Index of a position's score among those inside; the index after them is a zero.
         place = torch.full((len(mask),), len(inside))
         place[inside] = torch.arange(len(inside))
         weight = tiled_anomaly_map(mask.float().view(1, *grid), layout)
@@ -208,12 +208,12 @@ class SeenRegion(nn.Module):
         return F.pad(scores, (0, 1)).index_select(1, self.place)
 
     def within(self, heat: Tensor) -> Tensor:
-        """``(B, H, W)`` maps as means over the patches inside alone, zero outside the region."""
+        """``(B, H, W)`` maps -> means over the patches inside alone, zero outside the region."""
         return heat / self.weight
 
 
 def round_to_halves(part: nn.Module) -> None:
-    """Round matrices and kernels in place; vectors, such as norms, are few and stay."""
+    """Round matrices and kernels to 16 bits in place; vectors (norms) are small and stay."""
     for tensor in (*part.parameters(), *part.buffers()):
         if tensor.is_floating_point() and tensor.ndim > 1:
             tensor.copy_(tensor.half())

@@ -1,4 +1,4 @@
-"""Does an exported file say what the model says, and how fast?"""
+"""Compares an exported file with its model: scores, maps, labels and speed."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from softpatch.runtime.images import Levels, read_levels
 
 T = TypeVar("T")
 Map = npt.NDArray[np.float32]  # (h, w)
-TINY = 1e-12  # no score is divided by less
-# Two bank vectors can be equally near to all digits of float32: for one patch in 20,000 of bottle's
-# they are to 1e-6. Which is found then depends on the order of summation, and the patch's score
-# changes by the ratio of their weights. After the blur that is a spot of a hundredth of the map.
-TIED = 0.05  # share of a map that may be such spots
+TINY = 1e-12  # smallest divisor
+# Two bank vectors can be equally near in float32: for one in 20,000 patches of bottle they are to
+# 1e-6. Which one is found depends on the order of summation, and the patch's score changes by the
+# ratio of their weights. After the blur that is a spot of a hundredth of the map.
+TIED = 0.05  # share of a map that such spots may cover
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """An exported file beside its model, on the same decoded pictures one by one.
+    """An exported file against its model, on the same decoded pictures one by one.
 
     Attributes:
-        pictures: how many.
-        score_difference: largest, as a share of the model's score.
-        map_difference: largest of ``map_difference``.
-        labels_differ: pictures the two label differently; None without a threshold.
+        pictures: number of pictures.
+        score_difference: the largest, as a share of the model's score.
+        map_difference: the largest ``map_difference``.
+        labels_differ: number of pictures with different labels; None without a threshold.
         model_ms, exported_ms: median milliseconds a picture.
     """
 
@@ -47,15 +47,15 @@ class ParityReport:
     exported_ms: float
 
     def check(self, name: Path, tolerance: float, advice: str = "") -> None:
-        """Stop where scores or maps differ by more than ``tolerance``, or any label differs.
+        """Raise if scores or maps differ by more than ``tolerance``, or any label differs.
 
         Args:
             name: of the file.
-            tolerance: of either difference.
-            advice: what to add to the error.
+            tolerance: for either difference.
+            advice: added to the error message.
 
         Raises:
-            ExportError: they do.
+            ExportError: they differ.
         """
         worst = max(self.score_difference, self.map_difference)
         if not worst <= tolerance:  # NaN neither
@@ -78,17 +78,17 @@ def compare(
     pictures: Sequence[Path],
     progress: Progress,
 ) -> ParityReport:
-    """Score pictures with both.
+    """Score pictures with the model and the exported file.
 
     Args:
         detector: the model.
-        run: what was exported from it.
-        threshold: of the labels.
+        run: runs the exported file.
+        threshold: of the labels; None compares no labels.
         pictures: at least one.
-        progress: see ``fit``.
+        progress: called with the step ``compare``.
 
     Raises:
-        ImageError: a picture that cannot be read.
+        ImageError: a picture cannot be read.
     """
     done, total = 0, 2 * len(pictures)
 
@@ -104,7 +104,7 @@ def compare(
             done += 1
             progress("compare", done, total)
 
-    # One after the other: the threads of either wait busily for a while, on the other's cores.
+    # One after the other: idle threads of either spin for a while and would slow the other.
     of_model = list(timed(detector.predict))
     of_file = list(timed(lambda levels: run(levels[None])))
     scores, maps, labels = [], [], 0
@@ -125,6 +125,6 @@ def compare(
 
 
 def map_difference(one: Map, other: Map) -> float:
-    """What all but ``TIED`` of the pixels differ by at most, as a share of the second's peak."""
+    """Largest difference outside a share ``TIED`` of the pixels, relative to the second's peak."""
     exceeded = np.quantile(np.abs(one - other), 1 - TIED)
     return float(exceeded / max(float(other.max()), TINY))

@@ -1,4 +1,4 @@
-"""What a camera needs from people, and the command that begins it."""
+"""What a camera needs from people, and the commands to start with."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softpatch.fleet.drift import Drift
-from softpatch.fleet.visit import CHECKED, FAILED, GONE, KEPT, Learned, Visit
+from softpatch.fleet.fitting import CHECKED, FAILED, GONE, KEPT, Learned, Visit
 
 # Most urgent first.
 CODES = ("failed", "drifted", "gone", "bad pictures", "other light", "unreadable", "few pictures")
 OK = "ok"
-NAMED = 3  # unreadable pictures
+NAMED = 3  # unreadable pictures that are listed
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing.
+    """One thing to attend to.
 
     Attributes:
         code: one of ``CODES``.
-        text: what is the matter.
+        text: the matter in words.
         commands: to run, in order; may be empty.
     """
 
@@ -32,11 +32,11 @@ class Advice:
 
 
 def advise(visit: Visit, again: str) -> list[Advice]:
-    """What a camera needs, most urgent first.
+    """Advice on a camera, most urgent first.
 
     Args:
-        visit: the camera.
-        again: the command that fits cameras, to be followed by more options.
+        visit: of the camera.
+        again: the command that fits cameras, to which options are added.
     """
     name = shlex.quote(visit.camera)
     audit = shlex.join(["softpatch", "audit", str(visit.folder), "-o", f"audit/{visit.camera}"])
@@ -52,13 +52,18 @@ def advise(visit: Visit, again: str) -> list[Advice]:
         text = f"no pictures in {visit.folder} any more; if the camera is retired, delete its model"
         return [Advice("gone", text)]
     found = []
-    drift, said = visit.drift, visit.learned
+    drift, learned = visit.drift, visit.learned
     if drift is not None and drift.drifted and visit.outcome in (KEPT, CHECKED):
         kept = "; the model was not fitted again" if visit.outcome == KEPT else ""
         text = f"{in_words(drift)}{kept}: look at them, and accept them if they are right"
         found.append(Advice("drifted", text, (look, f"{again} --only {name} --force")))
-    if said is not None and said.interval is not None and said.interval[0] > 0 and said.suspects:
-        text = f"{share_in_words(said)}; {len(said.suspects)} of {said.pictures} stand out"
+    if (
+        learned is not None
+        and learned.interval is not None
+        and learned.interval[0] > 0
+        and learned.suspects
+    ):
+        text = f"{share_in_words(learned)}; {len(learned.suspects)} of {learned.pictures} stand out"
         found.append(Advice("bad pictures", text, (audit,)))
     if drift is not None and (light := light_in_words(drift)):
         found.append(
@@ -69,7 +74,7 @@ def advise(visit: Visit, again: str) -> list[Advice]:
         more = ", ..." if len(visit.unreadable) > NAMED else ""
         text = f"{len(visit.unreadable)} picture(s) cannot be read: {names}{more}"
         found.append(Advice("unreadable", text, (audit,)))
-    promise = None if said is None else said.promise
+    promise = None if learned is None else learned.promise
     if promise is not None and promise.expected > promise.max_false_alarms:
         needed = math.ceil(1 / promise.max_false_alarms) - 1 - promise.pictures
         text = (
@@ -103,9 +108,9 @@ def light_in_words(drift: Drift) -> str:
     return " and ".join(words)
 
 
-def share_in_words(said: Learned) -> str:
-    """How many are bad."""
-    if said.contamination is None or said.interval is None:
+def share_in_words(learned: Learned) -> str:
+    """Such as ``about 10.0% are bad (95 % interval 4.0% to 20.0%)``."""
+    if learned.contamination is None or learned.interval is None:
         return "unknown"
-    low, high = said.interval
-    return f"about {said.contamination:.1%} are bad (95 % interval {low:.1%} to {high:.1%})"
+    low, high = learned.interval
+    return f"about {learned.contamination:.1%} are bad (95 % interval {low:.1%} to {high:.1%})"

@@ -1,4 +1,4 @@
-"""Which folders of a plant are cameras."""
+"""Finds the cameras of a plant: folders of pictures."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Camera:
     """One camera.
 
     Attributes:
-        name: of its folder, from the plant's on, with slashes.
+        name: path of its folder below the plant's, with slashes.
         folder: of its pictures.
-        pictures: sorted; empty where the folder cannot be listed.
-        error: why it cannot be; None if it can.
+        pictures: sorted; empty if the folder cannot be listed.
+        error: why it cannot be listed; None if it can.
     """
 
     name: str
@@ -27,12 +27,12 @@ class Camera:
 
 
 def find_cameras(plant: Path, depth: int | None = None) -> list[Camera]:
-    """The cameras below a folder, by name. What is hidden is passed over.
+    """The cameras below a folder, sorted by name; hidden folders are skipped.
 
     Args:
         plant: the folder.
-        depth: cameras are the folders so many levels below it, each with all pictures below. If
-            None, every folder below it that has pictures of its own is one, of those pictures.
+        depth: cameras are the folders this many levels below it, each with all pictures below. If
+            None, every folder below it that directly holds pictures is a camera of those pictures.
 
     Raises:
         DatasetError: no such folder, or no camera in it.
@@ -51,7 +51,7 @@ def find_cameras(plant: Path, depth: int | None = None) -> list[Camera]:
 
 
 def _below(plant: Path, folder: Path, depth: int | None, above: tuple[Path, ...]) -> list[Camera]:
-    """``above`` are the folders that links must not lead back to."""
+    """Cameras in ``folder``; ``above`` are the folders that links must not lead back to."""
     name = folder.relative_to(plant).as_posix()
     try:
         if depth == 0:

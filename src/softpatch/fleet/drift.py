@@ -1,4 +1,11 @@
-"""Whether new pictures still look like those a camera's model was fitted on."""
+"""Do new pictures still look like those a camera's model was fitted on?
+
+They are compared with the training pictures by a small reference detector. The model's own held-out
+scores will not do: its bank was selected among the patches of the training pictures, which without
+their own vectors are farther from it than new pictures are. For 60 new, unchanged pictures of
+bottle, the mean rank among 60 held-out scores was 0.15 instead of 0.5. Of the reference, one half
+of the training pictures fills the bank, and the other half is as new to it as new pictures are.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softpatch.compute.progress import Progress
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector, PatchCore
-from softpatch.fleet.comparison import Comparison, compare
 from softpatch.fleet.photographs import Photographs, changes, photographs, spread
-from softpatch.fleet.reference import LEAST, unlikeness
+from softpatch.fleet.two_sample import Comparison, compare
 from softpatch.images.sources import ignore_unreadable
 
-CHANCE = 0.001  # that a camera without drift is called drifted
-MATTERS = 2.0  # times the share that is expected
+CHANCE = 0.001  # of calling a camera drifted that is not
+MATTERS = 2.0  # times the expected share outside, from which drift counts
 SCORED = 500  # new pictures, at most
-WORST = 3  # pictures to look at
+WORST = 3  # pictures shown
+REFERENCE_PICTURES = 64  # in each half of a reference, at most
+VECTORS = 512  # in a reference's bank, at most
+LEAST = 2  # pictures in each half
 
 
 @dataclass(frozen=True)
@@ -25,14 +38,14 @@ class Drift:
     """New pictures against the training pictures and the model.
 
     Attributes:
-        new: how many there are; at most 500 of them, evenly spread, have been scored.
-        compared: how unlike the training pictures they are; None where those were too few, or no
-            new one can be read.
-        alarms: how many of those scored exceed the model's threshold; None without one.
+        new: number of new pictures, of which at most 500, evenly spread, are scored.
+        compared: their unlikeness against that of training pictures; None if those are too few or
+            no new picture can be read.
+        alarms: number of scored pictures above the model's threshold; None without one.
         brightness: change of the median, as a share of the range from black to white; None if it
             has not clearly changed.
         sharpness: likewise, in octaves.
-        worst: paths of those with the highest scores.
+        worst: paths of the pictures with the highest scores.
     """
 
     new: int
@@ -44,7 +57,7 @@ class Drift:
 
     @property
     def drifted(self) -> bool:
-        """Whether clearly more of them than should are unlike the training pictures."""
+        """Whether clearly more new pictures than expected are unlike the training pictures."""
         found = self.compared
         return (
             found is not None
@@ -54,7 +67,7 @@ class Drift:
 
     @property
     def verdict(self) -> str:
-        """In a few words."""
+        """``drifted``, ``as before``, ``too few to tell`` or ``not known``."""
         found = self.compared
         if found is None:
             return "not known"
@@ -75,14 +88,14 @@ def drift(
     new: Sequence[Path],
     progress: Progress,
 ) -> Drift:
-    """Compare new pictures with what a camera's model was fitted on.
+    """Compare new pictures with those a camera's model was fitted on.
 
     Args:
         detector: the model.
-        reference: made of its training pictures.
-        then: what those were like.
-        new: pictures that it has not seen, at least one.
-        progress: told of the steps ``look`` and ``predict``.
+        reference: from ``make_reference``, of the training pictures.
+        then: brightness and sharpness of the training pictures.
+        new: pictures not among those, at least one.
+        progress: called with the steps ``look`` and ``predict``.
     """
     brightness, sharpness = changes(then, photographs(new, progress))
     chosen = spread(new, SCORED)
@@ -105,3 +118,48 @@ def drift(
         sharpness=sharpness,
         worst=tuple(name for _, name in scored[:WORST]),
     )
+
+
+def make_reference(
+    detector: Detector, pictures: Sequence[Path], progress: Progress = silent
+) -> PatchCore | None:
+    """Fit a reference on every other picture; its ``held_out_`` is the unlikeness of the rest.
+
+    Args:
+        detector: its features are used.
+        pictures: readable ones.
+        progress: called with the steps of the fit.
+
+    Returns:
+        None if there are fewer than four pictures.
+    """
+    chosen = spread(pictures, 2 * REFERENCE_PICTURES)
+    if len(chosen) < 2 * LEAST:
+        return None
+    reference = PatchCore(
+        **vars(detector.features),
+        roi=None if detector.roi is None else detector.roi.mask,
+        bank_size=VECTORS,
+        seed=detector.seed,
+        device=str(detector.device),
+        batch_size=detector.batch_size,
+        memory_limit=detector.memory_limit,
+    )
+    reference.share_extractor(detector._get_extractor())
+    reference.fit(chosen[::2], on_unreadable=ignore_unreadable, progress=progress)
+    reference.held_out_ = torch.from_numpy(unlikeness(reference, chosen[1::2], progress))
+    return reference
+
+
+def unlikeness(
+    reference: PatchCore, pictures: Sequence[Path], progress: Progress = silent
+) -> npt.NDArray[np.float32]:
+    """``(n,)`` distances of the readable pictures to those the reference was fitted on.
+
+    The mean of the anomaly map: a defect hardly moves it; light, focus or another part do.
+    """
+    found: list[float] = []
+    for prediction in reference.predict(pictures, on_unreadable=ignore_unreadable):
+        found.append(float(prediction.anomaly_map.mean()))
+        progress("predict", len(found), len(pictures))
+    return np.array(found, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Fitting one camera, unless there is no need to or its new pictures look different."""
+"""Fits one camera, unless there is no need to or its new pictures look different."""
 
 from __future__ import annotations
 
@@ -10,24 +10,101 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector, PatchCore, make_detector
 from softpatch.detectors.load import load
+from softpatch.detectors.threshold import SUSPECT, Threshold, threshold_without_labels
 from softpatch.errors import DatasetError, ModelFileError, SoftPatchError
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
 from softpatch.fleet.cameras import Camera
-from softpatch.fleet.drift import Drift, drift
+from softpatch.fleet.drift import Drift, drift, make_reference
+from softpatch.fleet.fit_record import SUFFIX, FitRecord, new_among, read_record, states
 from softpatch.fleet.photographs import photographs
-from softpatch.fleet.record import SUFFIX, Record, new_among, read_record, states
-from softpatch.fleet.reference import make_reference
-from softpatch.fleet.visit import CHECKED, FAILED, FITTED, KEPT, UNCHANGED, Visit, learned
 from softpatch.images.sources import fail_unreadable, ignore_unreadable
+from softpatch.noise.contamination import estimate_contamination
 from softpatch.storage import model_file
 
 MODEL = ".softpatch"
-REFERENCE = ".drift"  # a model, too; see ``make_reference``
+REFERENCE = ".drift"  # also a model file, see ``make_reference``
+
+FITTED = "fitted"
+UNCHANGED = "unchanged"  # nothing to do
+KEPT = "kept"  # the old model, as new pictures look different
+CHECKED = "checked"  # only, as asked for
+FAILED = "failed"
+GONE = "gone"  # there is a model but no pictures any more
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Facts about a fitted model, from its file.
+
+    Attributes:
+        pictures: number of training pictures.
+        contamination: estimated share of bad ones among them, with its 95 % ``interval``; None for
+            methods that do not rank pictures.
+        suspects: paths of pictures more likely bad than good, most suspicious first.
+        threshold: None without one.
+        promise: how the threshold was chosen without labels; None if it was set by hand or labels.
+    """
+
+    pictures: int
+    contamination: float | None
+    interval: tuple[float, float] | None
+    suspects: tuple[str, ...]
+    threshold: float | None
+    promise: Threshold | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**vars(self), "promise": self.promise and vars(self.promise)}
+
+    @classmethod
+    def of(cls, header: Mapping[str, Any], state: Mapping[str, Tensor]) -> Learned:
+        """From the content of a model file."""
+        names = header["images"]
+        contamination, interval, suspects = None, None, []
+        if "suspicion" in state:
+            suspicion = state["suspicion"].double().numpy()
+            estimate = estimate_contamination(suspicion, header["parameters"]["seed"])
+            contamination, interval = estimate.rate, (estimate.low, estimate.high)
+            order = suspicion.argsort(kind="stable")[::-1].tolist()
+            suspects = [names[row] for row in order if estimate.confidence[row] > SUSPECT]
+        threshold = header.get("threshold")
+        promise = None
+        if "held_out" in state and threshold is not None:
+            share = header["parameters"]["max_false_alarms"]
+            chosen = threshold_without_labels(state["held_out"].numpy(), share)
+            promise = chosen if chosen.value == threshold else None
+        return cls(len(names), contamination, interval, tuple(suspects), threshold, promise)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What was done for one camera.
+
+    Attributes:
+        camera: its name.
+        folder: of its pictures.
+        model: its model file, which need not exist.
+        outcome: ``fitted``, ``unchanged``, ``kept``, ``checked``, ``failed`` or ``gone``.
+        error: why it failed.
+        learned: from its model file; None if that cannot be read.
+        unreadable: path and reason of pictures that could not be read.
+        drift: of the new pictures; None if there are none, or no model to compare with.
+    """
+
+    camera: str
+    folder: Path
+    model: Path
+    outcome: str
+    error: str | None = None
+    learned: Learned | None = None
+    unreadable: tuple[tuple[str, str], ...] = ()
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +115,7 @@ class FleetSettings:
         output: folder of the models.
         method, options: see ``make_detector``.
         check: fit nothing.
-        force: fit whatever has or has not changed.
+        force: fit even if nothing has changed, or the new pictures look different.
         strict: a camera with an unreadable picture fails.
     """
 
@@ -50,19 +127,19 @@ class FleetSettings:
     strict: bool
 
     def detector(self) -> Detector:
-        """Not yet fitted; in one process all share a backbone."""
+        """A new detector; all of a process share a backbone."""
         detector = make_detector(self.method, **self.options)
         detector.share_extractor(_extractor(detector.features, detector.device))
         return detector
 
     def load(self, model: Path) -> Detector:
-        """As ``softpatch.load``, with the options of this run."""
-        run = {
+        """Load a model with the options of this run."""
+        options = {
             name: self.options[name]
             for name in ("device", "weights", "batch_size")
             if name in self.options
         }
-        return load(model, **run)
+        return load(model, **options)
 
 
 @cache
@@ -70,8 +147,8 @@ def _extractor(config: FeatureConfig, device: torch.device) -> PatchExtractor:
     return PatchExtractor(config, device)
 
 
-def look_up(camera: Camera, settings: FleetSettings) -> Visit | None:
-    """A camera that needs no work; None if it does."""
+def visit_unchanged(camera: Camera, settings: FleetSettings) -> Visit | None:
+    """The visit of a camera that needs no work; None if it needs some."""
     model, record = _files(camera, settings)
     fitted_on = read_record(record)
     if settings.force or camera.error is not None or fitted_on is None:
@@ -84,16 +161,21 @@ def look_up(camera: Camera, settings: FleetSettings) -> Visit | None:
         header, state = model_file.read(model)
         if not settings.check and not _made_as(settings.detector(), header, state):
             return None
-        said = learned(header, state)
+        learned = Learned.of(header, state)
     except (ModelFileError, LookupError, TypeError, ValueError):  # damaged
         return None
     return Visit(
-        camera.name, camera.folder, model, UNCHANGED, learned=said, unreadable=fitted_on.unreadable
+        camera.name,
+        camera.folder,
+        model,
+        UNCHANGED,
+        learned=learned,
+        unreadable=fitted_on.unreadable,
     )
 
 
 def visit(camera: Camera, settings: FleetSettings, progress: Progress = silent) -> Visit:
-    """Do what a camera needs; whatever goes wrong with it is told in the result."""
+    """Compare and fit a camera as needed; anything that goes wrong becomes its error."""
     model, _ = _files(camera, settings)
     try:
         return _visit(camera, settings, progress)
@@ -115,7 +197,7 @@ def _visit(camera: Camera, settings: FleetSettings, progress: Progress) -> Visit
     if fitted_on is not None:
         try:
             found = _drift(camera, model, fitted_on, settings, progress)
-        except ModelFileError:  # the very model that it is fitted again to replace
+        except ModelFileError:  # a damaged model, which the fit replaces
             if settings.check:
                 raise
     if settings.check and fitted_on is not None:
@@ -128,13 +210,13 @@ def _visit(camera: Camera, settings: FleetSettings, progress: Progress) -> Visit
         fitted_on = _fit(camera, settings, progress)
         outcome = FITTED
     return Visit(
-        camera.name, camera.folder, model, outcome, learned=learned(*model_file.read(model)),
+        camera.name, camera.folder, model, outcome, learned=Learned.of(*model_file.read(model)),
         unreadable=fitted_on.unreadable, drift=found,
     )  # fmt: skip
 
 
 def _drift(
-    camera: Camera, model: Path, fitted_on: Record, settings: FleetSettings, progress: Progress
+    camera: Camera, model: Path, fitted_on: FitRecord, settings: FleetSettings, progress: Progress
 ) -> Drift | None:
     now = states(camera.folder, camera.pictures)
     new = [camera.folder / name for name in new_among(now, fitted_on.pictures)]
@@ -151,9 +233,9 @@ def _drift(
     )
 
 
-def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> Record:
+def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> FitRecord:
     model, record = _files(camera, settings)
-    before = states(camera.folder, camera.pictures)  # what changes meanwhile is new next time
+    before = states(camera.folder, camera.pictures)  # so changes during the fit count as new
     detector = settings.detector()
     detector.fit(
         camera.pictures,
@@ -161,7 +243,7 @@ def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> Record:
         progress=progress,
     )
     readable = [Path(name) for name in detector.image_names_]
-    fitted_on = Record(
+    fitted_on = FitRecord(
         before,
         tuple((error.name, error.reason) for error in detector.skipped_),
         photographs(readable, progress),
@@ -173,13 +255,13 @@ def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> Record:
         reference.save(_reference(model))
     else:
         _reference(model).unlink(missing_ok=True)
-    # At last: before it, a kill leaves a camera that is fitted again.
+    # Written last: after a kill before it, the camera is fitted again.
     fitted_on.write(record)
     return fitted_on
 
 
 def _made_as(detector: Detector, header: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
-    """Whether a fit of this detector would write such a header."""
+    """Whether the model file was fitted with this detector's options, backbone and region."""
     ours = {
         "method": detector.method,
         "features": vars(detector.features),
@@ -200,7 +282,7 @@ def _reference(model: Path) -> Path:
 
 
 def _files(camera: Camera, settings: FleetSettings) -> tuple[Path, Path]:
-    """The model and what it was fitted on."""
+    """Paths of the model and of its fit record."""
     return (
         settings.output / f"{camera.name}{MODEL}",
         settings.output / f"{camera.name}{SUFFIX}",

@@ -1,4 +1,4 @@
-"""The fleet: every camera of a plant, kept up with."""
+"""The fleet: one model for every camera of a plant, kept up to date."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ from softpatch.compute.progress import Progress, silent
 from softpatch.errors import UsageError
 from softpatch.fleet.advice import CODES, OK, Advice, advise
 from softpatch.fleet.cameras import Camera, find_cameras
-from softpatch.fleet.fitting import MODEL, FleetSettings, look_up, visit
-from softpatch.fleet.record import SUFFIX
-from softpatch.fleet.visit import FAILED, GONE, Visit
+from softpatch.fleet.fit_record import SUFFIX
+from softpatch.fleet.fitting import (
+    FAILED,
+    GONE,
+    MODEL,
+    FleetSettings,
+    Visit,
+    visit,
+    visit_unchanged,
+)
 
 Finished = Callable[[Sequence[Visit], int], None]
 
@@ -27,8 +34,8 @@ class CameraReport:
     """One camera in the report.
 
     Attributes:
-        visit: what has become of it.
-        advice: what it needs, most urgent first.
+        visit: what was done for it.
+        advice: most urgent first.
     """
 
     visit: Visit
@@ -47,7 +54,7 @@ class Fleet:
     Attributes:
         plant: their folder.
         output: folder of their models.
-        lines: those that need attention first.
+        lines: the reports of the cameras; those that need attention come first.
     """
 
     plant: Path
@@ -79,31 +86,31 @@ def fit_many(
     """Fit one detector a camera, and say which cameras need attention.
 
     A camera is not fitted again while its pictures (names, sizes, times), the options and the
-    backbone's weights are the same, nor if its new pictures look different to the model that it
-    has. What goes wrong with one camera does not stop the others. Models are written whole or not
-    at all; stopped anywhere, the same call goes on.
+    backbone's weights are the same, nor if its new pictures look different from those its model was
+    fitted on. A camera that fails does not stop the others. Models are written whole or not at all;
+    after a kill, the same call continues.
 
     Args:
         plant: folder of the cameras.
-        output: where models go, as ``output/CAMERA.softpatch``; made if need be.
-        method: as the command line names it.
+        output: folder of the models, ``output/CAMERA.softpatch``; made if need be.
+        method: its name on the command line.
         depth: see ``find_cameras``.
-        only: names of the cameras to look at; all of them if empty.
-        check: fit nothing, only compare new pictures with the models that there are.
-        force: fit again whatever has or has not changed.
+        only: names of cameras to do; all if empty.
+        check: fit nothing, only compare new pictures with the existing models.
+        force: fit even if nothing has changed, or the new pictures look different.
         strict: a camera with an unreadable picture fails.
-        jobs: cameras at a time, each in a process of its own.
-        command: that repeats this, for the report's advice.
-        finished: called with the cameras that have just been done and the number of all; first
-            with those that there was nothing to do for.
-        progress: told of the steps of the camera that is being fitted; with several jobs, nothing.
-        options: of the method. Without ``max_false_alarms`` there is neither a threshold nor a
+        jobs: cameras at a time, each in its own process.
+        command: the command that repeats this, for the report's advice.
+        finished: called with the visits just done and the number of all cameras; first with those
+            that needed no work.
+        progress: called with the steps of the camera being fitted; never with several jobs.
+        options: of the method. Without ``max_false_alarms`` there is no threshold and no
             comparison of scores.
 
     Raises:
         DatasetError: no such folder, or no camera in it.
         UsageError: options that do not fit, or no camera of that name.
-        BackboneError: the backbone's weights cannot be had.
+        BackboneError: the backbone's weights are not available.
     """
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
@@ -122,7 +129,7 @@ def fit_many(
     total = len(chosen) + len(visits)
     waiting = []
     for camera in chosen:
-        done = look_up(camera, settings)
+        done = visit_unchanged(camera, settings)
         if done is None:
             waiting.append(camera)
         else:
@@ -141,7 +148,7 @@ def fit_many(
 def _visits(
     cameras: Sequence[Camera], settings: FleetSettings, jobs: int, progress: Progress
 ) -> Iterator[Visit]:
-    """Camera by camera as they are done, in this process or in several."""
+    """Visit cameras, in this process or in several; yields each as it is done."""
     if jobs == 1:
         for camera in cameras:
             yield visit(camera, settings, progress)
@@ -159,7 +166,7 @@ def _visits(
 
 
 def _gone(plant: Path, output: Path, names: set[str]) -> list[Visit]:
-    """Cameras that were fitted once and have no pictures now."""
+    """Visits of cameras that have a model but no pictures any more."""
     found = []
     for record in sorted(output.rglob(f"*{SUFFIX}")):
         name = record.relative_to(output).as_posix().removesuffix(SUFFIX)
@@ -170,7 +177,7 @@ def _gone(plant: Path, output: Path, names: set[str]) -> list[Visit]:
 
 
 def _urgency(line: CameraReport) -> tuple[int, float, str]:
-    said = line.visit.learned
-    bad = said.contamination if said is not None else None
+    learned = line.visit.learned
+    bad = learned.contamination if learned is not None else None
     order = [*CODES, OK]
     return order.index(line.attention), -(bad or 0.0), line.visit.camera

@@ -1,4 +1,4 @@
-"""What a camera's pictures are like as photographs, and whether that has changed."""
+"""Brightness and sharpness of a camera's pictures, and whether they have changed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from softpatch.auditing.image_quality import BRIGHTER, ENOUGH, ODD, SOFTER, look_at
+from softpatch.auditing.image_quality import BRIGHTER, ENOUGH, ODD, SOFTER, measure_images
 from softpatch.compute.progress import Progress, silent
 from softpatch.images.sources import ImageSource, ignore_unreadable
 
-LOOKED_AT = 64  # pictures; the median of more is hardly better known
+MEASURED = 64  # pictures; more hardly make the median more precise
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """Of some pictures.
+    """Brightness and sharpness of some pictures.
 
     Attributes:
         brightness: mean grey of each, 0..1.
@@ -31,31 +31,32 @@ class Photographs:
 
 
 def photographs(pictures: Sequence[Path], progress: Progress = silent) -> Photographs:
-    """Look at ``LOOKED_AT`` of the pictures, evenly spread.
+    """Measure ``MEASURED`` of the pictures, evenly spread.
 
     Args:
-        pictures: which; unreadable ones are passed over.
-        progress: told of the step ``look``.
+        pictures: paths; unreadable ones are skipped.
+        progress: called with the step ``look``.
     """
-    sources = [ImageSource(str(path), path) for path in spread(pictures, LOOKED_AT)]
-    seen = look_at(sources, ignore_unreadable, progress)
-    sharpness = [picture.sharpness for picture in seen]
+    sources = [ImageSource(str(path), path) for path in spread(pictures, MEASURED)]
+    measured = measure_images(sources, ignore_unreadable, progress)
+    sharpness = [picture.sharpness for picture in measured]
     return Photographs(
-        tuple(picture.brightness for picture in seen),
+        tuple(picture.brightness for picture in measured),
         tuple(value for value in sharpness if math.isfinite(value)),
     )
 
 
 def spread(pictures: Sequence[Path], most: int) -> list[Path]:
-    """At most so many of them, evenly spread, the first and the last included."""
+    """At most ``most`` pictures, evenly spread, the first and the last included."""
     chosen = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).round().astype(int)
     return [pictures[at] for at in chosen.tolist()]
 
 
 def changes(then: Photographs, now: Photographs) -> tuple[float | None, float | None]:
-    """By how much the medians of brightness and sharpness have changed; None if not clearly.
+    """Changes of the median brightness and sharpness; None where there is no clear change.
 
-    Clearly is by what the audit flags a single picture for, and by so many standard errors.
+    A clear change exceeds both the difference for which the audit flags a single picture and
+    ``ODD`` standard errors.
     """
     return (
         _change(then.brightness, now.brightness, BRIGHTER),
@@ -72,6 +73,6 @@ def _change(then: Sequence[float], now: Sequence[float], least: float) -> float 
 
 
 def _variance(values: Sequence[float]) -> float:
-    """Of the median, as if the values were normally distributed: pi / 2 times that of the mean."""
+    """Variance of the median of normal values: pi / 2 times that of their mean."""
     spread = 1.4826 * float(np.median(np.abs(np.asarray(values) - np.median(values))))
     return math.pi / 2 * spread**2 / len(values)

@@ -1,4 +1,4 @@
-"""The fleet on disk: a table, JSON, and one page."""
+"""The report of a fleet: a table, JSON, and a page."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from softpatch.compute.progress import Progress, silent
 from softpatch.fleet.advice import CODES, OK, in_words, light_in_words
+from softpatch.fleet.fitting import UNCHANGED, Visit
 from softpatch.fleet.fleet import CameraReport, Fleet
-from softpatch.fleet.visit import UNCHANGED, Visit
 from softpatch.pages.render import fill
 from softpatch.pages.review import thumbnails
 from softpatch.runtime.files import csv_bytes, write_files
@@ -24,12 +24,12 @@ def write_report(fleet: Fleet, output: Path, progress: Progress = silent) -> lis
     """Write ``fleet.csv``, ``fleet.json`` and ``fleet.html``.
 
     Args:
-        fleet: what to report on.
-        output: where to write, made if need be.
-        progress: told of the step ``draw``.
+        fleet: result of ``fit_many``.
+        output: folder, made if need be.
+        progress: called with the step ``draw``.
 
     Returns:
-        what was written.
+        the files written.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
@@ -61,7 +61,7 @@ def summary(fleet: Fleet) -> str:
 
 
 def as_dict(fleet: Fleet) -> dict[str, Any]:
-    """All of it for JSON, the cameras that need attention first."""
+    """Everything, for JSON; the cameras that need attention come first."""
     return {
         "plant": str(fleet.plant),
         "output": str(fleet.output),
@@ -86,24 +86,24 @@ def as_dict(fleet: Fleet) -> dict[str, Any]:
 
 
 def cells(line: CameraReport) -> dict[str, str]:
-    """What people read of a camera, by column."""
-    said = line.visit.learned
+    """A camera's row in the table for people, by column."""
+    learned = line.visit.learned
     words = {"camera": line.visit.camera, "attention": line.attention}
     words |= {"outcome": line.visit.outcome, "pictures": "", "bad": "", "suspects": ""}
     words |= {"threshold": "", "false alarms": "", "drift": _drift(line.visit)}
     words["unreadable"] = str(len(line.visit.unreadable) or "")
-    if said is not None:
-        words["pictures"] = str(said.pictures)
-        words["threshold"] = "none" if said.threshold is None else f"{said.threshold:.4g}"
-        if said.contamination is not None and said.interval is not None:
-            low, high = said.interval
-            words["bad"] = f"{said.contamination:.1%} ({low:.1%} to {high:.1%})"
-            names = ", ".join(_below(line.visit.folder, said.suspects[:NAMED]))
-            more = ", ..." if len(said.suspects) > NAMED else ""
-            words["suspects"] = f"{len(said.suspects)}: {names}{more}" if names else "0"
-        if said.promise is not None:
-            words["false alarms"] = f"about {said.promise.expected:.1%}"
-        elif said.threshold is not None:
+    if learned is not None:
+        words["pictures"] = str(learned.pictures)
+        words["threshold"] = "none" if learned.threshold is None else f"{learned.threshold:.4g}"
+        if learned.contamination is not None and learned.interval is not None:
+            low, high = learned.interval
+            words["bad"] = f"{learned.contamination:.1%} ({low:.1%} to {high:.1%})"
+            names = ", ".join(_below(line.visit.folder, learned.suspects[:NAMED]))
+            more = ", ..." if len(learned.suspects) > NAMED else ""
+            words["suspects"] = f"{len(learned.suspects)}: {names}{more}" if names else "0"
+        if learned.promise is not None:
+            words["false alarms"] = f"about {learned.promise.expected:.1%}"
+        elif learned.threshold is not None:
             words["false alarms"] = "set by hand or labels"
     return words
 
@@ -119,12 +119,12 @@ def _drift(visit: Visit) -> str:
 
 
 def _numbers(line: CameraReport) -> dict[str, object]:
-    """A camera for the table of numbers; empty where there is none."""
-    visit, said, drift = line.visit, line.visit.learned, line.visit.drift
-    promise = said.promise if said is not None else None
+    """A camera's row in ``fleet.csv``; None where a number is missing."""
+    visit, learned, drift = line.visit, line.visit.learned, line.visit.drift
+    promise = learned.promise if learned is not None else None
     found = drift.compared if drift is not None else None
-    low, high = (said.interval if said is not None else None) or (None, None)
-    suspects = said.suspects if said is not None else ()
+    low, high = (learned.interval if learned is not None else None) or (None, None)
+    suspects = learned.suspects if learned is not None else ()
     first = line.advice[0] if line.advice else None
     return {
         "camera": visit.camera,
@@ -132,14 +132,14 @@ def _numbers(line: CameraReport) -> dict[str, object]:
         "what": first and first.text,
         "command": first and "; ".join(first.commands),
         "outcome": visit.outcome,
-        "pictures": said and said.pictures,
+        "pictures": learned and learned.pictures,
         "unreadable": len(visit.unreadable),
-        "contamination": said and said.contamination,
+        "contamination": learned and learned.contamination,
         "contamination_low": low,
         "contamination_high": high,
         "suspects": len(suspects),
         "top_suspects": " ".join(_below(visit.folder, suspects[:NAMED])),
-        "threshold": said and said.threshold,
+        "threshold": learned and learned.threshold,
         "expected_false_alarms": promise and promise.expected,
         "max_false_alarms": promise and promise.max_false_alarms,
         "drift": drift and drift.verdict,
@@ -155,7 +155,7 @@ def _numbers(line: CameraReport) -> dict[str, object]:
 
 
 def _card(line: CameraReport, thumbs: Mapping[str, str]) -> dict[str, Any]:
-    """A camera for the page."""
+    """A camera's card on the page."""
     visit = line.visit
     facts = []
     if visit.drift is not None:
@@ -185,7 +185,7 @@ def _card(line: CameraReport, thumbs: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _shown(visit: Visit) -> dict[str, list[str]]:
-    """Paths of the pictures to show of a camera, by what they are."""
+    """Title -> paths of the pictures to show of a camera."""
     shown = {}
     if visit.drift is not None and visit.drift.drifted:
         shown["Highest scores among the new pictures"] = list(visit.drift.worst)
@@ -195,7 +195,7 @@ def _shown(visit: Visit) -> dict[str, list[str]]:
 
 
 def _below(folder: Path, paths: Iterable[str]) -> list[str]:
-    """Names from the camera's folder on; as they are where they lie elsewhere."""
+    """Paths relative to the camera's folder; unchanged if they are outside it."""
     return [
         Path(path).relative_to(folder).as_posix() if Path(path).is_relative_to(folder) else path
         for path in paths

@@ -1,8 +1,8 @@
-"""Do the same places of different pictures show the same?
+"""Do positions of different images show the same part?
 
-Discriminators compare patches at the same place. What that can tell depends on how the pictures
-were taken, which nobody labels, but the patches show: the one most like another picture's lies at
-the same place, or anywhere.
+Most discriminators compare patches at the same position. Whether that makes sense depends on how
+the images were taken, which nobody labels but the patches show: if parts are in place, the patch of
+another image that is most similar is at the same position.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from torch import Tensor
 
 from softpatch.compute.scratch import chunks
 
-COMPARED = 50  # pairs of pictures that are looked at, at most
-NEAR = 0.1  # of a side, within which two patches are at the same place
+COMPARED = 50  # pairs of images, at most
+NEAR = 0.1  # of a side: two patches this near are at the same position
 
 
-def compared(pictures: int) -> Tensor:
-    """``(r,)`` int64, ascending: the pictures whose alignment is looked at."""
-    return torch.arange(0, pictures, max(1, pictures // COMPARED))[: COMPARED + 1]
+def compared(images: int) -> Tensor:
+    """``(r,)`` int64, ascending: the images whose alignment is measured."""
+    return torch.arange(0, images, max(1, images // COMPARED))[: COMPARED + 1]
 
 
 def places(grid: tuple[int, int]) -> Tensor:
-    """``(h * w, 2)`` float32: where the patches of a picture lie, as shares of its sides."""
+    """``(h * w, 2)`` float32: row and column of every patch, as shares of the image's sides."""
     rows, columns = (torch.arange(side) / side for side in grid)
     return torch.cartesian_prod(rows, columns)
 
 
 @torch.inference_mode()
 def alignment(patches: Tensor, places: Tensor) -> float:
-    """How often what looks most alike in two pictures is at the same place in both, 0..1.
+    """Share, 0..1, of patches whose most similar patch of the next image is at the same position.
 
-    Of the pictures that ``compared`` names, each is compared with the next.
+    The images are those of ``compared``.
 
     Args:
-        patches: ``(N, P, D)``, of two pictures or more.
-        places: ``(P, 2)`` of their patches.
+        patches: ``(N, P, D)``, N at least 2.
+        places: ``(P, 2)``, see ``places``.
     """
     places = places.to(patches.device)
     rows = compared(len(patches)).tolist()

@@ -1,8 +1,8 @@
-"""SoftPatch-gaussian: how far from the position's own normal distribution?"""
+"""SoftPatch-gaussian: how far from the position's mean, in its own covariance?"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -14,9 +14,16 @@ RIDGE = 0.01  # added to the covariance's diagonal, as in the paper
 
 
 class Gaussian:
-    """W = 1 + Mahalanobis distance to the position's mean, covariance + 0.01 I."""
+    """W = 1 + Mahalanobis distance to the position's mean, with covariance + 0.01 I.
+
+    Mean and covariance are those of all N images' patches at the position, defects included: a
+    defect in a large share of the images widens the covariance that is to single it out.
+    """
 
     by_position: ClassVar[bool] = True
+    words: ClassVar[str] = "distance from the usual at the place, by its own covariance"
+    tau: ClassVar[float | Literal["auto"]] = 0.15  # the paper's
+    soft_weight: ClassVar[bool] = True
 
     def __call__(self, patches: Tensor, progress: Progress = silent) -> Tensor:
         """``(P, N, D)`` -> ``(P, N)`` float32, at least 1."""
@@ -26,12 +33,12 @@ class Gaussian:
 
 
 def own_mahalanobis(centred: Tensor) -> Tensor:
-    """``(p, N, D)`` centred vectors -> ``(p, N)`` distances under their own covariance.
+    """``(p, N, D)`` centred vectors -> ``(p, N)`` distances in their own covariance.
 
     The covariance is D x D, but N < D vectors span at most N directions. With K the N x N matrix
-    of inner products, the squared distances are the diagonal of K (K / (N-1) + 0.01 I)^-1
-    (the push-through identity), so nothing of size D x D is built: for N=229, D=1024 that is 90
-    times less work than a Cholesky factor of the covariance.
+    of inner products, the squared distances are the diagonal of K (K / (N-1) + 0.01 I)^-1 (the
+    push-through identity), so no D x D matrix is built: for N=229, D=1024 that is 90 times less
+    work than a Cholesky factor of the covariance.
     """
     images, dimension = centred.shape[1:]
     if images > dimension:

@@ -1,8 +1,8 @@
-"""SoftPatch-LOF: is the patch in a sparser place than its neighbours are? (Breunig et al. 2000)"""
+"""SoftPatch-LOF: is the patch in a sparser region than its neighbours? (Breunig et al. 2000)"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -20,24 +20,31 @@ TINY = 1e-10  # scikit-learn's guard: identical patches have an infinite density
 
 
 class LocalOutlierFactor:
-    """W = local outlier factor at the position; normal patches have W near 1, outliers above.
+    """W = mean density of the patch's k neighbours / its own density; normal patches are near 1.
 
-    Equals ``sklearn.neighbors.LocalOutlierFactor(n_neighbors=k)`` at every position. Above
-    ``references`` images, neighbours are sought among that many of them only: the images drawn
-    have their factor among themselves, the others the one of a new observation
-    (``novelty=True``). So the cost grows with N, not N squared, and a defect has to recur that
-    much more often before it looks normal.
+    The neighbours are the k most similar patches of other images at the same position. A density
+    is 1 / the mean over a patch's neighbours of max(distance, the neighbour's k-distance). Equals
+    ``sklearn.neighbors.LocalOutlierFactor(n_neighbors=k)`` at every position. Fails for defects
+    that recur more than k times at a position, which are as dense as their neighbours.
+
+    Above ``references`` images, neighbours are sought among that many drawn ones: these have their
+    factor among themselves, the others that of a new observation (``novelty=True``). So the cost
+    grows with N, not N squared, and a defect has to recur N / ``references`` times as often before
+    it looks normal.
     """
 
     by_position: ClassVar[bool] = True
+    words: ClassVar[str] = "how much sparser a patch's surroundings are than its neighbours'"
+    tau: ClassVar[float | Literal["auto"]] = 0.15  # the paper's
+    soft_weight: ClassVar[bool] = True
 
     def __init__(self, k: int = 6, references: int = REFERENCES, seed: int = 0) -> None:
-        """Set the rule.
+        """Set the options.
 
         Args:
-            k: neighbours compared with (paper: 6); at most r - 1 of r reference images are used.
-            references: images each is compared with, at most.
-            seed: draws them.
+            k: neighbours of a patch (paper: 6); at most r - 1 of r reference images.
+            references: images that every image is compared with, at most.
+            seed: draws the references.
         """
         if k < 1:
             raise UsageError(f"k must be at least 1, got {k}")
@@ -53,15 +60,17 @@ class LocalOutlierFactor:
         return self._local_outlier_factors(*self._neighbours(vectors))
 
     def _neighbours(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``(p, N, k)`` distances and indices of neighbours, and the ``(r,)`` references."""
-        chosen = draw_references(vectors.shape[1], self.references, self.seed).to(vectors.device)
-        k = min(self.k, len(chosen) - 1)
-        return *nearest_references(vectors, chosen, k), chosen
+        """``(p, N, k)`` distances and indices of the neighbours, and the ``(r,)`` references."""
+        references = draw_references(vectors.shape[1], self.references, self.seed).to(
+            vectors.device
+        )
+        k = min(self.k, len(references) - 1)
+        return *nearest_references(vectors, references, k), references
 
-    def _local_outlier_factors(self, near: Tensor, neighbour: Tensor, chosen: Tensor) -> Tensor:
+    def _local_outlier_factors(self, near: Tensor, neighbour: Tensor, references: Tensor) -> Tensor:
         p, n, k = near.shape
         flat = neighbour.reshape(p, n * k)
-        k_distance = near[:, chosen, -1]  # (p, r)
-        reach = torch.maximum(near, k_distance.gather(1, flat).view(p, n, k))
-        density = 1 / (reach.mean(dim=2) + TINY)  # (p, N) local reachability density
-        return density[:, chosen].gather(1, flat).view(p, n, k).mean(dim=2) / density
+        k_distance = near[:, references, -1]  # (p, r)
+        reachability = torch.maximum(near, k_distance.gather(1, flat).view(p, n, k))
+        density = 1 / (reachability.mean(dim=2) + TINY)  # (p, N) local reachability density
+        return density[:, references].gather(1, flat).view(p, n, k).mean(dim=2) / density

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -16,12 +16,17 @@ from softpatch.noise.neighbors import (
 
 
 class Nearest:
-    """W = 1 + distance to the nearest other image's patch at the same position.
+    """W = 1 + distance to the most similar patch of another image at the same position.
 
-    Above ``references`` images, the nearest of that many, drawn by ``seed``.
+    Above ``references`` images, the most similar of that many, drawn by ``seed``. Fails for defects
+    that two images share, which are each other's neighbours, and for faint ones where normal
+    patches vary much, as on textures.
     """
 
     by_position: ClassVar[bool] = True
+    words: ClassVar[str] = "distance to the most similar patch of another picture at the same place"
+    tau: ClassVar[float | Literal["auto"]] = 0.15  # the paper's
+    soft_weight: ClassVar[bool] = True
 
     def __init__(self, references: int = REFERENCES, seed: int = 0) -> None:
         self.references = references
@@ -32,5 +37,7 @@ class Nearest:
         return score_positions(patches, self._distance, progress)
 
     def _distance(self, vectors: Tensor) -> Tensor:
-        chosen = draw_references(vectors.shape[1], self.references, self.seed).to(vectors.device)
-        return 1 + nearest_references(vectors, chosen, k=1)[0].squeeze(2)
+        references = draw_references(vectors.shape[1], self.references, self.seed).to(
+            vectors.device
+        )
+        return 1 + nearest_references(vectors, references, k=1)[0].squeeze(2)

@@ -1,1 +1,1 @@
-"""Pages that need nothing beside them."""
+"""HTML pages, each a single file."""

@@ -1,4 +1,4 @@
-"""Where a picture is oddest, as a box."""
+"""A box around the peak of an anomaly map."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def peak_box(heat: npt.NDArray[np.float32], box: Box, size: tuple[int, int]) -> Box:
-    """The box around the peak and all that is connected with it above a third of its height.
+    """The box around the peak and all pixels connected to it above a third of its height.
 
     Args:
         heat: ``(h, w)`` scores.
-        box: what of the picture they cover, in pixels.
-        size: (height, width) of the picture; the result lies within.
+        box: part of the picture that they cover, in pixels.
+        size: (height, width) of the picture, to which the result is clipped.
 
     Returns:
         whole pixels.
@@ -33,7 +33,7 @@ def peak_box(heat: npt.NDArray[np.float32], box: Box, size: tuple[int, int]) -> 
 
 
 def _connected(mask: npt.NDArray[np.bool_], start: tuple[np.intp, ...]) -> npt.NDArray[np.bool_]:
-    """The part of the mask that a king can walk to from ``start``."""
+    """The 8-connected component of the mask that contains ``start``."""
     spot = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), dtype=bool)  # with a margin
     inner = spot[1:-1, 1:-1]
     inner[start] = True

@@ -1,4 +1,4 @@
-"""The page of new pictures that a model has scored."""
+"""The page of pictures that a model has scored."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from softpatch.runtime.files import file_digest, write_atomically
 from softpatch.runtime.heatmap import FULL_COLOUR
 from softpatch.runtime.prediction import Prediction
 
-CELLS = 32  # a side of a map in small: ten thousand of them are 40 MB
+CELLS = 32  # a side of a reduced map: ten thousand of them take 40 MB
 
 
 def in_small(prediction: Prediction) -> Prediction:
-    """With a map of at most ``CELLS`` × ``CELLS``, the worst score of each cell."""
+    """The prediction with its map reduced to ``CELLS`` x ``CELLS``, the maximum of each cell."""
     heat = torch.from_numpy(prediction.anomaly_map)
     size = (min(CELLS, heat.shape[0]), min(CELLS, heat.shape[1]))
     cells = F.adaptive_max_pool2d(heat[None], size)[0]
@@ -36,14 +36,14 @@ def write_page(
 ) -> Path:
     """Write ``predictions.html``, the most anomalous picture first.
 
-    With a threshold only pictures above it have a box, and one can filter by it.
+    With a threshold only pictures above it have a box, and they can be filtered.
 
     Args:
         predictions: of files below the folder.
-        normal_limit: the model's ``normal_limit_``; the colours begin there, as in heat maps.
-        folder: that they are in.
-        output: where to write.
-        progress: told of the step ``draw``.
+        normal_limit: the model's ``normal_limit_``, where colour begins, as in heat maps.
+        folder: of the pictures.
+        output: folder to write to.
+        progress: called with the step ``draw``.
 
     Raises:
         MissingExtraError: jinja2 is not installed.

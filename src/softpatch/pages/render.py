@@ -1,4 +1,4 @@
-"""Pages that need nothing beside them: a template and values in, HTML out."""
+"""Fills a template with values; the HTML is a single file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from softpatch.errors import MissingExtraError
 
 
 def need_jinja() -> None:
-    """Raise MissingExtraError, before any work, where a page could not be made."""
+    """Raise MissingExtraError, before any work, if jinja2 is not installed."""
     try:
         import jinja2  # noqa: F401
     except ImportError as error:
@@ -16,11 +16,11 @@ def need_jinja() -> None:
 
 
 def fill(template: str, **values: Any) -> bytes:
-    """A template of this package, filled in; values are escaped.
+    """Fill in a template of this package; values are escaped.
 
     Args:
         template: its path below ``softpatch``.
-        values: those that it names, all of them.
+        values: one for every name in the template.
 
     Raises:
         MissingExtraError: jinja2 is not installed.

@@ -1,4 +1,4 @@
-"""Pictures as one page that needs nothing beside it, to be decided about by keyboard."""
+"""A page on which people decide about pictures by keyboard, in a single file."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from softpatch.pages.localize import Box
 from softpatch.pages.render import fill
 from softpatch.runtime.heatmap import FULL_COLOUR, OPACITY, colourise, png_bytes
 
-THUMBNAILS = 500  # at most: they are nearly all of the page, some 15 kB each
+THUMBNAILS = 500  # at most: at some 15 kB each they are nearly all of the page
 LONGEST_SIDE = 320  # pixels of a thumbnail
 QUALITY = 80  # of its JPEG
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One thing about a picture.
+    """One finding about a picture.
 
     Attributes:
         code: for programs: ``anomalous``, ``outlier``, ``duplicate``, ``near-duplicate``,
@@ -49,13 +49,13 @@ class Card:
     """One picture on the page.
 
     Attributes:
-        path: relative to the folder, with slashes; decisions are exported under it.
+        path: relative to the folder, with slashes; key of the exported decisions.
         rank: 1 comes first; None is not ranked.
-        score, confidence: shown if not None.
-        reasons: shown, and to filter by.
-        region, box: (left, top, right, bottom) around what is odd, and of what the heat map
-            covers, as shares of the picture's sides.
-        thumb, heat: data URIs of the picture in small and of its heat map.
+        score, confidence: shown unless None.
+        reasons: shown, and filters.
+        region, box: (left, top, right, bottom) of the odd region and of the heat map, as shares of
+            the picture's sides.
+        thumb, heat: data URIs of a thumbnail and of the heat map.
         sha256: of the file.
     """
 
@@ -76,13 +76,13 @@ class Card:
 
 
 def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card]) -> bytes:
-    """The page.
+    """The page as HTML.
 
     Args:
         title: of the page.
-        summary: lines below it.
-        folder: that the paths are relative to, for the exported decisions.
-        cards: in the order to show them.
+        summary: lines below the title.
+        folder: base of the paths, for the exported decisions.
+        cards: in the order to be shown.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
@@ -90,8 +90,7 @@ def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card
     content = [card.as_dict() for card in cards]
     if len(cards) > THUMBNAILS:
         summary = [*summary, f"Only the first {THUMBNAILS} pictures have thumbnails here."]
-    # Decisions are remembered for these very files, wherever the page lies
-    # and whatever their order.
+    # Decisions are remembered for exactly these files, wherever the page is, in any order.
     known = json.dumps([folder, sorted((card.path, card.sha256 or "") for card in cards)])
     data = {
         "folder": folder,
@@ -102,11 +101,11 @@ def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card
 
 
 def thumbnails(paths: Sequence[str], progress: Progress) -> dict[str, str]:
-    """Path -> ``thumbnail``, of the first ``THUMBNAILS`` of them that can be read.
+    """Path -> ``thumbnail`` of the readable ones among the first ``THUMBNAILS``.
 
     Args:
-        paths: those that matter most first.
-        progress: told of the step ``draw``.
+        paths: most important first.
+        progress: called with the step ``draw``.
     """
     sources = [ImageSource(path, Path(path)) for path in paths[:THUMBNAILS]]
     drawn = {}
@@ -131,7 +130,7 @@ def thumbnail(picture: Tensor) -> str:
 
 
 def heat_layer(heat: npt.NDArray[np.float32], calm: float, strong: float) -> str:
-    """``(h, w)`` scores -> data URI of a picture of that size, transparent up to ``calm``."""
+    """``(h, w)`` scores -> data URI of an image of that size, transparent up to ``calm``."""
     level = ((heat - calm) / max(strong - calm, 1e-12)).clip(0, 1).astype(np.float32)
     colour, opacity = colourise(1 + (FULL_COLOUR - 1) * level, 1.0)
     layer = np.dstack([colour, 255 * opacity / OPACITY]).round().astype(np.uint8)

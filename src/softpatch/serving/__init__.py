@@ -1,4 +1,4 @@
-"""Models as a service: pictures in by HTTP, verdicts out, and a page to do so by hand."""
+"""Models behind HTTP: pictures in, verdicts out, and a page to try it by hand."""
 
 from softpatch.serving.app import create_app
 from softpatch.serving.models import Models

@@ -1,4 +1,4 @@
-"""The application: its routes, and what lives as long as it does."""
+"""The ASGI application: its routes, and the state that lives as long as it does."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ from fastapi.security import APIKeyHeader
 
 from softpatch._version import __version__
 from softpatch.errors import ImageError, ModelFileError
-from softpatch.serving.logs import log
-from softpatch.serving.metrics import VERDICTS, Metrics
 from softpatch.serving.models import Models, Served
-from softpatch.serving.observing import Observed
+from softpatch.serving.observing import VERDICTS, Metrics, Observed, log
 from softpatch.serving.records import Detection, Model, Problem, Result, Status
 from softpatch.serving.scoring import FullError, Results, ScoringQueue
 from softpatch.serving.settings import ServerSettings
@@ -36,34 +34,34 @@ PAGE = {
 
 @dataclass(frozen=True)
 class Service:
-    """What the routes share."""
+    """State shared by the routes."""
 
     models: Models
     settings: ServerSettings
-    scorer: ScoringQueue
+    queue: ScoringQueue
     metrics: Metrics
 
 
 def create_app(models: Models, settings: ServerSettings | None = None) -> FastAPI:
-    """The service as an ASGI application; it scores, and looks at the model files, while it runs.
+    """The service as an ASGI application; while it runs it scores and watches the model files.
 
     Args:
         models: to serve.
-        settings: what to accept; the defaults if None.
+        settings: limits of the service; the defaults if None.
     """
     settings = settings or ServerSettings()
     metrics = Metrics()
-    scorer = ScoringQueue(settings.queue, metrics.batches.observe)
-    metrics.waiting.set_function(lambda: scorer.waiting)
+    queue = ScoringQueue(settings.queue, metrics.batches.observe)
+    metrics.waiting.set_function(lambda: queue.waiting)
     app = FastAPI(
         title="softpatch",
         description="Visual anomaly detection: pictures in, verdicts out.",
         version=__version__,
-        docs_url=None,  # their pages come from elsewhere
+        docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
         lifespan=_running,
     )
-    app.state.service = Service(models, settings, scorer, metrics)
+    app.state.service = Service(models, settings, queue, metrics)
     app.include_router(open_to_all)
     app.include_router(protected)
     for path, (name, kind) in PAGE.items():
@@ -83,17 +81,17 @@ def _fixed(content: bytes, kind: str) -> Any:
 @contextlib.asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    service.scorer.start()
-    looking = asyncio.create_task(_look(service))
+    service.queue.start()
+    watching = asyncio.create_task(_reload_changed(service))
     try:
         yield
     finally:
-        looking.cancel()
-        await asyncio.to_thread(service.scorer.close)
+        watching.cancel()
+        await asyncio.to_thread(service.queue.close)
 
 
-async def _look(service: Service) -> None:
-    """Load model files that have changed."""
+async def _reload_changed(service: Service) -> None:
+    """Reload model files that have changed, for as long as the service runs."""
     while True:
         await asyncio.sleep(service.settings.look_seconds)
         for name in await asyncio.to_thread(service.models.changed):
@@ -113,7 +111,7 @@ async def _reloaded(service: Service, name: str) -> Served:
     return served
 
 
-async def _service(request: Request) -> Service:  # not async, it would cost a thread a request
+async def _service(request: Request) -> Service:  # async: FastAPI runs others in a thread each
     service: Service = request.app.state.service
     return service
 
@@ -129,7 +127,7 @@ async def _admit(
     ],
 ) -> None:
     expected = service.settings.api_key
-    # In constant time: how long it takes must not tell how much of a key is right.
+    # In constant time, so that the time taken does not reveal how much of a key is right.
     if expected is not None and not hmac.compare_digest((key or "").encode(), expected.encode()):
         raise HTTPException(401, "needs the API key in the header X-API-Key")
 
@@ -141,12 +139,12 @@ async def _named(name: str, service: Serving) -> Served:
     return served
 
 
-def _says(*codes: int) -> dict[int | str, dict[str, Any]]:
+def _problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"model": Problem} for code in codes}
 
 
 open_to_all = APIRouter()
-protected = APIRouter(dependencies=[Depends(_admit)], responses=_says(401))
+protected = APIRouter(dependencies=[Depends(_admit)], responses=_problems(401))
 
 
 @open_to_all.get("/health")
@@ -155,12 +153,12 @@ async def health() -> Status:
     return Status(status="ok")
 
 
-@open_to_all.get("/ready", responses=_says(503))
+@open_to_all.get("/ready", responses=_problems(503))
 async def ready(service: Serving) -> Status:
     """Whether it would take a picture now."""
-    if not service.scorer.alive:
+    if not service.queue.alive:
         raise HTTPException(503, "does not score")
-    if service.scorer.waiting >= service.settings.queue:
+    if service.queue.waiting >= service.settings.queue:
         raise _busy()
     return Status(status="ok")
 
@@ -179,9 +177,9 @@ async def list_models(service: Serving) -> list[Model]:
     return [Model.of(served) for served in service.models]
 
 
-@protected.post("/models/{name}/reload", responses=_says(404, 409))
+@protected.post("/models/{name}/reload", responses=_problems(404, 409))
 async def reload(served: Annotated[Served, Depends(_named)], service: Serving) -> Model:
-    """Load the model's file anew, as happens by itself when the file changes."""
+    """Load the model's file again; a changed file is loaded without this."""
     try:
         return Model.of(await _reloaded(service, served.name))
     except ModelFileError as error:
@@ -190,7 +188,7 @@ async def reload(served: Annotated[Served, Depends(_named)], service: Serving) -
 
 @protected.post(
     "/models/{name}/detect",
-    responses=_says(400, 404, 408, 413, 503),
+    responses=_problems(400, 404, 408, 413, 503),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -221,8 +219,8 @@ async def detect(
     ] = None,
 ) -> Detection:
     """Score pictures. All of them can be decoded, or none is scored."""
-    if service.scorer.waiting >= service.settings.queue:
-        raise _busy()  # before it is read
+    if service.queue.waiting >= service.settings.queue:
+        raise _busy()  # before the request is read
     uploads = await read_uploads(request, service.settings)
     request.state.about = {
         "model": served.name,
@@ -230,7 +228,7 @@ async def detect(
         "bytes": sum(len(upload.content) for upload in uploads),
     }
     try:
-        scored = await service.scorer.score(served.detector, [upload.content for upload in uploads])
+        scored = await service.queue.score(served.detector, [upload.content for upload in uploads])
     except FullError as error:
         raise _busy() from error
     results = await asyncio.to_thread(_records, uploads, scored, served, draw is not None)

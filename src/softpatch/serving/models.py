@@ -1,4 +1,4 @@
-"""The models of a service, by name, each replaced while it is in use."""
+"""The models of a service, by name; each can be replaced while it is in use."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ FileState = tuple[int, int, int]  # time of change in ns, bytes, inode
 
 @dataclass(frozen=True)
 class Served:
-    """One state of a model: a request is answered by the one it has begun with.
+    """One loaded state of a model; a request keeps the one it started with.
 
     Attributes:
-        name: it is asked for by.
+        name: its name in URLs.
         path: of its file.
         detector: fitted.
-        file: the state of the file that was looked at last, loaded or not; None if it was missing.
-        loaded: when the detector was.
-        problem: why the file, as it is now, is not the one that is served; None if it is.
+        file: state of the file when last read, loaded or not; None if it was missing.
+        loaded: when the detector was loaded.
+        problem: why the current file is not the one served; None if it is.
     """
 
     name: str
@@ -41,18 +41,18 @@ class Served:
 
 
 class Models:
-    """Models by name. A new file takes the place of the old one once it has scored a picture."""
+    """Models by name; a new file replaces the old one once it has scored a picture."""
 
     def __init__(self, paths: Mapping[str, Path], load: Callable[[Path], Detector]) -> None:
         """Load all of them.
 
         Args:
             paths: files written by ``Detector.save``, by name.
-            load: opens one.
+            load: loads one file.
 
         Raises:
-            UsageError: no models, or a name that does not fit into an address.
-            ModelFileError, BackboneError: one that cannot be loaded.
+            UsageError: no models, or a name that does not fit into a URL.
+            ModelFileError, BackboneError: a model cannot be loaded.
         """
         for name in paths:
             if not NAME.fullmatch(name):
@@ -63,7 +63,7 @@ class Models:
         if not paths:
             raise UsageError("there is no model to serve")
         self._load = load
-        # One at a time, and not where requests are handled.
+        # One model at a time, outside the threads that handle requests.
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._seen: dict[str, FileState | None] = {}
         self._models = {name: self._open(name, path) for name, path in paths.items()}
@@ -72,11 +72,11 @@ class Models:
         return iter(list(self._models.values()))
 
     def get(self, name: str) -> Served | None:
-        """The model of that name as it is now."""
+        """The current model of that name."""
         return self._models.get(name)
 
     def changed(self) -> list[str]:
-        """Models whose file is another one than was looked at, since two calls of this."""
+        """Names of models whose file has changed and was the same in two calls of this."""
         found = []
         for served in self:
             now = _state(served.path)
@@ -86,10 +86,10 @@ class Models:
         return found
 
     async def reload(self, name: str) -> Served:
-        """Load a model's file anew; requests meanwhile are answered by the old one.
+        """Load a model's file again; meanwhile the old model answers requests.
 
         Raises:
-            ModelFileError: it cannot be loaded. The old one stays, and has ``problem``.
+            ModelFileError: it cannot be loaded; the old model stays, with ``problem`` set.
         """
         return await asyncio.wrap_future(self._loader.submit(self._reload, name))
 
@@ -105,10 +105,10 @@ class Models:
         return self._models[name]
 
     def _open(self, name: str, path: Path) -> Served:
-        state = _state(path)  # before: what changes while it is read will be looked at again
+        state = _state(path)  # before reading, so that a change meanwhile is noticed
         detector = self._load(path)
         try:
-            # The first picture takes longer, and one that fails must not be a customer's.
+            # The first prediction is slower, and a failing one must not be a client's.
             detector.predict(np.full((64, 64, 3), 128, np.uint8))
         except RuntimeError as error:
             raise ModelFileError(f"{path}: cannot score a picture ({error})") from error

@@ -1,16 +1,28 @@
-"""Around every request: its line in the log, its count, and headers on its answer."""
+"""What can be seen of the service: logs, metrics, and both of them around every request."""
 
 from __future__ import annotations
 
+import json
+import logging
+import sys
 import time
+import traceback
+from datetime import UTC, datetime
 
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from softpatch.serving.logs import log, log_failure
-from softpatch.serving.metrics import Metrics
-
+LOGGER = logging.getLogger("softpatch.serving")
+VERDICTS = {True: "anomalous", False: "good", None: "none"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; "
@@ -23,8 +35,43 @@ HEADERS = {
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+class Metrics:
+    """Prometheus metrics of one service; labels take few values: models, routes, verdicts."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)  # memory, processor time, open files
+        self.requests = Counter(
+            "softpatch_requests", "Requests answered.", ["method", "route", "status"],
+            registry=self._registry,
+        )  # fmt: skip
+        self.seconds = Histogram(
+            "softpatch_request_seconds", "From a request to its answer.", ["route"],
+            registry=self._registry,
+        )  # fmt: skip
+        self.pictures = Counter(
+            "softpatch_pictures", "Pictures scored.", ["model", "verdict"], registry=self._registry
+        )
+        self.batches = Histogram(
+            "softpatch_batch_pictures", "Pictures scored together.", buckets=(1, 2, 4, 8, 16, 32),
+            registry=self._registry,
+        )  # fmt: skip
+        self.loads = Counter(
+            "softpatch_model_loads", "Model files loaded again.", ["model", "result"],
+            registry=self._registry,
+        )  # fmt: skip
+        self.waiting = Gauge(
+            "softpatch_waiting_pictures", "Pictures that wait or are being scored.",
+            registry=self._registry,
+        )  # fmt: skip
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+
 class Observed:
-    """Middleware; an error that nothing else has handled is answered with 500."""
+    """Middleware: a log line, metrics and security headers; errors nobody handled become 500."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -52,10 +99,46 @@ class Observed:
             if not status:
                 await JSONResponse({"detail": "internal error"}, 500)(scope, receive, answer)
         seconds = time.perf_counter() - started
-        # The route's pattern, and known methods: what clients make up must not fill the memory.
+        # The route's pattern and known methods only: clients must not be able to invent labels.
         route = getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in METHODS else "other"
         self.metrics.requests.labels(method, route, str(status)).inc()
         self.metrics.seconds.labels(route).observe(seconds)
         about = scope.get("state", {}).get("about", {})
         log("request", method=method, route=route, status=status, ms=round(1000 * seconds), **about)
+
+
+def log(event: str, level: int = logging.INFO, **fields: object) -> None:
+    """Log an event with its fields; never the content of a picture."""
+    LOGGER.log(level, event, extra={"fields": fields})
+
+
+def log_failure(error: BaseException, **fields: object) -> None:
+    """Log an error by type and place; its message may contain what a client sent."""
+    frames = [
+        f"{frame.filename}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    log("failed", logging.ERROR, error=type(error).__name__, at=frames, **fields)
+
+
+def log_to_stdout() -> None:
+    """Write everything this process logs to standard output, one JSON object a line."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    LOGGER.setLevel(logging.INFO)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: ``time``, ``level``, ``event``, and the event's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        content = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        return json.dumps(content)

@@ -1,4 +1,4 @@
-"""What the service says, field by field; names as Amazon Lookout for Vision's where it has them."""
+"""Responses of the service; fields are named as Amazon Lookout for Vision's where it has them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Region(_Record):
 
 
 class Result(_Record):
-    """One picture's."""
+    """One picture's result."""
 
     name: str = Field(description="of the file as it was sent")
     is_anomalous: bool | None = Field(
@@ -60,7 +60,7 @@ class Result(_Record):
 
     @classmethod
     def of(cls, prediction: Prediction, name: str, served: Served, *, drawn: bool) -> Self:
-        """The record of a prediction, with its map if ``drawn``."""
+        """The result of a prediction, with its map as a PNG if ``drawn``."""
         normal_limit = served.detector.normal_limit_
         level = prediction.level
         mask = png_bytes(layer(prediction, normal_limit)) if drawn else None
@@ -92,7 +92,7 @@ class Detection(_Record):
 
 
 class Model(_Record):
-    """What is served under a name."""
+    """One served model."""
 
     name: str
     method: str
@@ -105,7 +105,7 @@ class Model(_Record):
 
     @classmethod
     def of(cls, served: Served) -> Self:
-        """The record of a model."""
+        """The description of a model."""
         return cls(
             name=served.name,
             method=served.detector.method,
@@ -117,7 +117,7 @@ class Model(_Record):
 
 
 class Status(BaseModel):
-    """Of the service."""
+    """State of the service."""
 
     status: str
 

@@ -1,4 +1,4 @@
-"""Where a picture is anomalous, as polygons."""
+"""Outlines of the anomalous regions of a picture, as polygons."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from softpatch.runtime.prediction import Prediction
 
-Line = npt.NDArray[np.float64]  # (n, 2): x and y; of a closed one, the last point is the first
-TOLERANCE = 0.5  # pixels of the map that an outline may be off, to have few points
+Line = npt.NDArray[np.float64]  # (n, 2): x and y; a closed line ends at its first point
+TOLERANCE = 0.5  # pixels of the map by which an outline with fewer points may be off
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Polygon:
 
     Attributes:
         points: ``(n, 2)``, n at least 3, x to the right and y down in pixels of the picture.
-        share: of the picture's area, 0 to 1, holes in it left out.
+        share: of the picture's area, 0 to 1, without holes.
     """
 
     points: Line
@@ -28,13 +28,11 @@ class Polygon:
 
 
 def anomalous_regions(prediction: Prediction, normal_limit: float) -> list[Polygon]:
-    """Outline what is anomalous, the largest region first.
-
-    A region is where the map exceeds ``Prediction.pixel_threshold``.
+    """Outline the regions where the map exceeds ``Prediction.pixel_threshold``, largest first.
 
     Args:
         prediction: of the picture; a good one has no regions.
-        normal_limit: the model's ``normal_limit_``, the level for models without a threshold.
+        normal_limit: the model's ``normal_limit_``, used instead if the model has no threshold.
     """
     from contourpy import FillType, contour_generator
 
@@ -45,8 +43,8 @@ def anomalous_regions(prediction: Prediction, normal_limit: float) -> list[Polyg
     height, width = heat.shape
     left, top, right, bottom = prediction.box
     scale = (right - left) / width, (bottom - top) / height
-    # Zeros around it close the contours at the border. They run through the pixels' centres, so
-    # that the outermost are repeated for contours to reach the border itself.
+    # Zeros around the map close the contours at its border. Contours run through pixel centres, so
+    # the outermost pixels are repeated for contours to reach the border itself.
     padded = np.pad(np.pad(heat, 1, mode="edge"), 1)
     contours = contour_generator(z=padded, fill_type=FillType.OuterOffset)
     found = []
@@ -61,9 +59,9 @@ def anomalous_regions(prediction: Prediction, normal_limit: float) -> list[Polyg
 
 
 def _thinned(line: Line) -> Line:
-    """Fewer of its points, from which the others are at most ``TOLERANCE`` off (Douglas-Peucker).
+    """A line with fewer points, at most ``TOLERANCE`` from the others (Douglas-Peucker).
 
-    The first and the last stay; of a closed line, so does the point that is farthest from them.
+    The first and last points stay; for a closed line, so does the one farthest from them.
     """
     chord = line[-1] - line[0]
     length = float(np.hypot(*chord))

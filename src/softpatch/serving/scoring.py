@@ -1,4 +1,4 @@
-"""The one thread that scores: what waits for the same model goes through it together."""
+"""The one thread that scores; pictures waiting for the same model are batched."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from softpatch.errors import ImageError
 from softpatch.images.sources import ImageSource
 from softpatch.runtime.prediction import Prediction
 
-BATCH = 16  # pictures of several requests that are scored together
+BATCH = 16  # pictures of several requests in one batch
 Results = list[Prediction | ImageError]
 
 
 class FullError(Exception):
-    """There is no room for more pictures to wait."""
+    """The queue has no room for these pictures."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class _Job:
 
 
 class ScoringQueue:
-    """A queue of pictures with a thread at its end, so that scoring never holds up the service."""
+    """A queue of pictures scored by a thread, so that scoring never blocks the service."""
 
     def __init__(self, room: int, on_batch: Callable[[int], object]) -> None:
         """Prepare an empty queue.
 
         Args:
             room: pictures that may wait or be scored at a time.
-            on_batch: told how many pictures are scored together.
+            on_batch: called with the number of pictures in each batch.
         """
         self.room = room
         self.waiting = 0
@@ -48,11 +48,11 @@ class ScoringQueue:
         self._thread = threading.Thread(target=self._work, name="score", daemon=True)
 
     def start(self) -> None:
-        """Begin to score."""
+        """Start scoring."""
         self._thread.start()
 
     def close(self) -> None:
-        """Score what waits, and end."""
+        """Score everything that waits, then stop the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -60,14 +60,14 @@ class ScoringQueue:
 
     @property
     def alive(self) -> bool:
-        """Whether it scores."""
+        """Whether the thread runs."""
         return self._thread.is_alive()
 
     async def score(self, detector: Detector, pictures: Sequence[bytes]) -> Results:
-        """Score pictures; those that cannot be decoded have an ``ImageError`` instead.
+        """Score encoded pictures; the result of one that cannot be decoded is an ``ImageError``.
 
         Raises:
-            FullError: too many are waiting.
+            FullError: too many pictures are waiting.
         """
         job = _Job(detector, pictures)
         with self._changed:
@@ -84,7 +84,7 @@ class ScoringQueue:
             wanted = [job for job in jobs if job.results.set_running_or_notify_cancel()]
             self._on_batch(pictures)
             answers = _scored(wanted)
-            with self._changed:  # before: who has an answer may send as many again
+            with self._changed:  # before answering, as a client may then send as many again
                 self.waiting -= pictures
             for job, answer in answers:
                 if isinstance(answer, Exception):
@@ -93,7 +93,7 @@ class ScoringQueue:
                     job.results.set_result(answer)
 
     def _next(self) -> list[_Job]:
-        """The job that waits longest and others for its model; none once it is closed."""
+        """The job that waited longest and others for its model; none after ``close``."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closed)
             taken: list[_Job] = []
@@ -111,7 +111,7 @@ class ScoringQueue:
 
 
 def _scored(jobs: Sequence[_Job]) -> list[tuple[_Job, Results | Exception]]:
-    """Score jobs of one model together; or one by one, if one of them makes the model fail."""
+    """Score jobs of one model together, or one by one if one of them makes the model fail."""
     try:
         results = _score([picture for job in jobs for picture in job.pictures], jobs)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The application behind a socket, until a signal ends it."""
+"""Runs the application on a socket until a signal stops it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import uvicorn
 
 from softpatch.errors import UsageError
 from softpatch.serving.app import create_app
-from softpatch.serving.logs import log, log_to_stdout
 from softpatch.serving.models import Models
+from softpatch.serving.observing import log, log_to_stdout
 from softpatch.serving.settings import ServerSettings
 
-CONNECTIONS = 256  # open at a time; further ones are turned away
-SHUTDOWN_SECONDS = 120  # that requests may take to be answered after the signal
+CONNECTIONS = 256  # open at a time; further ones are refused
+SHUTDOWN_SECONDS = 120  # for answering requests after the signal
 
 
 def serve(
@@ -28,17 +28,17 @@ def serve(
     port: int,
     ready: Callable[[str], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM; requests that have begun are answered first.
+    """Serve until SIGINT or SIGTERM; started requests are answered first.
 
     Args:
         models: see ``create_app``.
         settings: see ``create_app``.
-        host: address to listen at.
-        port: 0 takes one that is free.
-        ready: told the address once connections are accepted.
+        host: address to listen on.
+        port: 0 takes a free one.
+        ready: called with the URL once connections are accepted.
 
     Raises:
-        UsageError: the address cannot be had.
+        UsageError: the address is not available.
     """
     with _listening(host, port) as listener:
         log_to_stdout()
@@ -51,7 +51,7 @@ def serve(
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        # uvicorn raises the signal that has ended it once more: then it is to do nothing.
+        # uvicorn raises the signal that stopped it again; by then it must do nothing.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         at = f"[{host}]" if ":" in host else host
@@ -74,7 +74,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        # The system's own words, without the address that some add; of a name, there are no others.
+        # The system's message without the address that some add; host names have no strerror.
         number = error.errno or 0
         reason = os.strerror(number) if number > 0 else error.strerror
         raise UsageError(f"cannot listen at {host}, port {port}: {reason}") from error

@@ -1,4 +1,4 @@
-"""What a service accepts."""
+"""Settings of a service: limits and times."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from softpatch.runtime.images import MAX_PIXELS
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What a service accepts, and how long it waits.
+    """Limits of a service, and its waiting times.
 
     Attributes:
-        api_key: that requests have to bring, in ASCII; None serves everybody.
-        max_bytes: of a request.
-        max_pixels: of a picture, at most ``images.MAX_PIXELS``.
-        max_pictures: of a request.
-        queue: pictures that may wait; requests that find no room are turned away.
-        read_seconds: for a request to arrive in.
-        look_seconds: between looks at the model files; a file counts when two looks found it the
-            same.
+        api_key: key that requests must carry, in ASCII; None serves everybody.
+        max_bytes: largest request.
+        max_pixels: largest picture, at most ``images.MAX_PIXELS``.
+        max_pictures: most pictures in a request.
+        queue: pictures that may wait; requests that find no room are refused.
+        read_seconds: time in which a request must arrive.
+        look_seconds: interval of checks for changed model files; a changed file is loaded when two
+            checks found it the same.
     """
 
     api_key: str | None = None

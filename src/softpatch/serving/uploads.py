@@ -1,4 +1,4 @@
-"""The pictures of a request, within the service's limits."""
+"""Reads the pictures of a request, within the service's limits."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from softpatch.runtime.images import check_header
 from softpatch.serving.settings import ServerSettings
 
 FIELD = "images"
-LINGER = 5.0  # seconds in which the rest of a refused request is read and thrown away
+LINGER = 5.0  # seconds for reading and discarding the rest of a refused request
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One picture as it came.
+    """One uploaded picture.
 
     Attributes:
-        name: of the file, as the client says.
-        content: undecoded.
+        name: file name given by the client.
+        content: bytes of the file, not decoded.
     """
 
     name: str
@@ -32,10 +32,10 @@ class Upload:
 
 
 async def read_uploads(request: Request, settings: ServerSettings) -> list[Upload]:
-    """Read a request's pictures, and their headers.
+    """Read a request's pictures and check their headers.
 
     Raises:
-        HTTPException: 413 too many bytes, 408 too slow, 400 no pictures or ones that are none.
+        HTTPException: 413 too many bytes, 408 too slow, 400 no pictures or files that are none.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise HTTPException(400, f"send pictures as multipart/form-data in the field {FIELD!r}")
@@ -67,7 +67,7 @@ async def _received(request: Request, settings: ServerSettings) -> list[Upload]:
 
 
 def _limited(receive: Receive, most: int) -> Receive:
-    """A request's messages until they hold more than ``most`` bytes."""
+    """``receive``, which refuses the request once it exceeds ``most`` bytes."""
     received = 0
 
     async def limited() -> Message:
@@ -83,7 +83,7 @@ def _limited(receive: Receive, most: int) -> Receive:
 
 
 async def _discard(receive: Receive, message: Message) -> None:
-    """Read on to the end: a client that is still sending would not see the answer."""
+    """Read to the end, as a client that is still sending would not see the answer."""
     try:
         async with asyncio.timeout(LINGER):
             while message.get("more_body", False):

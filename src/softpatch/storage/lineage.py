@@ -1,4 +1,4 @@
-"""Where a version of a model comes from; kept in its file, and a matter of contents alone."""
+"""The origin of a version of a model, kept in its file; depends on contents alone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Lineage:
-    """One version of a model.
+    """The origin of one version of a model.
 
     Attributes:
-        version: 1 for a fit, then in the order in which the versions of a file were written.
+        version: 1 for a fit, then counted in the order of writing.
         parents: sha256 of the model files it was made from; none for a fit, several for a merge.
-        added: pictures that an update has added.
+        added: number of images that an update added.
     """
 
     version: int = 1
@@ -25,7 +25,7 @@ class Lineage:
         """Read the entry ``lineage``; files of a fit have none.
 
         Raises:
-            ValueError, TypeError, KeyError: it is none.
+            ValueError, TypeError, KeyError: the entry is damaged.
         """
         if "lineage" not in header:
             return cls()
@@ -33,9 +33,9 @@ class Lineage:
         version, added, parents = entry["version"], entry["added"], entry["parents"]
         numbers = all(isinstance(number, int) for number in (version, added))
         if not numbers or version < 1 or added < 0 or not all(isinstance(p, str) for p in parents):
-            raise ValueError("the lineage is none")
+            raise ValueError("the lineage is damaged")
         return cls(version, tuple(parents), added)
 
     def to_header(self) -> dict[str, Any]:
-        """``{"lineage": ...}``, and nothing for a fit that was not updated."""
+        """``{"lineage": ...}``; empty for a fit that was not updated."""
         return {} if self == type(self)() else {"lineage": asdict(self)}

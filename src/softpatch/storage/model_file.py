@@ -2,10 +2,9 @@
 
 Layout: a safetensors file whose metadata holds one entry, ``softpatch``: a JSON object with
 ``format`` (an integer), ``method``, ``features``, ``parameters``, ``preprocessing``, ``backbone``
-(name, layers, sha256 of its weights), ``images`` and ``normal_limit``, and ``lineage`` where it is
-a later version. The backbone's weights are
-not in it; their hash is, and is checked on loading. Nothing in it depends on time or place, so
-the same fit gives the same bytes.
+(name, layers, sha256 of its weights), ``images`` and ``normal_limit``, and ``lineage`` in later
+versions of a model. Instead of the backbone's weights it has their hash, which is checked on
+loading. Nothing in it depends on time or place, so the same fit gives the same bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from softpatch.runtime.files import write_atomically
 
 FORMAT = 1
 KEY = "softpatch"
-LARGEST_NUMBER = 1e9  # of an array; patches have hundreds, more would overflow a score
+LARGEST_NUMBER = 1e9  # in an array; patches reach hundreds, and more would overflow a score
 _ENTRIES = {
     "method": str,
     "features": dict,
@@ -37,7 +36,7 @@ _ENTRIES = {
 
 
 def write(path: Path, header: dict[str, Any], state: dict[str, Tensor]) -> None:
-    """Write header and tensors to a temporary name, then rename.
+    """Write a header and tensors to a temporary file, then rename it.
 
     Raises:
         ModelFileError: the file cannot be written.
@@ -46,7 +45,7 @@ def write(path: Path, header: dict[str, Any], state: dict[str, Tensor]) -> None:
 
 
 def write_content(path: Path, content: bytes) -> None:
-    """Write what ``content`` gave, or another model file holds; whole or not at all.
+    """Write the content of a model file, whole or not at all.
 
     Raises:
         ModelFileError: the file cannot be written.
@@ -58,7 +57,7 @@ def write_content(path: Path, content: bytes) -> None:
 
 
 def content(header: dict[str, Any], state: dict[str, Tensor]) -> bytes:
-    """What a file of header and tensors holds."""
+    """The bytes of a model file with this header and these tensors."""
     text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     return save(tensors, metadata={KEY: text})
@@ -68,7 +67,7 @@ def read_header(path: Path) -> dict[str, Any]:
     """Read and check the header alone.
 
     Raises:
-        ModelFileError: missing, cut, foreign or newer.
+        ModelFileError: the file is missing, cut, no model, or of a newer format.
     """
     return _read(path, tensors=False)[0]
 
@@ -77,7 +76,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read header and tensors.
 
     Raises:
-        ModelFileError: missing, cut, foreign, newer, or holding values that are not numbers.
+        ModelFileError: the file is missing, cut, no model, of a newer format, or holds NaN or
+            infinite values.
     """
     header, state = _read(path, tensors=True)
     for key, tensor in state.items():
@@ -93,7 +93,7 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], dict[str, Tenso
         with safe_open(path, framework="pt") as file:
             header = _header(path, file.metadata())
             keys = file.keys() if tensors else []
-            # Copies, because the file's pages would otherwise stay mapped while it may change.
+            # Copies: without them the file would stay mapped while it may change.
             return header, {key: file.get_tensor(key).clone() for key in keys}
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{path}: cut, or not a softpatch model ({error})") from error

@@ -1,8 +1,8 @@
-"""The versions of a model file: each change keeps the file it takes the place of.
+"""The versions of a model file: each change keeps the file that it replaces.
 
-The current version is the file itself; the others lie beside it, ``part.softpatch.versions/
-0001.softpatch`` and so on, each a model file of its own. A version is kept before the file changes,
-and the file changes by one rename, so that a kill leaves the old one or the new one.
+The current version is the file itself; the others are beside it, ``part.softpatch.versions/
+0001.softpatch`` and so on, each a complete model file. A version is kept before the file changes,
+and the file changes by one rename, so that a kill leaves the old file or the new one.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ SUFFIX = ".softpatch"
 
 
 def versions_folder(path: Path) -> Path:
-    """Where the versions of a model file are kept."""
+    """The folder of a model file's versions."""
     return path.with_name(f"{path.name}.versions")
 
 
 def kept_versions(path: Path) -> dict[int, Path]:
-    """The versions kept beside a model file by their numbers, ascending."""
+    """Number -> file of the versions kept beside a model file, ascending."""
     files = versions_folder(path).glob(f"*{SUFFIX}")
     numbered = {int(file.stem): file for file in files if file.stem.isdecimal()}
     return dict(sorted(numbered.items()))
 
 
 class Versioned(Protocol):
-    """A fitted detector, as far as its file is concerned."""
+    """The part of a fitted detector that versions need."""
 
     lineage_: Lineage
 
@@ -43,10 +43,10 @@ class Versioned(Protocol):
 
 
 def write_version(detector: Versioned, path: Path) -> None:
-    """Save a model as the next version of a file; what the file held is kept.
+    """Save a model as the next version of a file, and keep the current version.
 
     Raises:
-        ModelFileError: something cannot be written, or the file is no model; it stays as it was.
+        ModelFileError: a file cannot be written, or ``path`` is no model; it is left unchanged.
     """
     if path.exists():
         keep_version(path)
@@ -55,17 +55,17 @@ def write_version(detector: Versioned, path: Path) -> None:
 
 
 def roll_back(path: Path, to: int | None = None) -> Lineage:
-    """Bring a kept version back; the one that was current is kept, so that this can be undone.
+    """Restore a kept version; the current one is kept, so that this can be undone.
 
     Args:
         path: of the model file.
-        to: the version's number; the one that the current version was made from if None.
+        to: number of the version; None restores the one that the current version was made from.
 
     Returns:
-        what is current now.
+        lineage of the restored version.
 
     Raises:
-        ModelFileError: no such version is kept, or it is damaged.
+        ModelFileError: the version is not kept, or damaged.
     """
     parents = lineage_of(path).parents
     keep_version(path)
@@ -76,18 +76,18 @@ def roll_back(path: Path, to: int | None = None) -> Lineage:
         wanted = "the version it was made from" if to is None else f"version {to}"
         numbers = ", ".join(map(str, kept))
         raise ModelFileError(f"{path}: {wanted} is not kept; there are versions {numbers}")
-    model_file.read(kept[to])  # not in exchange for a damaged one
+    model_file.read(kept[to])  # raises before a damaged version replaces a good one
     model_file.write_content(path, kept[to].read_bytes())
     return lineage_of(path)
 
 
 def keep_version(path: Path) -> None:
-    """Copy the current version beside the file, unless it is there already."""
+    """Copy the current version to the versions folder, unless it is there already."""
     kept = kept_versions(path)
     if any(filecmp.cmp(path, file, shallow=False) for file in kept.values()):
         return
     number = lineage_of(path).version
-    if number in kept:  # the file was written anew by something that does not count versions
+    if number in kept:  # the file was rewritten without counting versions
         number = 1 + max(kept)
     try:
         versions_folder(path).mkdir(exist_ok=True)
@@ -97,7 +97,7 @@ def keep_version(path: Path) -> None:
 
 
 def lineage_of(path: Path) -> Lineage:
-    """What the file says of its own origin.
+    """Read the lineage in a model file's header.
 
     Raises:
         ModelFileError: it is no model file.

@@ -1,9 +1,8 @@
-"""Contaminating a clean training set on purpose: kinds, draws and manifests.
+"""Contaminating a clean training set on purpose.
 
-kinds.py     what can go wrong, and which pictures that draws from
-severity.py  how bad a defect looks, for the mild ones
+kinds.py     which pictures each kind of contamination draws from
 pictures.py  pictures taken again: turned and shifted a little, or photographed badly
-draw.py      the draw itself, its manifest, and the training and test sets it makes
+draw.py      the draw, its manifest, and the training and test sets it gives
 """
 
 from softpatch.datasets.contamination.draw import (

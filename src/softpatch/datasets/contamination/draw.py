@@ -1,4 +1,4 @@
-"""Contaminating a clean training set with bad pictures (METHOD: contamination)."""
+"""Adds bad pictures to a clean training set (METHOD: contamination)."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from softpatch.runtime.files import write_atomically
 
 @dataclass(frozen=True)
 class Contamination:
-    """A training set with known bad pictures in it, and what is left to test on.
+    """A training set with known bad pictures in it, and the pictures left to test on.
 
     Attributes:
-        category: the data set it was drawn from.
+        category: the clean data.
         noise: injected pictures as a share of the clean ones.
-        overlap: whether injected test pictures stay in the test set: the hard case, since the
-            same defect recurs.
+        overlap: whether injected test pictures stay in the test set: the hard case, as the same
+            defect recurs.
         seed: of the draw.
-        injected: the bad pictures added to ``category.train``; each one's ``kind`` says what is
+        injected: the bad pictures added to ``category.train``; the ``kind`` of each says what is
             wrong with it: its defect, its own category or its capture fault.
         test: the test pictures.
         augment: whether injected pictures are randomly rotated, shifted, scaled and flipped.
@@ -73,11 +73,11 @@ class Contamination:
 
     @property
     def injected_names(self) -> tuple[str, ...]:
-        """What the injected pictures are called in ``train``; changed ones say how."""
+        """Names of the injected pictures in ``train``; those of changed pictures say how."""
         return tuple(source.name for source in self.train[len(self.category.train) :])
 
     def write_manifest(self, path: Path) -> None:
-        """Write down the draw so that ``read_manifest`` can repeat it anywhere."""
+        """Write the draw to a file, so that ``read_manifest`` can repeat it anywhere."""
         manifest = {
             "category": self.category.name,
             "noise": self.noise,
@@ -116,18 +116,18 @@ def contaminate(
     """Draw ``int(noise * N_clean)`` bad pictures.
 
     Args:
-        category: whose training set is contaminated.
+        category: its training set is contaminated.
         noise: injected pictures as a share of the clean ones.
         overlap: keep injected test pictures in the test set.
-        seed: of the draw and of how pictures are changed.
+        seed: of the draw and of the changes to pictures.
         augment: change injected pictures a little.
         kind: one of ``KINDS``; docs/contamination.md describes them.
-        others: for ``other-category``: where to draw from; the category itself is left out.
+        others: for ``other-category``: categories to draw from, except the category itself.
         difficulty: for ``difficult``: how hard each defective picture is to tell from good ones,
-            larger is harder; ``evaluation.difficulty.rate_difficulty`` gives it.
+            larger is harder; from ``evaluation.difficulty.rate_difficulty``.
 
     Raises:
-        UsageError: a noise ratio below 0, an unknown kind or one whose argument is missing.
+        UsageError: a noise ratio below 0, an unknown kind, or a kind whose argument is missing.
         DatasetError: fewer pictures than needed; the message names the largest ratio.
     """
     if not 0 <= noise < float("inf"):
@@ -152,11 +152,11 @@ def contaminate(
 def largest_noise(category: Category, kind: str, others: Sequence[Category] = ()) -> float:
     """The largest noise ratio ``contaminate`` can draw; infinite for copies of one picture.
 
-    ``mild`` reads the defective pictures and masks, once a process. For ``difficult`` it takes
-    every defective picture to be rated.
+    ``mild`` reads the defective pictures and masks, once a process. ``difficult`` assumes that
+    every defective picture is rated.
 
     Raises:
-        UsageError: no kind of that name.
+        UsageError: no kind has that name.
     """
     return _ratio(largest_count(kind, pools(category, kind, others)), len(category.train))
 
@@ -166,11 +166,11 @@ def read_manifest(path: Path, category: Category, others: Sequence[Category] = (
 
     Args:
         path: of the manifest.
-        category: the one it was drawn for, wherever it lies now.
+        category: the one it was drawn for; its folder may have moved.
         others: as given to ``contaminate``.
 
     Raises:
-        DatasetError: the manifest is damaged, or of another data set.
+        DatasetError: the manifest is damaged, or belongs to another data set.
     """
     try:
         manifest: dict[str, Any] = json.loads(path.read_bytes())
@@ -203,7 +203,7 @@ def read_manifest(path: Path, category: Category, others: Sequence[Category] = (
 
 
 def _labelled(kind: str, injected: tuple[Sample, ...], seed: int) -> tuple[Sample, ...]:
-    """Pictures to be taken again badly are called by their fault from here on."""
+    """For ``capture-faults``, the pictures with their fault as kind."""
     if kind != "capture-faults":
         return injected
     return tuple(
@@ -212,10 +212,10 @@ def _labelled(kind: str, injected: tuple[Sample, ...], seed: int) -> tuple[Sampl
 
 
 def _portable(sample: Sample, category: Category) -> str:
-    """The picture's path from the category's folder, also where it lies beside that."""
+    """The picture's path relative to the category's folder, even if it is outside it."""
     return Path(os.path.relpath(sample.path, category.folder)).as_posix()
 
 
 def _ratio(count: float, clean: int) -> float:
-    """Rounded down to four digits, so that it can be drawn."""
+    """The ratio rounded down to four digits, so that it can be drawn."""
     return float(np.floor(count / clean * 1e4) / 1e4)

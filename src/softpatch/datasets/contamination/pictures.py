@@ -15,16 +15,16 @@ MAX_ROTATION = 10.0  # degrees
 MAX_SHIFT = 0.05  # of the picture's width and height
 SCALES = (0.95, 1.05)
 
-# Capture faults: plain to the eye, yet the part can still be made out.
+# Capture faults: obvious, yet the part can still be recognised.
 FAULTS: tuple[str, ...] = ("blur", "over-exposure", "under-exposure", "shift")
 BLURS = (0.008, 0.02)  # Gaussian sigma, of the picture's shorter side
-BRIGHT = (1.5, 2.2)  # gains; what exceeds white is cut
+BRIGHT = (1.5, 2.2)  # gains; values above white are clipped
 DARK = (0.25, 0.5)
 SHIFTS = (0.08, 0.16)  # of the picture's width and height
 
 
 def augmented(path: Path, seed: int, index: int) -> Image.Image:
-    """The picture, rotated, shifted, scaled and perhaps flipped, borders mirrored."""
+    """The picture rotated, shifted, scaled and perhaps flipped, with mirrored borders."""
     random = np.random.default_rng((seed, index))
     picture = _read(path)
     if random.random() < 0.5:
@@ -48,12 +48,12 @@ def augmented(path: Path, seed: int, index: int) -> Image.Image:
 
 
 def fault_of(seed: int, index: int) -> str:
-    """Which capture fault the ``index``-th injected picture has: each as likely as the others."""
+    """The capture fault of the ``index``-th injected picture, uniformly drawn."""
     return FAULTS[np.random.default_rng((seed, index)).integers(len(FAULTS))]
 
 
 def badly_taken(path: Path, fault: str, seed: int, index: int) -> Image.Image:
-    """The picture with one of ``FAULTS``, how badly decided by seed and index."""
+    """The picture with one of ``FAULTS``, its strength drawn by seed and index."""
     random = np.random.default_rng((seed, index, FAULTS.index(fault)))
     picture = _read(path)
     if fault == "blur":
@@ -69,13 +69,13 @@ def badly_taken(path: Path, fault: str, seed: int, index: int) -> Image.Image:
 
 
 def _read(path: Path) -> Image.Image:
-    """8-bit RGB, as ``read_image`` sees the file."""
+    """Read a file by ``read_image`` as 8-bit RGB."""
     pixels = read_image(path).permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
     return Image.fromarray((pixels * 255).round().astype(np.uint8))
 
 
 def _mirrored(picture: Image.Image, margin: tuple[int, int]) -> Image.Image:
-    """With a margin of (left and right, top and bottom) pixels, mirrored at the border."""
+    """The picture with mirrored margins of (left and right, top and bottom) pixels."""
     pixels: npt.NDArray[np.uint8] = np.asarray(picture)  # (H, W, 3)
     width = [(margin[1], margin[1]), (margin[0], margin[0]), (0, 0)]
     return Image.fromarray(np.pad(pixels, width, mode="symmetric"))

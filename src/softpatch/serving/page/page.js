@@ -206,7 +206,7 @@ function showPicture() {
   const facts = {
     Model: model,
     Threshold: limit === null ? "none" : number(limit),
-    Level: limit === null ? "–" : (result.Score / (result.Score + limit) || 0).toFixed(2),
+    Level: limit === null ? "–" : (result.Score + limit > 0 ? result.Score / (result.Score + limit) : 0.5).toFixed(2),
     Regions: result.Regions.length,
     Size: `${result.Width} × ${result.Height}`,
   };

@@ -1,6 +1,6 @@
-"""What a camera's model was fitted on, kept beside the model.
+"""What a camera's model was fitted on, in a file beside the model.
 
-Not in it: files have times, and the same fit has to give the same bytes.
+Not inside the model: files have times, and the same fit has to give the same bytes.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from softpatch.runtime.files import write_atomically
 FORMAT = 1
 SUFFIX = ".fit.json"
 
-State = tuple[str, int, int]  # of a file: name below the camera's folder, bytes, time in ns
+State = tuple[str, int, int]  # a file's name below the camera's folder, bytes, time in ns
 
 
 @dataclass(frozen=True)
-class Record:
-    """One fit.
+class FitRecord:
+    """Pictures of one fit.
 
     Attributes:
-        pictures: the state of every picture that was there, sorted.
-        unreadable: of those that could not be read, path and reason.
-        photographs: what the pictures were like.
+        pictures: the state of every picture in the folder, sorted.
+        unreadable: path and reason of pictures that could not be read.
+        photographs: brightness and sharpness of the pictures.
     """
 
     pictures: tuple[State, ...]
@@ -34,19 +34,19 @@ class Record:
     photographs: Photographs
 
     def write(self, path: Path) -> None:
-        """As JSON."""
+        """Write it as JSON."""
         content = json.dumps({"format": FORMAT, **asdict(self)})
         write_atomically(path, f"{content}\n".encode())
 
 
-def read_record(path: Path) -> Record | None:
-    """None if there is none that can be read: the camera is then fitted again."""
+def read_record(path: Path) -> FitRecord | None:
+    """Read a record; None if it is missing or damaged, and the camera is then fitted again."""
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["format"] != FORMAT:
             return None
         seen = content["photographs"]
-        return Record(
+        return FitRecord(
             tuple((str(name), int(size), int(time)) for name, size, time in content["pictures"]),
             tuple((str(path), str(reason)) for path, reason in content["unreadable"]),
             Photographs(
@@ -58,7 +58,7 @@ def read_record(path: Path) -> Record | None:
 
 
 def states(folder: Path, pictures: Iterable[Path]) -> tuple[State, ...]:
-    """Of pictures below the folder, now; one that has just gone is left out."""
+    """The current states of pictures below the folder, sorted; deleted ones are left out."""
     found: list[State] = []
     for path in pictures:
         try:
@@ -70,6 +70,6 @@ def states(folder: Path, pictures: Iterable[Path]) -> tuple[State, ...]:
 
 
 def new_among(now: Sequence[State], then: Sequence[State]) -> list[str]:
-    """Names of pictures that were not there, or not as they are now, sorted."""
+    """Names of pictures that are new or have changed, sorted."""
     known = set(then)
     return [state[0] for state in now if state not in known]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from softpatch.export.resize import resize, resize_matrix
+from softpatch.export.onnx_ops import resize, resize_matrix
 
 
 @settings(deadline=None, max_examples=40)

@@ -1,4 +1,4 @@
-"""The detector that new pictures and training pictures are compared by."""
+"""The reference detector: held-out pictures are as new to it as new ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from softpatch import SoftPatch, load
-from softpatch.fleet.reference import make_reference, unlikeness
+from softpatch.fleet.drift import make_reference, unlikeness
 from tests.auditing.pictures import parts
 from tests.fleet.conftest import OPTIONS
 

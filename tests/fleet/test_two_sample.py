@@ -1,4 +1,4 @@
-"""The comparison of numbers: its law, its interval, and how often it is wrong."""
+"""The two-sample test: its law, its interval, and its error rate."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from softpatch.fleet import comparison
-from softpatch.fleet.comparison import compare
+from softpatch.fleet import two_sample
 from softpatch.fleet.drift import CHANCE, Drift
+from softpatch.fleet.two_sample import compare
 
 
 def drift_of(new: npt.NDArray[np.float64], old: npt.NDArray[np.float64]) -> Drift:
@@ -28,7 +28,7 @@ def test_law_counts_the_orders_of_old_and_new(new: int, old: int) -> None:
     for taken in places:
         of_old = [place for place in range(new + old) if place not in taken]
         found[sum(not of_old[0] < place < of_old[-1] for place in taken)] += 1
-    law = [comparison._chance(count, new, 2, old) for count in range(new + 1)]
+    law = [two_sample._chance(count, new, 2, old) for count in range(new + 1)]
     assert law == pytest.approx([count / len(places) for count in found])
 
 
@@ -36,7 +36,7 @@ def test_law_counts_the_orders_of_old_and_new(new: int, old: int) -> None:
 @given(st.integers(1, 500), st.integers(2, 500), st.data())
 def test_law_is_the_beta_binomial_one(new: int, old: int, data: st.DataObject) -> None:
     gaps = data.draw(st.integers(1, old))
-    law = [comparison._chance(count, new, gaps, old) for count in range(new + 1)]
+    law = [two_sample._chance(count, new, gaps, old) for count in range(new + 1)]
     expected = stats.betabinom(new, gaps, old + 1 - gaps).pmf(range(new + 1))
     assert math.fsum(law) == pytest.approx(1)
     np.testing.assert_allclose(law, expected, rtol=1e-6, atol=1e-12)
@@ -47,7 +47,7 @@ def test_law_is_the_beta_binomial_one(new: int, old: int, data: st.DataObject) -
 def test_interval_is_wilsons(total: int, data: st.DataObject) -> None:
     count = data.draw(st.integers(0, total))
     expected = stats.binomtest(count, total).proportion_ci(0.95, method="wilson")
-    assert comparison._interval(count, total) == pytest.approx(
+    assert two_sample._interval(count, total) == pytest.approx(
         (expected.low, expected.high), abs=1e-6
     )
 

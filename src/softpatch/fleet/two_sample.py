@@ -1,4 +1,4 @@
-"""How many new numbers lie where few old ones did, and whether that can be chance."""
+"""A distribution-free two-sample test: are new numbers in the tails of old ones too often?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from softpatch.noise.contamination import chance_of_bad
 
 Floats = npt.NDArray[np.floating]
 
-OUTSIDE = 0.1  # share of the usual old ones; of less, a single bad one would move the ends
+OUTSIDE = 0.1  # share of good old numbers in the tails; with less, one bad one moves their ends
 NORMAL_QUANTILE = 1.959964  # of a 95 % interval
 
 
@@ -22,12 +22,12 @@ class Comparison:
     """New numbers against old ones.
 
     Attributes:
-        new: how many there are, at least 1.
-        outside: how many of them lie beyond the few smallest or largest usual old ones.
-        low, high: 95 % interval of the share that are.
-        expected: the share that would be if nothing had changed.
-        chance: of so many or more if nothing had changed.
-        least: the chance of all of them, below which no number of them could lie.
+        new: number of new ones, at least 1.
+        outside: number of new ones in the tails of the good old ones.
+        low, high: 95 % interval of the share outside.
+        expected: share outside if nothing has changed.
+        chance: p-value: the chance of ``outside`` or more if nothing has changed.
+        least: the smallest p-value possible, that of all new ones outside.
     """
 
     new: int
@@ -42,10 +42,10 @@ class Comparison:
 def compare(new: Floats, old: Floats) -> Comparison:
     """Compare ``(m,)`` new numbers, at least 1, with ``(n,)`` old ones, at least 2, all above 0.
 
-    If nothing has changed, each order of the m + n numbers is as likely. How many new ones lie in
-    so many of the n + 1 gaps between old ones then follows a beta-binomial law, whatever the law of
-    the numbers. Where the outermost gaps begin is decided without bad pictures, which would move it
-    far out, but their gaps count: there are bad ones among the new pictures, too.
+    If nothing has changed, all orders of the m + n numbers are equally likely, and the number of
+    new ones in given gaps of the n + 1 between old ones is beta-binomial, whatever the numbers'
+    distribution. The tails begin where those of the good old pictures do, as bad ones would move
+    them far out; but the gaps of bad ones count, as there are bad ones among the new pictures, too.
     """
     usual = np.sort(old[chance_of_bad(old) <= SUSPECT])
     rank = max(1, int(OUTSIDE / 2 * (len(usual) + 1)))
@@ -66,10 +66,10 @@ def compare(new: Floats, old: Floats) -> Comparison:
 
 
 def _chance(count: int, new: int, gaps: int, old: int) -> float:
-    """P(``count`` of the new numbers lie in ``gaps`` of the ``old`` + 1 gaps between old ones).
+    """P(``count`` of the new numbers are in ``gaps`` of the ``old`` + 1 gaps between old ones).
 
-    Any gaps, since new numbers are as likely in each. Of all orders of old and new, so many put
-    ``count`` into those gaps.
+    Which gaps does not matter, as all are equally likely: the share of orders of old and new that
+    put ``count`` new numbers into those gaps.
     """
     return math.exp(
         _log_ways(count + gaps - 1, count)
@@ -83,7 +83,7 @@ def _log_ways(total: int, chosen: int) -> float:
 
 
 def _interval(count: int, total: int) -> tuple[float, float]:
-    """Wilson's, of a share."""
+    """Wilson's 95 % interval of a share."""
     z, share = NORMAL_QUANTILE, count / total
     middle = share + z**2 / (2 * total)
     half = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
