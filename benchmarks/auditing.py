@@ -28,7 +28,7 @@ AUDITS = {
     "category": text("category"),
     "noise": text("noise"),
     "seed": text("seed"),
-    "rule": text("rule"),
+    "discriminator": text("discriminator"),
     "ranking AUROC": number("auroc"),
     "precision": number("precision"),
     "bad": number("bad"),
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--categories", nargs="+", default=["mvtec_bottle", "magnetic_tile"])
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.05, 0.1, 0.2])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--rule", default="auto")
+    parser.add_argument("--discriminator", default="auto")
     parser.add_argument("--thresholds", action="store_true", help="fit, too")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "auditing.json")
     arguments = parser.parse_args()
@@ -65,7 +65,7 @@ def main() -> None:
                 say(f"== {name}, noise {noise:g}, seed {seed}")
                 mixed = contaminate(category, noise, overlap=True, seed=seed)
                 cell = {"category": name, "noise": noise, "seed": seed}
-                audits.append({**cell, **audited(mixed, arguments.rule)})
+                audits.append({**cell, **audited(mixed, arguments.discriminator)})
                 if arguments.thresholds:
                     thresholds += [{**cell, **row} for row in alarms(mixed)]
     result = {
@@ -78,16 +78,16 @@ def main() -> None:
         say(table(THRESHOLDS, thresholds))
 
 
-def audited(mixed: Contamination, rule: str) -> dict[str, Any]:
+def audited(mixed: Contamination, discriminator: str) -> dict[str, Any]:
     """Ranking and estimate against the truth."""
     started = time.perf_counter()
-    found = audit(mixed.train, rule=rule)
+    found = audit(mixed.train, discriminator=discriminator)
     seconds = time.perf_counter() - started
     injected = set(mixed.injected_names)
     bad = np.array([image.path in injected for image in found.images])
     score = [image.score for image in found.images]
     return {
-        "rule": found.rule,
+        "discriminator": found.discriminator,
         "auroc": float(roc_auc_score(bad, score)) if bad.any() else None,
         "precision": float(bad[: bad.sum()].mean()) if bad.any() else None,
         "bad": float(bad.mean()),

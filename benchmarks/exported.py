@@ -78,17 +78,20 @@ def main() -> None:
 
 def filled(train: list[Path]) -> PatchCore:
     """A detector with a full bank; which of the patches are in it does not matter here."""
+    from dataclasses import replace
+
     import torch
 
     from benchmarks.pictures import read_batches
     from softpatch import PatchCore
     from softpatch.bank.memory_bank import MemoryBank
 
-    detector = PatchCore(coreset_ratio=1e-9).fit(train)
-    extractor = detector._get_extractor()
+    detector = PatchCore(coreset_ratio=1e-9, max_false_alarms=None).fit(train)
+    extractor = detector.extractor
     batches = read_batches(train, detector.preprocessing, BATCH)
     vectors = torch.cat([extractor(batch).flatten(0, 2) for batch in batches])[:BANK].clone()
-    detector.bank = MemoryBank(vectors, torch.ones(len(vectors)))
+    bank = MemoryBank(vectors, torch.ones(len(vectors)))
+    detector._learned = replace(detector.learned_, bank=bank)
     return detector
 
 

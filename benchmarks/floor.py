@@ -60,7 +60,7 @@ def measure(folder: Path, images: int, backbone: str) -> dict[str, Any]:
     model = SoftPatch(**PAPER, backbone=backbone, weights="random")
     preprocessing = model.preprocessing
     libraries = resident_mb()
-    extractor = model._get_extractor()
+    extractor = model.extractor
 
     def network_for_all() -> float:
         started = time.perf_counter()
@@ -91,7 +91,7 @@ def measure(folder: Path, images: int, backbone: str) -> dict[str, Any]:
             "seconds": median(model.predict, test),
             "decode_seconds": median(decode_image, test),
             "network_seconds": median(extractor.maps, inputs),
-            "search_seconds": median(model._score, patches),
+            "search_seconds": median(model.learned_.score, patches),
         },
         "memory": {"libraries_and_network_mb": libraries},
         "other_work_cores": others.cores(),

@@ -61,7 +61,7 @@ def measure(folder: Path, size: int) -> dict[str, Any]:
     return {
         "images": size,
         "options": options,
-        "bank": len(model.bank),
+        "bank": len(model.bank_),
         "fit_seconds": fit_seconds,
         "seconds_per_image": fit_seconds / size,
         "making_pictures_seconds": pictures.seconds,  # part of embed

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from benchmarks.machine import StepClock
 from benchmarks.pictures import PAPER
-from benchmarks.routes import NotAvailableError
 from softpatch import SoftPatch
 from softpatch.export import export_model
 from softpatch.export.graph import Precision
@@ -21,6 +20,10 @@ from softpatch.runtime import Detector
 
 HELD = 0.99
 CALIBRATION = 30  # pictures that an 8-bit network is calibrated on
+
+
+class NotAvailableError(Exception):
+    """A route that cannot run here, and why."""
 
 
 class OurSoftPatch:
@@ -32,6 +35,7 @@ class OurSoftPatch:
             raise NotAvailableError(f"SoftPatch has no option {missing[0]!r}")
         rule = PAPER["discriminator"]
         options = {**vars(config), "discriminator": rule, "coreset_ratio": ratio, **options}
+        options.setdefault("max_false_alarms", PAPER["max_false_alarms"])
         if "bank_size" in known:
             options["bank_size"] = sys.maxsize  # peers have no such limit
         self.model = SoftPatch(**options)
@@ -46,7 +50,7 @@ class OurSoftPatch:
         return float(self.model.predict(path).score)
 
     def describe(self) -> dict[str, Any]:
-        vectors = self.model.bank.vectors
+        vectors = self.model.bank_.vectors
         return {
             "bank": len(vectors),
             "dimension": vectors.shape[1],

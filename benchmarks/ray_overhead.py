@@ -11,6 +11,7 @@ import hashlib
 import json
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -77,21 +78,22 @@ def write_pictures(data: Path, count: int, folder: Path) -> None:
 
 def measure(engine: str, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     from softpatch import SoftPatch
-    from softpatch.cli.engine import cluster_of
-    from softpatch.detectors import Detector
+    from softpatch.detectors.embedder import Embed, Embedder
 
     others = OtherWork()
     started = time.perf_counter()
-    model: Detector = SoftPatch(**options)
+    model = SoftPatch(max_false_alarms=None, **options)
+    embed: Embed = Embedder.collect
     _ = model.preprocessing  # loads the backbone
-    with cluster_of(engine, None) as cluster:
-        if cluster is not None:
-            from softpatch.distributed.detectors import on_cluster
+    with ExitStack() as stack:
+        if engine == "ray":
+            from softpatch.distributed.cluster import connected
+            from softpatch.distributed.sharded_patches import OnCluster
 
-            model = on_cluster(model, cluster, "exact")
+            embed = OnCluster(stack.enter_context(connected()), "exact")
         clock = StepClock()
         began = time.perf_counter()
-        model.fit(folder, progress=clock)
+        model.fit(folder, embed=embed, progress=clock)
         fit_seconds = time.perf_counter() - began
     total = time.perf_counter() - started
     busy = others.cores()

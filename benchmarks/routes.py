@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks.ours import NotAvailableError
 from softpatch.export.graph import Precision
 from softpatch.features import FeatureConfig
 
@@ -25,10 +26,6 @@ class Route(Protocol):
     def describe(self) -> dict[str, Any]:
         """What decides its cost, after ``fit``: vectors in the bank and their length at least."""
         ...
-
-
-class NotAvailableError(Exception):
-    """A route that cannot run here, and why."""
 
 
 # Constructor options of SoftPatch by route; a route whose option it does not have is left out.

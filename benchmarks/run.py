@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import OtherWork, command, hardware, peak_memory_mb, resident_mb
+from benchmarks.ours import NotAvailableError
 from benchmarks.pictures import DATA, PAPER, PREDICTED, training_and_test
 from benchmarks.processes import RESULTS, in_own_process, say, write_json
-from benchmarks.routes import MOST, ROUTES, NotAvailableError, make_route
+from benchmarks.routes import MOST, ROUTES, make_route
 from softpatch.benchmark.machine import reset_peak
 
 # name of the ratio: what is compared, the peer's route, ours

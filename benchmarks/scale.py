@@ -19,9 +19,9 @@ from softpatch import SoftPatch
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.compute.progress import silent
-from softpatch.detectors.patchcore import BANK_SIZE
-from softpatch.distributed.coreset import OVERSAMPLED
-from softpatch.distributed.shards import SHARD_BYTES
+from softpatch.detectors.bank_options import BANK_SIZE
+from softpatch.distributed.blocks import BLOCK_BYTES
+from softpatch.distributed.sharded_coreset import OVERSAMPLED
 from softpatch.images.sources import fail_unreadable, image_sources
 from softpatch.noise.discriminators import make_discriminator
 from softpatch.noise.neighbors import REFERENCES
@@ -80,19 +80,20 @@ def main() -> None:
 
 def measure(paths: list[Path]) -> Constants:
     model = SoftPatch(device="cpu")
-    extractor = model._get_extractor()
+    extractor = model.extractor
     sources = list(image_sources(paths))
     with torch.inference_mode():
-        list(model._embed(sources[:4], fail_unreadable))  # warms up
+        list(model.embedder.embed(sources[:4], fail_unreadable))  # warms up
         batches: list[torch.Tensor] = []
 
         def embed() -> None:
-            batches.extend(patches for _, patches in model._embed(sources, fail_unreadable))
+            embedded = model.embedder.embed(sources, fail_unreadable)
+            batches.extend(patches for _, patches in embedded)
 
         embedding = seconds(embed) / len(sources)
         patches = torch.cat(batches)  # (N, P, D)
         positions, dimension = patches.shape[1:]
-        rule = model.strategy.discriminator
+        rule = model.policy_.name
         discriminator = make_discriminator(rule, model.k, REFERENCES, model.seed)
         everyone = torch.rand(1, 2 * REFERENCES, dimension)
         discriminate = seconds(lambda: discriminator(everyone, silent)) / (2 * REFERENCES)
@@ -116,7 +117,7 @@ def measure(paths: list[Path]) -> Constants:
 
 def costs(known: Constants, count: int) -> dict[str, str]:
     patches = count * known.positions
-    shards = min(known.positions, max(1, count * known.patches // SHARD_BYTES))
+    shards = min(known.positions, max(1, count * known.patches // BLOCK_BYTES))
     merged = OVERSAMPLED * BANK_SIZE
     work = {
         "embed": count * known.embed,

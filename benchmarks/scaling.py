@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,29 +23,17 @@ from benchmarks.grown import GrownPictures
 from benchmarks.machine import StepClock, command, peak_memory_mb
 from benchmarks.pictures import DATA
 from benchmarks.processes import say
+from benchmarks.scaling_sections import AXES, MEASURED, STEPS, scaling_sections
 from softpatch import PatchCore, SoftPatch
 from softpatch.benchmark.machine import machine, reset_peak
 from softpatch.benchmark.plan import code_hash, fingerprint
 from softpatch.benchmark.results import FAILED, OK, CellStore, Row
 from softpatch.datasets import read_category
-from softpatch.detectors import make_detector
+from softpatch.detectors import make_detector, no_threshold
 from softpatch.runtime.files import csv_bytes, write_atomically
 
 METHODS = ("softpatch-lof", "patchcore")
 PREDICTED = 20  # pictures
-AXES = {
-    "images": (100, 250, 500, 1000, 2500, 5000),
-    "image_size": (112, 168, 224, 336, 448),
-    "bank_size": (1250, 2500, 5000, 10_000, 20_000),
-}
-STEPS = ("embed", "discriminate", "coreset", "gaussians")  # as progress calls them
-MEASURED = {
-    **{f"{step}_seconds": step for step in STEPS},
-    "other_seconds": "rest of the fit",
-    "fit_seconds": "whole fit",
-    "predict_seconds_per_image": "predict a picture",
-    "peak_memory_mb": "peak memory",
-}
 COLUMNS = (
     "category", "method", "options", "axis", "value", *AXES, "status", "reason", *MEASURED,
     "bank_vectors", "device", "threads", "processor", "cores", "versions",
@@ -82,7 +69,6 @@ class ScalingRun:
 
 
 def main() -> None:
-    from benchmarks.scaling_sections import scaling_sections
     from softpatch.benchmark.report import write_page
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -174,7 +160,7 @@ def measure(one: ScalingRun) -> Row:
     """Fit and predict once in this process."""
     torch.set_num_threads(one.threads)
     size = one.size
-    options = {"resize": size.image_size, "crop": size.image_size}
+    options = {"resize": size.image_size, "crop": size.image_size, **no_threshold(one.method)}
     if one.method != "padim":  # which has no bank
         options["bank_size"] = size.bank_size
     detector = make_detector(
@@ -197,7 +183,7 @@ def measure(one: ScalingRun) -> Row:
     steps = clock.seconds()
     other = fit_seconds - sum(steps.values())
     steps["embed"] -= training.seconds  # which is the benchmark's own doing
-    bank = len(detector.bank) if isinstance(detector, SoftPatch | PatchCore) else None
+    bank = len(detector.bank_) if isinstance(detector, SoftPatch | PatchCore) else None
     return {
         **{f"{step}_seconds": steps.get(step) for step in STEPS},
         "other_seconds": other,
@@ -209,20 +195,6 @@ def measure(one: ScalingRun) -> Row:
         "threads": one.threads,
         **machine(),
     }
-
-
-def slope(points: Sequence[tuple[float, float]]) -> float | None:
-    """The exponent b of the power law y = a·x^b that fits best, by least squares of logarithms.
-
-    None with fewer than two different x, or where a y is 0.
-    """
-    if len({x for x, _ in points}) < 2 or min(y for _, y in points) <= 0:
-        return None
-    logs = [(math.log(x), math.log(y)) for x, y in points]
-    mean_x = sum(x for x, _ in logs) / len(logs)
-    mean_y = sum(y for _, y in logs) / len(logs)
-    spread = sum((x - mean_x) ** 2 for x, _ in logs)
-    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread
 
 
 if __name__ == "__main__":

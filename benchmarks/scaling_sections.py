@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from benchmarks.scaling import AXES, MEASURED, slope
 from softpatch.benchmark.figures import Figure, Line, Panel, draw_panels
 from softpatch.benchmark.results import OK, Row
 from softpatch.benchmark.table import MISSING, Labels, Section, Table, grouped
@@ -13,6 +13,19 @@ NAMES = {
     "images": "number of training pictures",
     "image_size": "pixels of a picture",
     "bank_size": "vectors in the memory bank",
+}
+AXES = {
+    "images": (100, 250, 500, 1000, 2500, 5000),
+    "image_size": (112, 168, 224, 336, 448),
+    "bank_size": (1250, 2500, 5000, 10_000, 20_000),
+}
+STEPS = ("embed", "discriminate", "coreset", "gaussians")  # as progress calls them
+MEASURED = {
+    **{f"{step}_seconds": step for step in STEPS},
+    "other_seconds": "rest of the fit",
+    "fit_seconds": "whole fit",
+    "predict_seconds_per_image": "predict a picture",
+    "peak_memory_mb": "peak memory",
 }
 FLAT, LINEAR = 0.15, (0.85, 1.15)  # exponents that are called flat and linear
 
@@ -109,3 +122,17 @@ def _number(key: str, value: float | None) -> str:
 
 def _words(row: Row) -> str:
     return f"{row['method']}, {row['axis'].replace('_', ' ')} {row['value']}"
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float | None:
+    """The exponent b of the power law y = a·x^b that fits best, by least squares of logarithms.
+
+    None with fewer than two different x, or where a y is 0.
+    """
+    if len({x for x, _ in points}) < 2 or min(y for _, y in points) <= 0:
+        return None
+    logs = [(math.log(x), math.log(y)) for x, y in points]
+    mean_x = sum(x for x, _ in logs) / len(logs)
+    mean_y = sum(y for _, y in logs) / len(logs)
+    spread = sum((x - mean_x) ** 2 for x, _ in logs)
+    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread

@@ -18,9 +18,11 @@ from benchmarks.processes import RESULTS, say, write_json
 from benchmarks.updating import CATEGORIES, KEPT, NOISE, RATIO, measured
 from softpatch import SoftPatch
 from softpatch.datasets import Contamination, contaminate, read_category
-from softpatch.distributed import shards
+from softpatch.distributed import blocks
 from softpatch.distributed.cluster import Cluster, connected
-from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
+from softpatch.distributed.sharded_patches import OnCluster
+
+OPTIONS: dict[str, Any] = {**PAPER, "coreset_ratio": RATIO, "max_false_alarms": 0.01}
 
 
 def main() -> None:
@@ -31,7 +33,7 @@ def main() -> None:
     parser.add_argument("--thin", type=int, default=1, help="take every n-th test picture")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "sharded.json")
     arguments = parser.parse_args()
-    shards.SHARD_BYTES = arguments.shard_bytes
+    blocks.BLOCK_BYTES = arguments.shard_bytes
     rows = []
     with connected() as cluster:
         for name in arguments.categories:
@@ -45,15 +47,11 @@ def main() -> None:
 
 
 def compared(draw: Contamination, cluster: Cluster, thin: int) -> dict[str, Any]:
-    plain, other = (
-        SoftPatch(**PAPER, coreset_ratio=RATIO, max_false_alarms=0.01, seed=seed).fit(draw.train)
-        for seed in (0, 1)
-    )
-    moved = SoftPatch(**PAPER, coreset_ratio=RATIO, max_false_alarms=0.01)
-    sharded = on_cluster(moved, cluster, "sharded")
-    assert isinstance(sharded, SoftPatchOnCluster)
-    sharded.fit(draw.train)
-    coverage = sharded.coverage_
+    plain, other = (SoftPatch(**OPTIONS, seed=seed).fit(draw.train) for seed in (0, 1))
+    sharded = SoftPatch(**OPTIONS)
+    on_cluster = OnCluster(cluster, "sharded")
+    sharded.fit(draw.train, embed=on_cluster)
+    coverage = on_cluster.coverage
     assert coverage is not None
     exact = measured(plain, draw, thin)
     found = {"sharded": measured(sharded, draw, thin), "other_seed": measured(other, draw, thin)}

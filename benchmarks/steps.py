@@ -29,7 +29,7 @@ from softpatch.bank.coreset_distances import STARTING_PATCHES
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import configure
-from softpatch.noise.discriminators import LocalOutlierFactor
+from softpatch.noise.lof import LocalOutlierFactor
 
 CATEGORIES = ("mvtec_bottle", "magnetic_tile")
 K = 6

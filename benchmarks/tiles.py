@@ -50,7 +50,7 @@ def measure(size: tuple[int, int], training: int, keep: Path | None) -> dict[str
     from softpatch import SoftPatch
     from softpatch.predictions.heatmap import overlay
 
-    model = SoftPatch(tile=TILE, memory_limit=LIMIT)
+    model = SoftPatch(tile=TILE, memory_limit=LIMIT, max_false_alarms=None)
     views = model.preprocessing.layout(*size).tiles  # loads the network
     before = resident_mb()
     reset_peak()

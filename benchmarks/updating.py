@@ -74,8 +74,10 @@ def rows_of(arguments: argparse.Namespace, name: str, seed: int) -> Iterator[dic
     order = np.random.default_rng(seed).permutation(len(draw.train))
     pictures = [draw.train[index] for index in order]
     model = SoftPatch(
-        coreset_ratio=RATIO, seed=seed, max_false_alarms=0.01,
-        **{**PAPER, "resize": arguments.resize, "crop": arguments.crop},
+        **{
+            **PAPER, "resize": arguments.resize, "crop": arguments.crop, "coreset_ratio": RATIO,
+            "seed": seed, "max_false_alarms": 0.01,
+        },
     )  # fmt: skip
     cache = MapFolder(arguments.features, 10**11)
     model.share_extractor(
@@ -99,7 +101,7 @@ def measured(model: SoftPatch, draw: Contamination, thin: int) -> dict[str, Any]
     good = ~np.array(measurement.labels)
     metrics = measurement.metrics()
     return {
-        "bank": len(model.bank),
+        "bank": len(model.bank_),
         **{key: metrics[key] for key in KEPT},
         "audit_auroc": audit_auroc(model, draw.injected_names),
         "false_alarms": float(np.array(flagged)[good].mean()),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from softpatch import SoftPatch
 from softpatch.detectors import base
@@ -79,7 +79,7 @@ def small_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_detector(small_pictures: Path) -> SoftPatch:
     """Fitted on ``small_pictures``; do not fit it again."""
-    return SoftPatch(resize=64, crop=64, dimension=64).fit(small_pictures)
+    return SoftPatch(resize=64, crop=64, dimension=64, max_false_alarms=None).fit(small_pictures)
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +106,11 @@ def one_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extractor, "named_backbone", _build_backbone)
 
 
-def _build_extractor(config: FeatureConfig, device: torch.device) -> PatchExtractor:
+def _build_extractor(
+    config: FeatureConfig, device: torch.device, backbone: nn.Module | None = None
+) -> PatchExtractor:
+    if backbone is not None:
+        return PatchExtractor(config, device, backbone)
     return _once(PatchExtractor, config, device)
 
 

@@ -130,8 +130,6 @@ FIT_VALUES: list[tuple[type[Detector], dict[str, Any], str]] = [
     *((kind, {"crop": 65}, "must lie within resize") for kind in DETECTORS),
     *((kind, {"crop": 0}, "must lie within resize") for kind in DETECTORS),
     (SoftPatch, {"dimension": 0}, "dimension"),
-    (SoftPatch, {"projection": "magic"}, "projection 'magic' is none of"),
-    (SoftPatch, {"projection": "gaussian", "projection_dimension": 0}, "cannot project"),
 ]
 
 
@@ -170,7 +168,7 @@ def test_suspects_before_fit_is_a_not_fitted_error() -> None:
     with pytest.raises(NotFittedError):
         SoftPatch().suspects()
     with pytest.raises(NotFittedError):
-        _ = SoftPatch().audit_
+        SoftPatch().contamination()
 
 
 @pytest.mark.parametrize("kind", DETECTORS)
@@ -361,7 +359,7 @@ def test_progress_is_told_in_order(small_pictures: Path) -> None:
     told: list[tuple[str, int, int]] = []
     SoftPatch(**SMALL).fit(small_pictures, progress=lambda *step: told.append(step))
     steps = list(dict.fromkeys(step for step, _, _ in told))
-    assert steps == ["embed", "discriminate", "coreset"]
+    assert steps == ["embed", "discriminate", "coreset", "calibrate"]
     for step in steps:
         done = [(done, total) for name, done, total in told if name == step]
         assert done == sorted(done)

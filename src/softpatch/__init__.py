@@ -16,7 +16,14 @@ from softpatch._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from softpatch.auditing.audit import Audit, audit
-    from softpatch.detectors import Detector, PaDiM, PatchCore, SoftPatch
+    from softpatch.detectors import (
+        BankDetector,
+        Detector,
+        PaDiM,
+        PatchCore,
+        SoftPatch,
+        make_detector,
+    )
     from softpatch.detectors.load import load
     from softpatch.detectors.merge import merge
     from softpatch.errors import (
@@ -34,15 +41,18 @@ if TYPE_CHECKING:
     )
     from softpatch.fleet.fleet import Fleet, fit_many
     from softpatch.images.sources import UnreadableImageWarning, fail_unreadable, warn_unreadable
+    from softpatch.noise.discriminators import Discriminator
     from softpatch.runtime.prediction import Prediction
 
 # Loaded on first use: importing torch takes seconds, `softpatch --help` should not.
 _HOMES = {
     "Audit": "auditing.audit",
     "BackboneError": "errors",
+    "BankDetector": "detectors",
     "ClusterError": "errors",
     "DatasetError": "errors",
     "Detector": "detectors",
+    "Discriminator": "noise.discriminators",
     "ExportError": "errors",
     "Fleet": "fleet.fleet",
     "ImageError": "errors",
@@ -61,6 +71,7 @@ _HOMES = {
     "fail_unreadable": "images.sources",
     "fit_many": "fleet.fleet",
     "load": "detectors.load",
+    "make_detector": "detectors",
     "merge": "detectors.merge",
     "warn_unreadable": "images.sources",
 }
@@ -68,9 +79,11 @@ _HOMES = {
 __all__ = [
     "Audit",
     "BackboneError",
+    "BankDetector",
     "ClusterError",
     "DatasetError",
     "Detector",
+    "Discriminator",
     "ExportError",
     "Fleet",
     "ImageError",
@@ -89,6 +102,7 @@ __all__ = [
     "fail_unreadable",
     "fit_many",
     "load",
+    "make_detector",
     "merge",
     "warn_unreadable",
 ]

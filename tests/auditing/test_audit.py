@@ -14,10 +14,11 @@ from PIL import Image
 
 import softpatch
 from softpatch import Audit, DatasetError, SoftPatch, UnreadableImageWarning, UsageError, audit
-from softpatch.auditing.evidence import Evidence, detector_for, gather
+from softpatch.auditing.evidence import Evidence, gather
 from softpatch.auditing.report import write_report
 from softpatch.compute.progress import silent
-from softpatch.images.sources import fail_unreadable, image_sources
+from softpatch.detectors.embedder import Embedder
+from softpatch.images.sources import image_sources
 from tests.auditing.pictures import lit, part, parts
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
@@ -87,15 +88,15 @@ def test_copies_of_a_defect_are_named(found: Audit) -> None:
         assert codes == ["outlier", "near-duplicate", "repeated-defect"]
 
 
-@pytest.mark.parametrize("rule", ["fused", "lof"])
-def test_suspicion_at_places_is_that_of_a_fit(rule: str, folder: Path) -> None:
+@pytest.mark.parametrize("name", ["lof-distance", "lof"])
+def test_suspicion_at_places_is_that_of_a_fit(name: str, folder: Path) -> None:
     readable = sorted(path for path in folder.rglob("*.*") if path.name != "broken.png")
-    found = audit(readable, rule=rule, **SMALL)
-    detector = SoftPatch(discriminator=rule, **SMALL).fit(readable)
-    assert found.rule == rule
+    found = audit(readable, discriminator=name, **SMALL)
+    detector = SoftPatch(discriminator=name, **SMALL).fit(readable)
+    assert found.discriminator == name
     assert "asked for" in found.why
     assert detector.suspects() == [(image.path, image.score) for image in found.images]
-    own = detector.audit_
+    own = detector.contamination()
     assert (own.rate, own.low, own.high) == (found.contamination, *found.interval)
     confidence = {image.path: image.confidence for image in found.images}
     assert own.confidence.tolist() == [confidence[name] for name in detector.image_names_]
@@ -104,8 +105,8 @@ def test_suspicion_at_places_is_that_of_a_fit(rule: str, folder: Path) -> None:
 def test_everything_but_the_maps_goes_through_json(found: Audit, folder: Path) -> None:
     content = json.loads(json.dumps(found.as_dict()))
     assert list(content) == [
-        "images", "contamination", "interval", "rule", "why", "duplicates", "near_duplicates",
-        "unreadable",
+        "images", "contamination", "interval", "discriminator", "why", "duplicates",
+        "near_duplicates", "unreadable",
     ]  # fmt: skip
     assert list(content["images"][0]) == [
         "path", "rank", "score", "confidence", "reasons", "region",
@@ -150,13 +151,13 @@ def test_pictures_in_memory_can_be_audited(found: Audit) -> None:
     assert {image.path for image in from_list.images} == {f"image {at}" for at in range(8)}
 
 
-@pytest.mark.parametrize("rule", ["fused", "anywhere"])
-def test_maps_cover_tiled_pictures_and_regions(rule: str, folder: Path) -> None:
+@pytest.mark.parametrize("name", ["lof-distance", "position-free"])
+def test_maps_cover_tiled_pictures_and_regions(name: str, folder: Path) -> None:
     good = list(image_sources(sorted(folder.glob("0*.png"))[:6]))
 
     def found(**options: Any) -> Evidence:
-        detector = detector_for(rule, {**SMALL, **options})
-        return gather(detector, good, silent, fail_unreadable)
+        detector = SoftPatch(discriminator=name, **{**SMALL, **options})
+        return gather(detector, good, Embedder.collect, silent)
 
     whole = found()
     side = 64 // 8
@@ -178,23 +179,20 @@ def test_maps_cover_tiled_pictures_and_regions(rule: str, folder: Path) -> None:
         assert (heat[:, side // 2 :] > heat.min()).any()
 
 
-def test_a_rule_is_chosen_and_said(found: Audit, folder: Path) -> None:
-    assert found.rule == "fused"
+def test_a_discriminator_is_chosen_and_said(found: Audit, folder: Path) -> None:
+    assert found.discriminator == "lof-distance"
     assert "chosen: " in found.why
     assert "% of what looks alike is at the same place" in found.why
     turned = [np.rot90(lit(number), number).copy() for number in range(12)]
     loose = audit(turned, **SMALL)
-    assert loose.rule == "anywhere"
+    assert loose.discriminator == "position-free"
     assert "chosen: only " in loose.why
 
 
 def test_what_an_audit_does_not_take(folder: Path) -> None:
-    with pytest.raises(UsageError, match="give it as rule"):
-        audit(folder, discriminator="lof")
-    with pytest.raises(
-        UsageError, match="rule 'median' is none of auto, lof, nearest, gaussian, fused, anywhere"
-    ):
-        audit(folder, rule="median")
+    names = "lof, nearest, gaussian, lof-distance, position-free"
+    with pytest.raises(UsageError, match=f"discriminator 'median' is none of {names}"):
+        audit(folder, discriminator="median")
     with pytest.raises(TypeError, match="no option 'kk'"):
         audit(folder, kk=3)
 

@@ -15,7 +15,7 @@ from benchmarks.reference.released import (
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.bank.coreset_distances import STARTING_PATCHES
 from softpatch.features import FeatureConfig, PatchExtractor
-from softpatch.noise.discriminators import LocalOutlierFactor
+from softpatch.noise.lof import LocalOutlierFactor
 
 CONFIG = FeatureConfig(backbone="resnet18", weights="random", resize=(64, 64), crop=(64, 64))
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.grown import GrownPictures
-from benchmarks.scaling import AXES, ScalingRun, Size, run_scaling, sizes, slope
-from benchmarks.scaling_sections import scaling_sections
+from benchmarks.scaling import ScalingRun, Size, run_scaling, sizes
+from benchmarks.scaling_sections import AXES, scaling_sections, slope
 from softpatch.benchmark.results import Row
 from softpatch.datasets import make_product_line
 

@@ -70,7 +70,7 @@ def test_json_is_one_line_with_everything(audited: tuple[Path, Result], folder: 
     assert left < 105 < right
     assert top < 45 < bottom
     assert 0 <= content["interval"][0] <= content["contamination"] <= content["interval"][1] <= 1
-    assert content["rule"] == "fused"
+    assert content["discriminator"] == "lof-distance"
     assert content["duplicates"] == [[str(folder / "003.png"), str(folder / "sub" / "same.bmp")]]
     [unreadable] = content["unreadable"]
     assert unreadable["path"] == str(folder / "broken.png")
@@ -181,7 +181,7 @@ def bad_uses(folder: Path, tmp_path: Path) -> dict[str, tuple[tuple[Any, ...], i
     return {
         "no folder": (("audit", tmp_path / "none"), 1, "no such folder"),
         "a file": (("audit", folder / "000.png"), 1, "no such folder"),
-        "other method": (("audit", folder, "--method", "padim"), 2, "choose its --rule"),
+        "unknown": (("audit", folder, "--discriminator", "padim"), 2, "'padim' is none of"),
         "strict": (("audit", folder, "--strict", *SMALL), 1, "broken.png"),
         "nothing to do": (("clean", folder), 2, "give a file of decisions, or --undo"),
         "both": (("clean", folder, decisions, "--undo"), 2, "give a file of decisions, or"),
@@ -193,6 +193,16 @@ def bad_uses(folder: Path, tmp_path: Path) -> dict[str, tuple[tuple[Any, ...], i
         ),
         "no undo": (("clean", folder, "--undo"), 1, "nothing was moved here"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "option", ["--method", "--tau", "--denoise", "--soft-weight", "--coreset-ratio", "--bank-size",
+               "--distance", "--dimensions", "--max-false-alarms"],
+)  # fmt: skip
+def test_options_of_the_memory_bank_are_not_offered(run: Run, folder: Path, option: str) -> None:
+    result = run("audit", folder, option, "1")
+    assert (result.code, f"No such option: {option}" in result.err) == (2, True)
+    assert f"{option} " not in run("audit", "--help").out
 
 
 def test_bad_use_is_one_line(run: Run, folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -23,6 +24,7 @@ from PIL import Image
 
 from softpatch import __version__, load
 from softpatch.cli import main, terminal
+from softpatch.cli.app import PANELS
 from softpatch.datasets import make_product_line, read_category, read_manifest
 
 COMMAND = Path(sys.executable).parent / "softpatch"
@@ -134,7 +136,18 @@ def test_help_answers_without_loading_anything_heavy(command: tuple[str, ...]) -
     assert not imported & {"torch", "torchvision", "timm", "numpy", "PIL", "sklearn", "matplotlib"}
 
 
-@pytest.mark.parametrize("command", ["fit", "predict", "evaluate", "datasets", "info", "demo"])
+COMMANDS = [command.__name__.replace("_", "-") for panel in PANELS.values() for command in panel]
+
+
+def test_commands_are_in_four_panels(run: Run) -> None:
+    lines = run("--help").out.splitlines()
+    titles = [line.split()[1] for line in lines if line.startswith("╭")]
+    assert titles == ["Options", "Learn", "Clean", "Use", "Measure"]
+    named = [line.split()[1] for line in lines if line.startswith("│ ") and line[2] not in " -"]
+    assert named == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(run: Run, command: str) -> None:
     result = run(command, "-h")
     assert result.code == 0
@@ -188,6 +201,14 @@ def test_info_shows_the_header(run: Run, fitted: tuple[Path, Path, Result]) -> N
         assert words in result.out
 
 
+def test_info_shows_a_threshold_of_zero(run: Run, small_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / "zero.softpatch"
+    assert run("threshold", small_model, "--value", "0", "-o", model).code == 0
+    shown = {path: run("info", path).out for path in (small_model, model)}
+    words = {path: re.search(r"threshold +│ +(\S+)", out) for path, out in shown.items()}
+    assert [found and found[1] for found in words.values()] == ["none", "0.0"]
+
+
 def test_info_as_json_is_one_line(run: Run, fitted: tuple[Path, Path, Result]) -> None:
     model, _, _ = fitted
     result = run("info", model, "--json")
@@ -219,7 +240,7 @@ def test_predict_writes_table_json_and_heat_maps(
         rows = list(csv.DictReader(file))
     written = json.loads((output / "predictions.json").read_text(encoding="utf-8"))
     assert list(rows[0]) == [
-        "path", "score", "anomalous", "level", "width", "height", "heatmap",
+        "path", "score", "anomalous", "level", "threshold", "width", "height", "heatmap",
     ]  # fmt: skip
     assert rows == [
         {name: str(value) for name, value in row.items()} for row in written["predictions"]
@@ -228,6 +249,7 @@ def test_predict_writes_table_json_and_heat_maps(
     assert scores == sorted(scores, reverse=True)
     assert written["normal_limit"] > 0
     for row in written["predictions"]:
+        assert row["threshold"] == written["threshold"]
         assert row["anomalous"] == (row["score"] > written["threshold"]) == (row["level"] > 0.5)
     for row in written["predictions"]:
         name = Path(row["path"]).relative_to(photos).as_posix()
@@ -283,7 +305,7 @@ def test_fit_takes_every_method_and_its_options(
     run: Run, small_pictures: Path, tmp_path: Path
 ) -> None:
     table: dict[str, tuple[str, ...]] = {
-        "softpatch": ("--k", "3", "--tau", "0.2", "--projection", "gaussian", "--seed", "5"),
+        "softpatch": ("--k", "3", "--tau", "0.2", "--seed", "5"),
         "softpatch-gaussian": ("--no-soft-weight", "--coreset-ratio", "0.05"),
         "patchcore": ("--distance", "euclidean", "--layers", "blocks.4", "--resize", "64x96"),
         "padim": ("--dimensions", "7", "--batch-size", "3", "--embedding", "concat"),
@@ -476,7 +498,6 @@ def test_command_line_that_cannot_be_parsed_exits_with_2(
         (["--k", "0"], 2, "k"),
         (["--coreset-ratio", "0"], 2, "coreset_ratio must lie in (0, 1]"),
         (["--distance", "cosine"], 2, "squared or euclidean"),
-        (["--projection", "magic"], 2, "magic"),
         (["--method", "padim", "--tau", "0.1"], 2, "padim has no option 'tau'"),
         (["--method", "padim", "--soft-weight"], 2, "padim has no option 'soft-weight'"),
         (["--method", "padim", "--dimensions", "0"], 2, "dimensions must be at least 1"),
@@ -491,6 +512,12 @@ def test_command_line_that_cannot_be_parsed_exits_with_2(
         (["--resize", "0"], 2, "--resize takes"),
         (["--resize", "64x64x3"], 2, "--resize takes"),
         (["--crop", "65"], 2, "crop (65, 65) must lie within resize (64, 64)"),
+        (["--resize", "8", "--crop", "8"], 2, "at least 32 pixels a side, got (8, 8)"),
+        (["--resize", "8x256", "--crop", "8x224"], 2, "at least 32 pixels a side, got (8, 224)"),
+        (["--seed", "-1"], 2, "--seed must lie in [0, 2^32), got -1"),
+        (["--seed", f"{2**64}"], 2, "--seed must lie in [0, 2^32)"),
+        (["--discriminator", "magic"], 2, "called 'magic'; there are auto, lof"),
+        (["--discriminator", "lof", "--method", "padim"], 2, "--method softpatch, not padim"),
         (["--batch-size", "-1"], 2, "batch_size must be at least 1"),
         (["--batch-size", "0"], 2, "batch_size must be at least 1"),
         (["--device", "tpu9"], 2, "no device is called 'tpu9'"),
@@ -632,6 +659,8 @@ def test_info_mistakes(run: Run, tmp_path: Path) -> None:
         (["--kind", "other-category", "--noise", "0.5"], 1, "needs 4 pictures of other categories"),
         (["--pixel-at", "screen"], 2, "input or native"),
         (["--from-manifest", "none.json"], 1, "none.json: no such manifest"),
+        (["--from-manifest", "m.json", "--noise", "0.1"], 2, "--noise draws pictures"),
+        (["--from-manifest", "m.json", "--overlap"], 2, "--overlap draws pictures"),
         (["--manifest", "none/m.json"], 1, "No such file"),
         (["--method", "magic"], 2, "no method is called 'magic'"),
     ],
@@ -651,6 +680,30 @@ def test_evaluate_mistakes(
     assert words in result.error
     assert result.out == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_other_mistakes(run: Run, small_model: Path, small_pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    table = [
+        (("demo", "-o", out, "--seed", "-1"), "--seed must lie in [0, 2^32), got -1"),
+        (("demo", "-o", out, "--seed", 10**30), "--seed must lie in"),
+        (("merge", small_model, small_model, "-o", out, "--bank-size", "0"), "--bank-size must be"),
+        (("export", small_model, "-o", out, "--calibration", "x"), "--calibration goes with"),
+        (("export", small_model, "-o", out, "--check", "x", "--pictures", "0"), "compares none"),
+        (("export", small_model, "-o", out, "--tolerance", "nan"), "--tolerance must be at least"),
+        (("datasets", "--layout", "mvtec"), "--layout goes with folders"),
+        (("datasets", small_pictures, "--show", "mvtec"), "without folders"),
+        *(
+            (("watch", small_model, small_pictures, "-o", out, "--interval", value), "[0.01, 8640")
+            for value in ("inf", "nan", "-1", "0")
+        ),
+        (("watch", small_model, small_pictures, "-o", out, "--patience", "nan"), "patience"),
+    ]
+    for arguments, words in table:
+        result = run(*arguments)
+        assert result.code == 2
+        assert words in result.error
+    assert not list(tmp_path.rglob("*.*"))
 
 
 def test_demo_mistakes(run: Run, small_pictures: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_from_a_plant_to_models_and_a_report(run: Run, tmp_path: Path) -> None:
     photograph(plant / "line1/left", range(16))
     photograph(plant / "line1/right", range(100, 116))
     photograph(plant / "bad", [1])
-    first = process("fit-many", plant, "-o", models, "--report", report, "--jobs", 2, *SMALL)
+    first = process("fit-many", plant, "-o", models, "--report-dir", report, "--jobs", 2, *SMALL)
     assert first.code == 1, first.err
     assert "3 of 3 cameras" in first.err
     assert "bad: 1 readable training pictures" in first.out

@@ -81,14 +81,14 @@ def test_the_limit_does_not_change_the_model(
     assert files[0] == files[1]
 
 
-def test_projected_patches_are_spilled_too(small_pictures: Path, one_backbone: None) -> None:
-    banks = [
-        SoftPatch(resize=64, crop=64, projection="gaussian", memory_limit=limit)
+def test_coarse_features_are_spilled_too(small_pictures: Path, one_backbone: None) -> None:
+    suspicion = [
+        SoftPatch(resize=64, crop=64, discriminator="position-free", memory_limit=limit)
         .fit(small_pictures)
-        .bank.vectors
+        .suspicion_
         for limit in (ROOMY, CRAMPED)
     ]
-    assert torch.equal(banks[0], banks[1])
+    assert torch.equal(suspicion[0], suspicion[1])
 
 
 def test_what_the_system_tells_is_plausible() -> None:

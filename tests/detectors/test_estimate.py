@@ -35,7 +35,7 @@ def test_sizes_are_those_of_the_fit(
     assert foreseen.total_seconds == pytest.approx(sum(foreseen.seconds.values()))
 
 
-@pytest.mark.parametrize(("discriminator", "length"), [("lof", 1.0), ("anywhere", 0.5)])
+@pytest.mark.parametrize(("discriminator", "length"), [("lof", 1.0), ("position-free", 0.5)])
 def test_twice_the_pictures_take_twice_the_patches_and_room(
     discriminator: str, length: float
 ) -> None:
@@ -53,6 +53,15 @@ def test_tiles_are_counted() -> None:
     plain, tiled = (SoftPatch(**SMALL, tile=tile).estimate(pictures) for tile in (None, 64))
     layout = SoftPatch(**SMALL, tile=64).preprocessing.layout(150, 200)
     assert tiled.patches == plain.patches * len(layout.tiles)
+
+
+def test_an_unfitted_detector_keeps_no_marks(small_pictures: Path) -> None:
+    detector = SoftPatch(**SMALL)
+    before = {name: id(value) for name, value in vars(detector).items() if name != "_extractor"}
+    detector.estimate(small_pictures)
+    after = {name: id(value) for name, value in vars(detector).items() if name != "_extractor"}
+    assert after == before
+    assert detector.alignment_ is None
 
 
 def test_a_fitted_detector_stays_as_it_is(small_detector: SoftPatch, small_pictures: Path) -> None:

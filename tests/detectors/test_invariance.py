@@ -12,8 +12,6 @@ import torch
 
 import softpatch
 from softpatch import Detector, PaDiM, PatchCore, SoftPatch
-from softpatch.compute.progress import silent
-from softpatch.compute.scratch import ScratchSpace
 from softpatch.images.sources import ImageSource, fail_unreadable
 from tests.detectors.pictures import (
     SMALL,
@@ -23,6 +21,7 @@ from tests.detectors.pictures import (
     predictions,
     random_patches,
 )
+from tests.detectors.tables import learn
 from tests.threads import thread_count
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
@@ -42,7 +41,7 @@ every_variant = pytest.mark.parametrize(
         pytest.param(SoftPatch, {}, id="softpatch"),
         pytest.param(SoftPatch, {"discriminator": "nearest"}, id="nearest"),
         pytest.param(SoftPatch, {"discriminator": "gaussian", "seed": 3}, id="gaussian"),
-        pytest.param(SoftPatch, {"projection": "gaussian", "tau": 0.3}, id="projected"),
+        pytest.param(SoftPatch, {"discriminator": "lof", "tau": 0.3}, id="lof"),
         pytest.param(SoftPatch, {"denoise": False, "distance": "euclidean"}, id="no-denoise"),
         pytest.param(SoftPatch, {"soft_weight": False, "k": 3}, id="no-weights"),
         pytest.param(SoftPatch, {"embedding": "rooted"}, id="rooted"),
@@ -61,7 +60,7 @@ def test_patches_of_a_picture_do_not_depend_on_how_many_there_are(threads: int) 
     with thread_count(threads):
         sets = [many, many[:5], iter(many[:1])]
         patches = [
-            torch.cat([batch for _, batch in detector._embed(some, fail_unreadable)])
+            torch.cat([batch for _, batch in detector.embedder.embed(some, fail_unreadable)])
             for some in sets
         ]
     for some in patches[1:]:
@@ -187,13 +186,8 @@ def test_blank_training_pictures_are_normal(make: Make) -> None:
 def test_cuda_equals_cpu(make: Make) -> None:
     scores = []
     for device in ("cpu", "cuda"):
-        detector = make(device=device)
+        detector = learn(make(device=device), random_patches().to(device))
         with torch.inference_mode():
-            detector._fit(
-                random_patches().flatten(1, 2).to(device),
-                torch.arange(len(random_patches()), device=device),
-                ScratchSpace(device=torch.device(device)),
-                silent,
-            )
-            scores.append(detector._score(random_patches(seed=1).flatten(1, 2).to(device)).cpu())
+            test = random_patches(seed=1).flatten(1, 2).to(device)
+            scores.append(detector.learned_.score(test).cpu())
     torch.testing.assert_close(scores[1], scores[0], rtol=1e-4, atol=1e-6)

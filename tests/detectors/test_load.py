@@ -38,7 +38,7 @@ def test_options_of_the_run_are_checked(small_model: Path) -> None:
     with pytest.raises(UsageError, match="no device is called 'tpu9'"):
         load(small_model, device="tpu9")
     with pytest.raises(TypeError):
-        load(small_model, tau=0.1)  # type: ignore[call-arg]
+        load(small_model, tau=0.1)  # type: ignore[call-overload]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -14,11 +14,10 @@ from torch import Tensor
 
 from softpatch import PatchCore, SoftPatch, load, merge
 from softpatch.bank.memory_bank import MemoryBank
-from softpatch.compute.progress import silent
-from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors.merge import covering_radius
 from softpatch.errors import NotFittedError, UsageError
 from tests.detectors.pictures import SMALL, new_pictures, predictions
+from tests.detectors.tables import learn
 from tests.reference.coreset import greedy_k_center
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
@@ -29,10 +28,7 @@ OPTIONS: dict[str, Any] = {**SMALL, "dimension": 64, "max_false_alarms": 0.2}
 def fitted_on(patches: Tensor, size: int) -> PatchCore:
     """``(N, P, D)``; without a network."""
     detector = PatchCore(**SMALL, dimension=patches.shape[2], coreset_ratio=1.0, bank_size=size)
-    detector._fit(patches, torch.arange(len(patches)), ScratchSpace(), silent)
-    detector.image_names_ = [str(index) for index in range(len(patches))]
-    detector._fitted = True
-    return detector
+    return learn(detector, patches)
 
 
 @settings(max_examples=15, deadline=None)
@@ -45,14 +41,14 @@ def test_radius_bound(seed: int, size: int, apart: bool) -> None:
     patches[1] += 5.0 if apart else 0.0
     models = [fitted_on(part, size) for part in patches]
     merged = merge(*models)
-    assert len(merged.bank) == size
+    assert len(merged.bank_) == size
     own = [
-        covering_radius(part.flatten(0, 1), model.bank)
+        covering_radius(part.flatten(0, 1), model.bank_)
         for part, model in zip(patches, models, strict=True)
     ]
-    between = max(covering_radius(model.bank.vectors, merged.bank) for model in models)
+    between = max(covering_radius(model.bank_.vectors, merged.bank_) for model in models)
     every = torch.cat(patches).flatten(0, 1)
-    radius = covering_radius(every, merged.bank)
+    radius = covering_radius(every, merged.bank_)
     assert radius <= (max(own) + between) * (1 + 1e-5)
     picks = greedy_k_center(every, size)
     at_once = covering_radius(every, MemoryBank(every[picks], torch.ones(size)))
@@ -63,9 +59,9 @@ def test_small_banks_are_kept_whole() -> None:
     patches = torch.randn(4, 10, 8, generator=torch.Generator().manual_seed(0))
     one, other = fitted_on(patches[:2], 15), fitted_on(patches[2:], 15)
     merged = merge(one, other, bank_size=100)
-    vectors = {row.numpy().tobytes() for row in merged.bank.vectors}
+    vectors = {row.numpy().tobytes() for row in merged.bank_.vectors}
     assert vectors == {
-        row.numpy().tobytes() for row in torch.cat([one.bank.vectors, other.bank.vectors])
+        row.numpy().tobytes() for row in torch.cat([one.bank_.vectors, other.bank_.vectors])
     }
     assert merged.bank_size == 100
 
@@ -101,7 +97,10 @@ def test_a_merged_model_knows_what_either_has_learned(small_pictures: Path, tmp_
         ({"embedding": "average"}, "embedding is rooted in one and average"),
         ({"layers": ("blocks.4",)}, "layers is "),
         ({"distance": "euclidean"}, "distance is squared in one and euclidean"),
-        ({"discriminator": "nearest"}, "discriminator is (anywhere|fused) in one and nearest"),
+        (
+            {"discriminator": "nearest"},
+            "discriminator is (position-free|lof-distance) in one and nearest",
+        ),
         ({"roi": np.ones((8, 8), np.float32)}, "the region of interest is None in one and "),
         ({"weights": "random"}, "the backbone's weights is "),
     ],
@@ -109,7 +108,8 @@ def test_a_merged_model_knows_what_either_has_learned(small_pictures: Path, tmp_
 def test_models_that_see_differently_are_not_merged(
     options: dict[str, Any], difference: str, small_pictures: Path, small_detector: SoftPatch
 ) -> None:
-    other = SoftPatch(**{"resize": 64, "crop": 64, "dimension": 64, **options})
+    usual = {"resize": 64, "crop": 64, "dimension": 64, "max_false_alarms": None}
+    other = SoftPatch(**{**usual, **options})
     other.fit(small_pictures)
     with pytest.raises(UsageError, match=f"cannot be merged: {difference}"):
         merge(small_detector, other)

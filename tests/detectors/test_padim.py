@@ -10,26 +10,23 @@ import torch
 from torch import Tensor
 
 from softpatch import PaDiM
-from softpatch.compute.progress import silent
-from softpatch.compute.scratch import ScratchSpace
 from softpatch.errors import UsageError
 from tests.detectors.pictures import random_patches
+from tests.detectors.tables import learn
 from tests.reference.scoring import padim
 
 
-def fitted(patches: Tensor, **options: Any) -> PaDiM:
-    detector = PaDiM(**options)
-    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
-    return detector
+def fitted(patches: Tensor, **options: Any) -> Any:
+    return learn(PaDiM(**options), patches)
 
 
-def assert_equals_explicit_gaussians(detector: PaDiM, train: Tensor, test: Tensor) -> None:
-    chosen = detector.chosen_
+def assert_equals_explicit_gaussians(detector: Any, train: Tensor, test: Tensor) -> None:
+    chosen = detector.learned_.chosen
     expected = padim(
         train[..., chosen].flatten(1, 2).double().numpy(),
         test[..., chosen].flatten(1, 2).double().numpy(),
     )
-    scores = detector._score(test.flatten(1, 2))
+    scores = detector.learned_.score(test.flatten(1, 2))
     assert scores.shape == (len(test), test.shape[1] * test.shape[2])
     np.testing.assert_allclose(scores.flatten(1).numpy(), expected, rtol=1e-4)
 
@@ -50,7 +47,7 @@ def test_equals_explicit_gaussians(
     monkeypatch.setattr("softpatch.compute.scratch.CHUNK_BYTES", budget)
     train, test = random_patches(images, d=40), random_patches(3, d=40, seed=1)
     detector = fitted(train, dimensions=dimensions)
-    assert len(detector.chosen_) == dimensions
+    assert len(detector.learned_.chosen) == dimensions
     assert_equals_explicit_gaussians(detector, train, test)
 
 
@@ -63,15 +60,15 @@ def test_equals_explicit_gaussians_on_real_patches(bottle_patches: Tensor) -> No
 
 def test_dimensions_are_drawn_by_the_seed_without_repeats() -> None:
     patches = random_patches(images=3, d=60)
-    chosen = fitted(patches, dimensions=20, seed=1).chosen_
+    chosen = fitted(patches, dimensions=20, seed=1).learned_.chosen
     assert len(set(chosen.tolist())) == 20
-    assert torch.equal(chosen, fitted(patches, dimensions=20, seed=1).chosen_)
-    assert not torch.equal(chosen, fitted(patches, dimensions=20, seed=2).chosen_)
+    assert torch.equal(chosen, fitted(patches, dimensions=20, seed=1).learned_.chosen)
+    assert not torch.equal(chosen, fitted(patches, dimensions=20, seed=2).learned_.chosen)
 
 
 def test_all_dimensions_if_there_are_fewer() -> None:
     detector = fitted(random_patches(images=3, d=7), dimensions=100)
-    assert detector.chosen_.tolist() == list(range(7))
+    assert detector.learned_.chosen.tolist() == list(range(7))
 
 
 @pytest.mark.parametrize(
@@ -85,17 +82,25 @@ def test_all_dimensions_if_there_are_fewer() -> None:
 )
 def test_dimensions_follow_the_paper(options: dict[str, Any], dimensions: int) -> None:
     detector = PaDiM(**options)
-    assert detector.dimensions == dimensions
+    assert detector.kept_dimensions == dimensions
     assert detector.features.embedding == "concat"
 
 
 def test_normal_limit_is_what_99_percent_of_training_patches_stay_below() -> None:
     patches = random_patches(images=20)
     detector = fitted(patches)
-    share = float((detector._score(patches.flatten(1, 2)) <= detector.normal_limit_).float().mean())
+    share = float(
+        (detector.learned_.score(patches.flatten(1, 2)) <= detector.normal_limit_).float().mean()
+    )
     assert share == pytest.approx(0.99, abs=0.005)
 
 
 def test_dimensions_below_one_are_an_error() -> None:
     with pytest.raises(UsageError, match="dimensions must be at least 1, got 0"):
         PaDiM(dimensions=0)
+
+
+def test_a_fit_has_no_threshold_of_an_earlier_one() -> None:
+    detector = fitted(random_patches())
+    detector.threshold_ = 3.0
+    assert learn(detector, random_patches()).threshold_ is None

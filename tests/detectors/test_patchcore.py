@@ -11,10 +11,9 @@ from torch import Tensor
 
 from softpatch import PatchCore
 from softpatch.bank.memory_bank import Distance, MemoryBank
-from softpatch.compute.progress import silent
-from softpatch.compute.scratch import ScratchSpace
-from softpatch.detectors.patchcore import reweighted_scores
+from softpatch.detectors.bank_options import reweighted_scores
 from tests.detectors.pictures import random_patches
+from tests.detectors.tables import learn
 from tests.reference.coreset import greedy_k_center
 from tests.reference.scoring import bank_scores, reweighted
 
@@ -22,9 +21,7 @@ both_distances = pytest.mark.parametrize("distance", ["squared", "euclidean"])
 
 
 def fitted(patches: Tensor, **options: Any) -> PatchCore:
-    detector = PatchCore(**options)
-    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
-    return detector
+    return learn(PatchCore(**options), patches)
 
 
 @both_distances
@@ -34,21 +31,21 @@ def test_equals_the_algorithm(distance: Distance, ratio: float, seed: int) -> No
     flat = patches.flatten(0, 2)
     picks = greedy_k_center(flat, int(ratio * len(flat)), seed=seed)
     detector = fitted(patches, distance=distance, coreset_ratio=ratio, seed=seed)
-    assert torch.equal(detector.bank.vectors, flat[picks])
-    assert torch.equal(detector.bank.weights, torch.ones(len(picks)))
+    assert torch.equal(detector.bank_.vectors, flat[picks])
+    assert torch.equal(detector.bank_.weights, torch.ones(len(picks)))
     expected = bank_scores(
         test.flatten(0, 2).double().numpy(),
         flat[picks].double().numpy(),
         np.ones(len(picks)),
         squared=distance == "squared",
     )
-    scores = detector._score(test.flatten(1, 2))
+    scores = detector.learned_.score(test.flatten(1, 2))
     assert scores.shape == (len(test), test.shape[1] * test.shape[2])
     np.testing.assert_allclose(scores.flatten().numpy(), expected, rtol=1e-5)
 
 
 def test_the_bank_holds_at_least_one_patch() -> None:
-    assert len(fitted(random_patches(images=2), coreset_ratio=0.001).bank) == 1
+    assert len(fitted(random_patches(images=2), coreset_ratio=0.001).bank_) == 1
 
 
 def test_normal_limit_of_a_bank_from_one_image_is_finite() -> None:
@@ -97,10 +94,27 @@ def test_reweighting_far_from_the_bank_does_not_overflow() -> None:
 def test_reweighting_is_off_unless_asked_for() -> None:
     patches, test = random_patches(), random_patches(images=3, seed=1)
     plain, reweighting = fitted(patches), fitted(patches, reweight=True)
-    scores = plain._score(test.flatten(1, 2))
-    assert torch.equal(plain._image_scores(test.flatten(1, 2), scores), scores.amax(dim=1))
-    bank = plain.bank.vectors.double().numpy()
+    scores = plain.learned_.score(test.flatten(1, 2))
+    assert torch.equal(plain.learned_.image_scores(test.flatten(1, 2), scores), scores.amax(dim=1))
+    bank = plain.bank_.vectors.double().numpy()
     expected = [reweighted(one.flatten(0, 1).double().numpy(), bank, squared=True) for one in test]
     np.testing.assert_allclose(
-        reweighting._image_scores(test.flatten(1, 2), scores).numpy(), expected, rtol=1e-4
+        reweighting.learned_.image_scores(test.flatten(1, 2), scores).numpy(), expected, rtol=1e-4
     )
+
+
+def test_reweighted_held_out_scores_pass_over_an_images_own_vectors() -> None:
+    patches = random_patches(images=7)
+    detector = fitted(patches, reweight=True, coreset_ratio=0.5, max_false_alarms=0.2)
+    flat = patches.flatten(0, 2)
+    image = torch.cdist(detector.bank_.vectors, flat).argmin(dim=1) // 20  # 4 x 5 patches each
+    expected = [
+        reweighted(
+            one.flatten(0, 1).double().numpy(),
+            detector.bank_.vectors[image != index].double().numpy(),
+            squared=True,
+        )
+        for index, one in enumerate(patches)
+    ]
+    assert detector.held_out_ is not None
+    np.testing.assert_allclose(detector.held_out_.numpy(), expected, rtol=1e-4)

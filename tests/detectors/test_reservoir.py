@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,10 +18,11 @@ from softpatch.detectors.reservoir import (
     compress,
     compression_axes,
     draw_union,
-    sample_size,
-    sampled,
+    reservoir_rows,
+    reservoir_size,
     without_share,
 )
+from tests.detectors.tables import table_of
 
 
 @given(
@@ -90,38 +93,33 @@ def test_a_patch_unlike_all_that_was_foreseen_stays_far_from_all() -> None:
 
 
 def sample_of(patches: Tensor) -> PatchReservoir:
-    everyone = torch.arange(len(patches))
-    directions = compression_axes(patches.flatten(0, 1))
-    short = compress(patches, directions)
-    return PatchReservoir.of(short, everyone, everyone, everyone, directions)
+    return PatchReservoir.of(table_of(patches), torch.arange(len(patches)), seed=0)
 
 
 def test_samples_of_two_models_become_comparable() -> None:
     one, other = textured(40, seed=0, rank=50), 1 + textured(40, seed=1, rank=50)
     joined = sample_of(one).joined(sample_of(other), before=40)
-    expected = compress(torch.cat([one, other]), joined.directions)
+    expected = compress(torch.cat([one, other]), joined.axes)
     torch.testing.assert_close(distances(joined.patches), distances(expected), rtol=0.02, atol=0.1)
 
 
 def made(
-    images: int, vectors: int, seed: int, directions: Tensor | None = None
+    images: int, vectors: int, seed: int, axes: Tensor | None = None
 ) -> tuple[PatchReservoir, Tensor]:
     """A sample of all, and what its bank is."""
     generator = torch.Generator().manual_seed(seed)
     patches = torch.randn(images, 3, 16, generator=generator)
     picks = torch.randperm(3 * images, generator=generator)[:vectors]
-    everyone = torch.arange(images)
-    if directions is None:
-        directions = compression_axes(patches.flatten(0, 1))
-    short = compress(patches, directions)
-    sample = PatchReservoir.of(short, everyone, everyone, picks, directions)
-    return sample, short.flatten(0, 1)[picks]
+    sample = PatchReservoir.of(table_of(patches), picks, seed=0)
+    if axes is not None:
+        sample = replace(PatchReservoir.of_new(table_of(patches), axes), bank_patch_index=picks)
+    return sample, sample.patches.flatten(0, 1)[picks]
 
 
 def assert_describes(sample: PatchReservoir, bank: Tensor) -> None:
     """Where it says so, each vector of the bank is that patch of the sample."""
-    known = sample.of_bank >= 0
-    assert torch.equal(sample.patches.flatten(0, 1)[sample.of_bank[known]], bank[known])
+    known = sample.bank_patch_index >= 0
+    assert torch.equal(sample.patches.flatten(0, 1)[sample.bank_patch_index[known]], bank[known])
     gone = bank[~known].unsqueeze(1) == sample.patches.flatten(0, 1)
     assert not gone.all(dim=2).any()
 
@@ -132,14 +130,14 @@ def test_a_sample_knows_its_pictures_and_the_bank_whatever_is_drawn(
     old: int, new: int, most: int, seed: int
 ) -> None:
     one, bank = made(old, 5, seed)
-    other, joining = made(new, 7, seed + 100, one.directions)
+    other, joining = made(new, 7, seed + 100, one.axes)
     both, banks = one.joined(other, before=old), torch.cat([bank, joining])
     assert both.image_index.tolist() == list(range(old + new))
     assert_describes(both, banks)
     picks = torch.randperm(len(banks), generator=torch.Generator().manual_seed(seed))[:6]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("softpatch.detectors.reservoir.MOST_BYTES", most * 2 * 3 * 16)
-        drawn = both.drawn(picks, new, share=0.5, draw=seed)
+        drawn = both.subsample(picks, new, share=0.5, draw=seed)
     assert len(drawn.patches) == min(most, old + new)
     assert torch.equal(drawn.patches, both.patches[drawn.image_index])
     assert_describes(drawn, banks[picks])
@@ -154,26 +152,28 @@ def test_short_patches_are_kept_as_they_are() -> None:
 
 
 def test_a_sample_fits_in_its_bytes() -> None:
-    assert sample_size(40, 784, 1024) == 40
-    assert sample_size(10**6, 784, 1024) * 784 * DIMENSION * 2 <= MOST_BYTES
-    assert len(sampled(5, 10**6, 1024, seed=0)) == 1
+    assert reservoir_size(40, 784, 1024) == 40
+    assert reservoir_size(10**6, 784, 1024) * 784 * DIMENSION * 2 <= MOST_BYTES
+    assert len(reservoir_rows(5, 10**6, 1024, seed=0)) == 1
 
 
-def test_tiles_are_not_whole_pictures() -> None:
-    image_index = torch.tensor([0, 1, 1, 2])
-    rows = torch.tensor([0, 2, 3])
-    picks = torch.tensor([7, 2, 0])
-    sample = PatchReservoir.of(torch.rand(3, 2, 4), rows, image_index, picks, torch.eye(4))
-    assert sample.image_index.tolist() == [0, -1, 2]
-    assert sample.of_bank.tolist() == [5, -1, 0]
+def test_tiles_are_not_whole_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softpatch.detectors.reservoir.MOST_BYTES", 3 * 2 * 2 * 4)
+    table = table_of(torch.rand(4, 2, 4), torch.tensor([0, 1, 1, 2]))
+    rows = reservoir_rows(4, 2, 4, seed=2).tolist()
+    assert len(rows) == 3
+    sample = PatchReservoir.of(table, torch.tensor([7, 2, 0]), seed=2)
+    assert sample.image_index.tolist() == [[0, -1, -1, 2][row] for row in rows]
+    places = {2 * row + column: 2 * at + column for at, row in enumerate(rows) for column in (0, 1)}
+    assert sample.bank_patch_index.tolist() == [places.get(pick, -1) for pick in (7, 2, 0)]
 
 
 @pytest.mark.parametrize("dimension", [16, 300])
 def test_a_sample_is_restored_from_what_a_file_holds(dimension: int) -> None:
     sample = sample_of(torch.rand(7, 3, dimension))
-    back = PatchReservoir.restored(sample.state(), dimension, images=7, vectors=7)
-    for key, tensor in sample.state().items():
-        assert torch.equal(back.state()[key], tensor)
+    back = PatchReservoir.restored(sample.tensors(), dimension, images=7, vectors=7)
+    for key, tensor in sample.tensors().items():
+        assert torch.equal(back.tensors()[key], tensor)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +193,6 @@ def test_a_sample_is_restored_from_what_a_file_holds(dimension: int) -> None:
     ],
 )
 def test_what_is_no_sample_is_refused(key: str, wrong: Tensor) -> None:
-    state = {**sample_of(torch.rand(7, 3, 300)).state(), key: wrong}
+    state = {**sample_of(torch.rand(7, 3, 300)).tensors(), key: wrong}
     with pytest.raises(ValueError, match="sample"):
         PatchReservoir.restored(state, 300, images=7, vectors=7)

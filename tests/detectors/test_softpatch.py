@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from softpatch import PatchCore, SoftPatch
-from softpatch.compute.progress import silent
-from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors import make_detector
 from softpatch.errors import UsageError
-from softpatch.features.projection import projection_matrix
+from softpatch.noise.contamination import suspects
 from softpatch.noise.discriminators import DISCRIMINATORS
 from tests.detectors.pictures import random_patches
+from tests.detectors.tables import learn
 from tests.reference.coreset import greedy_k_center
 from tests.reference.discriminators import (
     anywhere,
@@ -31,17 +30,18 @@ from tests.reference.discriminators import (
 )
 from tests.reference.scoring import bank_scores
 
+pytestmark = pytest.mark.usefixtures("one_backbone")
+
 Floats = npt.NDArray[np.float64]
-# ``anywhere`` compares something else than whole patches: see test_anywhere.py.
+# ``position-free`` compares something else than whole patches: see below.
 every_discriminator = pytest.mark.parametrize(
-    "discriminator", [name for name in DISCRIMINATORS if name != "anywhere"]
+    "discriminator", [name for name in DISCRIMINATORS if name != "position-free"]
 )
 
 
 def fitted(patches: Tensor, **options: Any) -> SoftPatch:
-    detector = SoftPatch(**{"discriminator": "lof", "tau": 0.15, "soft_weight": True, **options})
-    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
-    return detector
+    chosen = {"discriminator": "lof", "tau": 0.15, "soft_weight": True, **options}
+    return learn(SoftPatch(**chosen), patches)
 
 
 def outlier_scores(patches: Tensor, discriminator: str, k: int = 6) -> Floats:
@@ -50,7 +50,7 @@ def outlier_scores(patches: Tensor, discriminator: str, k: int = 6) -> Floats:
         "lof": partial(lof, k=k),
         "nearest": nearest,
         "gaussian": gaussian,
-        "fused": partial(fused, k=k),
+        "lof-distance": partial(fused, k=k),
     }
     by_position = patches.flatten(1, 2).transpose(0, 1).numpy().astype(np.float64)
     return at_each_position(by_position, scores[discriminator]).T
@@ -75,15 +75,15 @@ def assert_equals_reference(
     detector: SoftPatch, patches: Tensor, picks: list[int], weights: Floats, test: Tensor
 ) -> None:
     flat = patches.flatten(0, 2)
-    assert torch.equal(detector.bank.vectors, flat[picks])
-    np.testing.assert_allclose(detector.bank.weights.numpy(), weights, rtol=1e-4)
+    assert torch.equal(detector.bank_.vectors, flat[picks])
+    np.testing.assert_allclose(detector.bank_.weights.numpy(), weights, rtol=1e-4)
     expected = bank_scores(
         test.flatten(0, 2).double().numpy(),
         flat[picks].double().numpy(),
         weights,
         squared=detector.distance == "squared",
     )
-    scores = detector._score(test.flatten(1, 2))
+    scores = detector.learned_.score(test.flatten(1, 2))
     assert scores.shape == (len(test), test.shape[1] * test.shape[2])
     np.testing.assert_allclose(scores.flatten().numpy(), expected, rtol=2e-4)
 
@@ -118,16 +118,6 @@ def test_equals_the_algorithm_on_real_patches(bottle_patches: Tensor) -> None:
     assert_equals_reference(detector, patches, picks, outlier.ravel()[picks], test)
 
 
-@pytest.mark.parametrize("kind", ["orthonormal", "gaussian"])
-def test_a_projection_decides_outliers_and_picks_but_not_distances(kind: Any) -> None:
-    patches, test = random_patches(d=40), random_patches(images=2, d=40, seed=1)
-    detector = fitted(patches, projection=kind, projection_dimension=10, seed=4)
-    short = patches @ projection_matrix(kind, 40, 10, seed=4)
-    outlier = outlier_scores(short, "lof")
-    picks = reference_bank(short, outlier, seed=4)
-    assert_equals_reference(detector, patches, picks, outlier.ravel()[picks], test)
-
-
 def test_without_denoising_every_patch_may_enter() -> None:
     patches, test = random_patches(), random_patches(images=2, seed=1)
     outlier = outlier_scores(patches, "lof")
@@ -148,23 +138,26 @@ def test_without_soft_weights_scores_are_plain_distances() -> None:
 def test_without_either_it_is_patchcore(
     discriminator: str, distance: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SoftPatch, "_suspected", PatchCore._suspected)  # which suspects no picture
+    none = torch.empty(0, dtype=torch.long)
+    monkeypatch.setattr("softpatch.detectors.calibration.suspects", lambda *_: none)
     patches, test = random_patches(), random_patches(images=2, seed=1)
     detector = fitted(
         patches, discriminator=discriminator, denoise=False, soft_weight=False, distance=distance
     )
     patchcore = PatchCore(distance=distance)
-    patchcore._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
-    assert torch.equal(detector.bank.vectors, patchcore.bank.vectors)
-    assert torch.equal(detector.bank.weights, patchcore.bank.weights)
-    assert torch.equal(detector._score(test.flatten(1, 2)), patchcore._score(test.flatten(1, 2)))
+    learn(patchcore, patches)
+    assert torch.equal(detector.bank_.vectors, patchcore.bank_.vectors)
+    assert torch.equal(detector.bank_.weights, patchcore.bank_.weights)
+    assert torch.equal(
+        detector.learned_.score(test.flatten(1, 2)), patchcore.learned_.score(test.flatten(1, 2))
+    )
     assert detector.normal_limit_ == patchcore.normal_limit_
 
 
 def test_rejecting_nothing_is_not_denoising() -> None:
     patches = random_patches()
     assert torch.equal(
-        fitted(patches, tau=0.0).bank.vectors, fitted(patches, denoise=False).bank.vectors
+        fitted(patches, tau=0.0).bank_.vectors, fitted(patches, denoise=False).bank_.vectors
     )
 
 
@@ -174,8 +167,8 @@ def test_no_rejected_patch_is_in_the_bank(tau: float) -> None:
     patches = random_patches(images=20)
     outlier = outlier_scores(patches, "lof").ravel()
     detector = fitted(patches, tau=tau, coreset_ratio=1.0)
-    assert len(detector.bank) == pytest.approx((1 - tau) * outlier.size, abs=1)
-    assert float(detector.bank.weights.max()) <= np.quantile(outlier, 1 - tau) * (1 + 1e-5)
+    assert len(detector.bank_) == pytest.approx((1 - tau) * outlier.size, abs=1)
+    assert float(detector.bank_.weights.max()) <= np.quantile(outlier, 1 - tau) * (1 + 1e-5)
 
 
 def test_dirt_does_not_become_normal() -> None:
@@ -185,9 +178,9 @@ def test_dirt_does_not_become_normal() -> None:
     defect = random_patches(images=1, seed=0)
     defect[0, 2, 2] = patches[3, 2, 2] + 0.1
     patchcore = PatchCore()
-    patchcore._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
-    assert patchcore._score(defect.flatten(1, 2))[0, 12] < 1
-    assert fitted(patches)._score(defect.flatten(1, 2))[0, 12] > 100
+    learn(patchcore, patches)
+    assert patchcore.learned_.score(defect.flatten(1, 2))[0, 12] < 1
+    assert fitted(patches).learned_.score(defect.flatten(1, 2))[0, 12] > 100
 
 
 @pytest.mark.parametrize(("h", "w", "worst"), [(4, 5, 1), (15, 20, 3)])
@@ -202,12 +195,10 @@ def test_suspects_are_sorted_and_named() -> None:
     patches = random_patches(images=10)
     patches[7] += 3
     detector = fitted(patches)
-    detector.image_names_ = [f"{index}.png" for index in range(10)]
-    detector._fitted = True  # `fit` sets it after `_fit`
-    suspects = detector.suspects()
-    assert suspects[0][0] == "7.png"
-    assert [value for _, value in suspects] == sorted(detector.suspicion_.tolist(), reverse=True)
-    assert sorted(name for name, _ in suspects) == detector.image_names_
+    ranked = detector.suspects()
+    assert ranked[0][0] == "7"
+    assert [value for _, value in ranked] == sorted(detector.suspicion_.tolist(), reverse=True)
+    assert sorted(name for name, _ in ranked) == detector.image_names_
 
 
 @pytest.mark.parametrize("distance", ["squared", "euclidean"])
@@ -215,7 +206,7 @@ def test_normal_limit_leaves_out_suspects_and_a_patchs_own_image(distance: str) 
     patches = random_patches(images=12)
     patches[3] *= torch.linspace(3, 5, 20).view(4, 5, 1)
     detector = fitted(patches, distance=distance)
-    suspected = detector._suspected().tolist()
+    suspected = suspects(detector.suspicion_, torch.device("cpu")).tolist()
     assert 3 in suspected
     flat = patches.flatten(0, 2).double().numpy()
     outlier = outlier_scores(patches, "lof")
@@ -276,13 +267,11 @@ def scattered(patches: Tensor) -> Tensor:
     return flat.gather(1, orders.unsqueeze(2).expand_as(flat)).view_as(patches)
 
 
-def test_anywhere_compares_averages_of_the_coarsest_layers_numbers() -> None:
+def test_position_free_compares_averages_of_coarse_features() -> None:
     patches, test = scattered(random_patches()), random_patches(images=2, seed=1)
-    detector = SoftPatch(dimension=16, discriminator="anywhere")
-    extractor = detector._get_extractor()
-    extractor.grid = (4, 5)
-    detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
-    coarse = (patches * patches.abs())[..., extractor.embedding.coarsest].double().numpy()
+    detector = SoftPatch(dimension=16, discriminator="position-free")
+    learn(detector, patches)
+    coarse = (patches * patches.abs())[..., detector.extractor.embedding.coarsest].double().numpy()
     means = np.zeros_like(coarse)
     for row, column in np.ndindex(4, 5):
         around = coarse[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
@@ -293,18 +282,14 @@ def test_anywhere_compares_averages_of_the_coarsest_layers_numbers() -> None:
     assert detector.suspicion_.argmax() == outlier.max(axis=1).argmax()
 
 
-@pytest.mark.parametrize(("aligned", "chosen"), [(True, "fused"), (False, "anywhere")])
-def test_auto_is_fused_where_places_show_the_same_and_anywhere_elsewhere(
-    aligned: bool, chosen: str
-) -> None:
+@pytest.mark.parametrize(("aligned", "chosen"), [(True, "lof-distance"), (False, "position-free")])
+def test_auto_goes_by_whether_places_show_the_same(aligned: bool, chosen: str) -> None:
     patches = random_patches() if aligned else scattered(random_patches())
-    detectors = [SoftPatch(dimension=16), SoftPatch(dimension=16, discriminator=chosen)]
-    for detector in detectors:
-        detector._get_extractor().grid = (patches.shape[1], patches.shape[2])
-        detector._fit(patches.flatten(1, 2), torch.arange(len(patches)), ScratchSpace(), silent)
-    auto, plain = detectors
-    assert auto.strategy == plain.strategy
-    assert torch.equal(auto.bank.vectors, plain.bank.vectors)
-    assert torch.equal(auto.bank.weights, plain.bank.weights)
+    auto = learn(SoftPatch(dimension=16), patches)
+    plain = learn(SoftPatch(dimension=16, discriminator=chosen), patches)
+    assert auto.policy_.name == plain.policy_.name == chosen
+    assert (auto.policy_.tau, auto.policy_.soft_weight) == (plain.policy_.tau, False)
+    assert torch.equal(auto.bank_.vectors, plain.bank_.vectors)
+    assert torch.equal(auto.bank_.weights, plain.bank_.weights)
     assert torch.equal(auto.suspicion_, plain.suspicion_)
     assert plain.alignment_ is None

@@ -13,14 +13,12 @@ from scipy.stats import beta, gumbel_r
 
 from softpatch import PatchCore, SoftPatch, load
 from softpatch.bank.memory_bank import MemoryBank
-from softpatch.compute.progress import silent
-from softpatch.compute.scratch import ScratchSpace
-from softpatch.detectors import make_detector
-from softpatch.detectors.patchcore import MemoryBankDetector
+from softpatch.detectors import BankDetector, make_detector
 from softpatch.detectors.threshold import threshold_with_labels, threshold_without_labels
 from softpatch.errors import DatasetError, NotFittedError, UsageError
 from softpatch.runtime.prediction import Prediction
 from tests.detectors.pictures import random_patches
+from tests.detectors.tables import learn
 
 
 @pytest.mark.parametrize(("count", "share"), [(20, 0.01), (99, 0.05), (209, 0.01), (500, 0.2)])
@@ -64,8 +62,23 @@ def test_planted_pictures_hardly_move_it() -> None:
 def test_share_of_false_alarms_is_checked(share: float) -> None:
     with pytest.raises(UsageError, match=r"max_false_alarms must lie in \(0, 1\)"):
         threshold_without_labels(np.ones(5), share)
-    with pytest.raises(UsageError, match=r"max_false_alarms must lie in \(0, 1\)"):
-        SoftPatch(max_false_alarms=share)
+    if share != 0:
+        with pytest.raises(UsageError, match=r"max_false_alarms must lie in \(0, 1\)"):
+            SoftPatch(max_false_alarms=share)
+
+
+@pytest.mark.parametrize("none", [None, 0])
+def test_none_and_0_choose_no_threshold(none: float | None, small_pictures: Path) -> None:
+    detector = SoftPatch(max_false_alarms=none, resize=64, crop=64, dimension=64)
+    assert detector.fit(small_pictures).threshold_ is None
+    assert detector.held_out_ is None
+
+
+def test_the_default_is_one_percent(small_pictures: Path) -> None:
+    detector = SoftPatch(resize=64, crop=64, dimension=64).fit(small_pictures)
+    asked = SoftPatch(max_false_alarms=0.01, resize=64, crop=64, dimension=64).fit(small_pictures)
+    assert detector.threshold_ == asked.threshold_ is not None
+    assert detector.promise() == asked.promise() is not None
 
 
 scores = st.lists(st.integers(0, 30).map(float), min_size=1, max_size=15)
@@ -95,15 +108,15 @@ def test_labels_of_one_kind_are_not_enough() -> None:
 def test_held_out_scores_are_those_of_a_bank_without_the_picture(method: str) -> None:
     patches = random_patches(images=7).flatten(1, 2)  # (N, P, D)
     detector = make_detector(method, coreset_ratio=0.5, max_false_alarms=0.2)
-    assert isinstance(detector, MemoryBankDetector)
+    assert isinstance(detector, BankDetector)
     image_index = torch.tensor([0, 0, 1, 2, 2, 3, 4])  # pictures of one or two tiles
-    detector._fit(patches, image_index, ScratchSpace(), silent)
+    learn(detector, patches, image_index)
     assert detector.held_out_ is not None
-    picks = torch.cdist(detector.bank.vectors, patches.flatten(0, 1)).argmin(dim=1)
+    picks = torch.cdist(detector.bank_.vectors, patches.flatten(0, 1)).argmin(dim=1)
     of_bank = image_index[picks // patches.shape[1]]
     for picture, score in enumerate(detector.held_out_.tolist()):
         others = of_bank != picture
-        bank = MemoryBank(detector.bank.vectors[others], detector.bank.weights[others])
+        bank = MemoryBank(detector.bank_.vectors[others], detector.bank_.weights[others])
         own = patches[image_index == picture].flatten(0, 1)
         assert score == pytest.approx(float(bank.score(own, "squared").max()), rel=1e-5)
     chosen = threshold_without_labels(detector.held_out_.numpy(), 0.2)
@@ -112,7 +125,7 @@ def test_held_out_scores_are_those_of_a_bank_without_the_picture(method: str) ->
 
 def test_a_picture_that_is_the_whole_bank_has_no_score() -> None:
     detector = PatchCore(bank_size=1, max_false_alarms=0.1)
-    detector._fit(torch.rand(3, 4, 8), torch.arange(3), ScratchSpace(), silent)
+    learn(detector, torch.rand(3, 4, 8))
     assert detector.held_out_ is not None
     assert len(detector.held_out_) == 2
 

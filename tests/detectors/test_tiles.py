@@ -157,7 +157,7 @@ def test_what_lies_outside_the_region_is_not_seen(
 def test_the_region_is_learned_from_alone(parts: list[Picture]) -> None:
     everywhere = SoftPatch(**SMALL, coreset_ratio=1, denoise=False).fit(parts)
     half = SoftPatch(**SMALL, coreset_ratio=1, denoise=False, roi=LEFT_HALF).fit(parts)
-    assert len(half.bank) == pytest.approx(len(everywhere.bank) / 2, rel=0.2)
+    assert len(half.bank_) == pytest.approx(len(everywhere.bank_) / 2, rel=0.2)
 
 
 def test_a_white_mask_changes_nothing(parts: list[Picture]) -> None:
@@ -210,4 +210,4 @@ def test_a_region_needs_tiled_pictures_of_one_size() -> None:
 def test_without_tiles_the_region_is_stretched_over_every_picture() -> None:
     parts = [part(index, 100 + 20 * index, 200) for index in range(4)]
     model = SoftPatch(**SMALL, roi=LEFT_HALF).fit(parts)
-    assert torch.isfinite(model.bank.vectors).all()
+    assert torch.isfinite(model.bank_.vectors).all()

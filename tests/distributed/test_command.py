@@ -55,6 +55,7 @@ def test_without_ray_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch
         (["audit", "s3://b/x", "-o", "out", "--engine", "ray"], "use --json with a URL"),
         (["fit", "x", "-o", "m", "--checkpoint", "c", "--engine", "ray"], "--checkpoint goes"),
         (["predict", "m", "x", "-o", "o", "--engine", "ray", "--masks"], "--masks goes without"),
+        (["predict", "m", "x", "-o", "o", "--engine", "ray", "--heatmaps"], "--heatmaps goes"),
         (["predict", "m", "x", "-o", "out", "--maps"], "--maps goes with --engine ray"),
         (["predict", "m", "x", "-o", "o", "--engine", "ray", "--report"], "--report shows"),
         (["benchmark", "--jobs", "2", "--engine", "ray"], "takes no --jobs"),

@@ -16,25 +16,22 @@ from torch import Tensor
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.compute.progress import silent
-from softpatch.detectors import PatchCore
-from softpatch.distributed.coreset import least_distance, sharded_coreset
-from softpatch.distributed.recipe import recipe_of
+from softpatch.distributed.sharded_coreset import least_distance, sharded_coreset
 
 
 class InProcess:
-    """Shards whose tasks run here; every block has two parts."""
+    """Blocks whose tasks run here; every block has two parts."""
 
     def __init__(self, patches: Tensor, blocks: int) -> None:
         self.patches = patches  # (M, P, D)
-        self.positions = patches.shape[1]
-        borders = [self.positions * at // blocks for at in range(blocks + 1)]
-        self.blocks = [slice(*pair) for pair in pairwise(borders)]
-        self.recipe = recipe_of(PatchCore())
+        self.shape = patches.shape
+        borders = [patches.shape[1] * at // blocks for at in range(blocks + 1)]
+        self.positions = [slice(*pair) for pair in pairwise(borders)]
 
     def each(
         self, work: Callable[..., Any], *arguments: Any, eligible: Tensor
     ) -> Iterator[tuple[slice, Any]]:
-        for block in self.blocks:
+        for block in self.positions:
             here = self.patches[:, block].numpy()
             parts = [part for part in (here[:1], here[1:]) if len(part)]
             yield block, work(eligible[:, block].numpy(), *arguments, *parts)
@@ -54,14 +51,14 @@ def test_radius_is_at_most_twice_the_best_and_the_slack(seed: int, size: int, bl
     points = patches[eligible]
 
     shards: Any = InProcess(patches, blocks)
-    picks, bank, coverage = sharded_coreset(shards, eligible, size, 0, silent)
+    picks, coverage = sharded_coreset(shards, eligible, size, 0, silent)
+    bank = patches.flatten(0, 1)[picks]
 
     best = min(
         radius(points, points[list(chosen)])
         for chosen in combinations(range(len(points)), min(size, len(points)))
     )
     assert eligible.flatten()[picks].all()
-    torch.testing.assert_close(bank, patches.flatten(0, 1)[picks])
     assert coverage.radius == pytest.approx(radius(points, bank), abs=1e-5)
     assert coverage.separation <= 2 * best + 1e-5
     assert coverage.radius <= 2 * best + coverage.slack + 1e-5
@@ -74,7 +71,7 @@ def test_shards_cost_little_where_there_is_structure() -> None:
     which = torch.randint(20, (40, 10), generator=generator)
     patches = centres[which] + 0.1 * torch.randn(40, 10, 16, generator=generator)
     shards: Any = InProcess(patches, 5)
-    _, _, coverage = sharded_coreset(shards, torch.ones(40, 10) > 0, 20, 0, silent)
+    _, coverage = sharded_coreset(shards, torch.ones(40, 10) > 0, 20, 0, silent)
     flat = patches.flatten(0, 1)
     plain = flat[greedy_coreset(flat, 20)]
     assert coverage.radius <= 1.2 * radius(flat, plain)
@@ -83,7 +80,7 @@ def test_shards_cost_little_where_there_is_structure() -> None:
 def test_a_bank_of_everything_covers_everything() -> None:
     patches = torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0))
     shards: Any = InProcess(patches, 2)
-    picks, _, coverage = sharded_coreset(shards, torch.ones(3, 4) > 0, 50, 0, silent)
+    picks, coverage = sharded_coreset(shards, torch.ones(3, 4) > 0, 50, 0, silent)
     assert sorted(picks.tolist()) == list(range(12))
     assert (coverage.radius, coverage.separation) == (0, 0)
 

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from softpatch import ImageError, PaDiM, PatchCore, SoftPatch, UsageError, fail_unreadable
+from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector
-from softpatch.distributed import shards
+from softpatch.distributed import blocks
 from softpatch.distributed.cluster import Cluster, connected
-from softpatch.distributed.detectors import SoftPatchOnCluster, on_cluster
+from softpatch.distributed.sharded_patches import OnCluster
 from softpatch.images.sources import ignore_unreadable
+from softpatch.noise.discriminators import Discriminator
 from tests.distributed.conftest import Nodes
 
 # 4 pictures of 64 positions x 256 numbers: parts are large enough not to travel with messages.
@@ -26,11 +29,11 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "PICTURES", 4)
-    monkeypatch.setattr(shards, "SHARD_BYTES", 600_000)  # two blocks of positions
+    monkeypatch.setattr(blocks, "IMAGES", 4)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 600_000)  # two blocks of positions
 
 
-@pytest.fixture(scope="module", params=["fused", "anywhere"])
+@pytest.fixture(scope="module", params=["lof-distance", "position-free"])
 def plain(request: pytest.FixtureRequest, photos: Path) -> SoftPatch:
     detector = SoftPatch(**SMALL, discriminator=request.param)
     return detector.fit(photos, on_unreadable=ignore_unreadable)
@@ -52,8 +55,9 @@ def test_exact_model_is_the_plain_one_byte_for_byte_though_two_nodes_are_lost(
             lost.append(step)
             nodes.lose_worker()
 
-    fitted = on_cluster(SoftPatch(**SMALL, discriminator=plain.discriminator), cluster, "exact")
-    fitted.fit(photos, on_unreadable=skipped.append, progress=progress)
+    fitted = plain.clone().fit(
+        photos, embed=OnCluster(cluster, "exact"), on_unreadable=skipped.append, progress=progress
+    )
 
     assert lost == ["embed", "gather"]
     assert content(fitted, tmp_path) == content(plain, tmp_path)
@@ -65,16 +69,13 @@ def test_exact_model_is_the_plain_one_byte_for_byte_though_two_nodes_are_lost(
 def test_sharded_coreset_finds_the_same_suspects_and_says_how_well_it_covers(
     plain: SoftPatch, photos: Path, cluster: Cluster
 ) -> None:
-    fitted = on_cluster(SoftPatch(**SMALL, discriminator=plain.discriminator), cluster, "sharded")
-    assert isinstance(fitted, SoftPatchOnCluster)
-    fitted.fit(photos, on_unreadable=ignore_unreadable)
+    on_cluster = OnCluster(cluster, "sharded")
+    fitted = plain.clone().fit(photos, embed=on_cluster, on_unreadable=ignore_unreadable)
 
     assert fitted.suspects() == plain.suspects()
-    assert fitted.sample_ is not None
-    assert plain.sample_ is not None
-    assert torch.equal(fitted.sample_.patches, plain.sample_.patches)
-    assert len(fitted.bank) == len(plain.bank)
-    coverage = fitted.coverage_
+    assert torch.equal(fitted.reservoir_.patches, plain.reservoir_.patches)
+    assert len(fitted.bank_) == len(plain.bank_)
+    coverage = on_cluster.coverage
     assert coverage is not None
     assert coverage.separation > 0
     assert coverage.radius <= coverage.separation + coverage.slack
@@ -83,8 +84,7 @@ def test_sharded_coreset_finds_the_same_suspects_and_says_how_well_it_covers(
         for model in (plain, fitted)
     ]
     assert np.argmax(scores[0]) == np.argmax(scores[1])
-    with pytest.raises(UsageError, match="without a cluster"):
-        fitted.update(photos)
+    assert len(fitted.update(photos, on_unreadable=ignore_unreadable).image_names_) == 34
 
 
 @pytest.mark.parametrize("method", [PatchCore, PaDiM])
@@ -93,26 +93,39 @@ def test_other_methods(
 ) -> None:
     options = {name: SMALL[name] for name in ("resize", "crop", "device")}
     detector = method(**options)
-    fitted = on_cluster(detector, cluster).fit(photos, on_unreadable=ignore_unreadable)
+    fitted = detector.clone().fit(photos, embed=OnCluster(cluster), on_unreadable=ignore_unreadable)
     detector.fit(photos, on_unreadable=ignore_unreadable)
     assert content(fitted, tmp_path) == content(detector, tmp_path)
 
 
 def test_strict_stops_at_the_first_unreadable_picture(photos: Path, cluster: Cluster) -> None:
     with pytest.raises(ImageError, match=r"06\.png: not a picture"):
-        on_cluster(SoftPatch(**SMALL), cluster).fit(photos, on_unreadable=fail_unreadable)
+        SoftPatch(**SMALL).fit(photos, embed=OnCluster(cluster), on_unreadable=fail_unreadable)
 
 
-def test_error_of_a_task_is_raised_as_it_was(photos: Path, cluster: Cluster) -> None:
-    wrong = on_cluster(SoftPatch(**SMALL, discriminator="lof"), cluster)
-    assert isinstance(wrong, SoftPatchOnCluster)
-    wrong.projection = "none such"  # type: ignore[assignment]  # the tasks will notice
-    with pytest.raises(UsageError, match="'none such' is none of"), connected():
-        wrong.fit(photos, on_unreadable=ignore_unreadable)
+def test_a_discriminator_of_ones_own_and_its_errors_come_back_from_the_tasks(
+    photos: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    class Largest(Discriminator):
+        broken = False
+
+        def __call__(self, patches: Tensor, progress: Progress = silent) -> Tensor:
+            if self.broken:
+                raise UsageError("none such")
+            return 1 + patches.amax(dim=2).clamp(min=0)
+
+    own = Largest()
+    options: dict[str, Any] = {"on_unreadable": ignore_unreadable}
+    here = SoftPatch(**SMALL, discriminator=own).fit(photos, **options)
+    there = here.clone().fit(photos, embed=OnCluster(cluster), **options)
+    assert content(there, tmp_path) == content(here, tmp_path)
+    own.broken = True
+    with pytest.raises(UsageError, match="none such"), connected():
+        here.clone().fit(photos, embed=OnCluster(cluster), **options)
 
 
-def test_coresets_that_there_are_not(cluster: Cluster) -> None:
-    with pytest.raises(UsageError, match="padim has no coreset"):
-        on_cluster(PaDiM(), cluster, "sharded")
+def test_what_a_cluster_does_not_do(cluster: Cluster, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="auto, exact, sharded"):
-        on_cluster(PatchCore(), cluster, "best")
+        OnCluster(cluster, "best")
+    with pytest.raises(UsageError, match="without a cluster"):
+        PatchCore(**SMALL).fit(photos, embed=OnCluster(cluster), checkpoint=tmp_path / "kept")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from softpatch import DatasetError, ImageError, UsageError
-from softpatch.distributed.pictures import RemotePicture, find_pictures
+from softpatch.distributed.remote_images import RemotePicture, find_pictures
 from softpatch.images.decode import decode_reduced
 from softpatch.images.sources import ImageSource
 from softpatch.runtime.images import list_images

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from softpatch import ImageError, SoftPatch, audit, load
+from softpatch.distributed.audit import ClusterBackend
 from softpatch.distributed.cluster import Cluster
-from softpatch.distributed.looking import look_on, moved_to
-from softpatch.distributed.pictures import find_pictures
-from softpatch.distributed.predictions import predict_to_parquet
+from softpatch.distributed.predict import predict_to_parquet
+from softpatch.distributed.remote_images import find_pictures
 from softpatch.images.sources import ignore_unreadable, image_sources
 
 SMALL: dict[str, Any] = {"resize": 64, "crop": 64, "dimension": 64, "device": "cpu"}
@@ -44,7 +44,7 @@ def test_parquet_holds_what_predict_says(
 
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.parquet"]
     assert [error.name for error in unreadable] == [f"file://{photos}/left/06.png"]
-    assert [row["name"] for row in rows] == [f"file://{one.name}" for one in expected]
+    assert [row["path"] for row in rows] == [f"file://{one.name}" for one in expected]
     for row, one in zip(rows, expected, strict=True):
         told = (row["score"], row["anomalous"], row["level"], row["threshold"])
         assert told == (one.score, one.anomalous, one.level, one.threshold)
@@ -70,13 +70,13 @@ def test_nothing_readable_leaves_nothing(model: Path, cluster: Cluster, tmp_path
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("rule", ["auto", "anywhere"])
-def test_audit(rule: str, photos: Path, cluster: Cluster) -> None:
-    plain = audit(photos, rule=rule, on_unreadable=ignore_unreadable, **SMALL)
-    found = audit(
-        photos, rule=rule, look=look_on(cluster), moved=moved_to(cluster),
-        on_unreadable=ignore_unreadable, **SMALL,
-    )  # fmt: skip
+@pytest.mark.parametrize("name", ["auto", "position-free"])
+def test_audit(name: str, photos: Path, cluster: Cluster) -> None:
+    options: dict[str, Any] = {
+        **SMALL, "discriminator": name, "on_unreadable": ignore_unreadable,
+    }  # fmt: skip
+    plain = audit(photos, **options)
+    found = audit(photos, backend=ClusterBackend(cluster), **options)
     assert found.as_dict() == plain.as_dict()
     for one, other in zip(found.images, plain.images, strict=True):
         assert np.array_equal(one.heat, other.heat)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from softpatch import PaDiM, SoftPatch, UnreadableImageWarning, warn_unreadable
 from softpatch.datasets import Sample, contaminate, make_product_line, read_category
-from softpatch.errors import DatasetError, ImageError, UsageError
+from softpatch.errors import DatasetError, ImageError, NotFittedError, UsageError
 from softpatch.evaluation import protocol
 from softpatch.evaluation.difficulty import rate_difficulty
 from softpatch.evaluation.measurement import Measurement
@@ -207,7 +207,8 @@ def test_unknown_frame_is_refused_before_the_fit(line: Path) -> None:
     detector = PaDiM(**SMALL)
     with pytest.raises(UsageError, match="input or native, not 'screen'"):
         evaluate("padim", detector, contamination, pixel_at="screen")
-    assert detector.image_names_ == []
+    with pytest.raises(NotFittedError):
+        _ = detector.image_names_
 
 
 def test_measuring_in_blocks_changes_nothing(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,12 @@ import pytest
 from softpatch.cli import main, terminal
 from softpatch.detectors.load import load
 from softpatch.export import export
-from softpatch.export.formats import Onnx
 from softpatch.export.graph import DetectorGraph
 from softpatch.runtime.engine import Run
 from softpatch.runtime.images import Levels
 
 
-class Quick(Onnx):
+class Quick:
     """Writes a file at once, and runs the model itself in its place."""
 
     model: Path
@@ -31,7 +30,8 @@ class Quick(Onnx):
     def convert(cls, graph: DetectorGraph, calibration: Iterable[Levels]) -> None:
         cls.calibrated = len(list(calibration))
 
-    def write(self, model: None, path: Path, key: str, metadata: str) -> None:
+    @staticmethod
+    def write(model: None, path: Path, key: str, metadata: str) -> None:
         path.write_text(metadata)
 
     @classmethod
@@ -49,7 +49,7 @@ class Quick(Onnx):
 @pytest.fixture
 def quick(small_model: Path, monkeypatch: pytest.MonkeyPatch, one_backbone: None) -> type[Quick]:
     monkeypatch.setattr(Quick, "model", small_model, raising=False)
-    monkeypatch.setattr(export, "FORMATS", {".onnx": Quick})
+    monkeypatch.setattr(export, "FORMATS", {".onnx": Quick.write})
     monkeypatch.setattr(export, "onnx_model", Quick.convert)
     monkeypatch.setattr(export, "open_model", Quick.open)
     monkeypatch.setenv("COLUMNS", "200")

@@ -35,7 +35,7 @@ def test_scores_and_maps_are_the_detector_s(
     number: int, size: tuple[int, int], small_pictures: Path
 ) -> None:
     detector = DETECTORS[number]
-    if not detector.image_names_:
+    if detector._learned is None:
         detector.fit(small_pictures)
     height, width = size
     rows, columns = np.arange(height) % 48, np.arange(width) % 64
@@ -53,7 +53,7 @@ def test_labels_are_1_above_the_threshold_and_halves_round_a_copy(
     small_detector: SoftPatch,
 ) -> None:
     batch = torch.from_numpy(np.stack(new_pictures(5)))
-    before = next(iter(small_detector._state().values())).clone()
+    before = small_detector.bank_.vectors.clone()
     with torch.inference_mode():
         score, _ = DetectorGraph(small_detector, None).eval()(batch)
         threshold = float(score.median())
@@ -66,7 +66,7 @@ def test_labels_are_1_above_the_threshold_and_halves_round_a_copy(
     assert 0 < label.sum() < 5
     assert not torch.equal(rounded, score)
     torch.testing.assert_close(rounded, score, rtol=0.05, atol=0)
-    assert torch.equal(next(iter(small_detector._state().values())), before)
+    assert torch.equal(small_detector.bank_.vectors, before)
 
 
 @pytest.mark.usefixtures("one_backbone")

@@ -16,6 +16,8 @@ from softpatch.export.onnx_ops import resize, resize_matrix
 @example(height=900, width=900, resized=256, crop=224, grey=False)
 @example(height=256, width=1000, resized=256, crop=224, grey=True)
 @example(height=1, width=5, resized=64, crop=64, grey=False)
+@example(height=295, width=260, resized=60, crop=10, grey=False)
+@example(height=246, width=99, resized=48, crop=48, grey=False)
 @given(
     height=st.integers(1, 300),
     width=st.integers(1, 300),

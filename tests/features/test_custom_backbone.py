@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -158,7 +159,7 @@ def test_what_is_no_list_of_maps_is_an_error_in_one_line(change: Any, message: s
 
 
 def test_maps_of_oblong_images() -> None:
-    config = configure("edge", resize=(8, 100), dimension=24)
+    config = replace(CONFIG, resize=(8, 100), crop=(8, 100))
     assert extractor(net(), config).grid == (2, 25)
 
 

@@ -167,7 +167,7 @@ def test_page_in_a_browser(page: bytes, tmp_path: Path) -> None:
 
 def test_the_command_to_repeat() -> None:
     given = [
-        "fit-many", "my plant", "-o", "m", "--check", "--only", "a", "--only=b", "--report", "r",
-        "--json", "--tau", "0.1", "--force",
+        "fit-many", "my plant", "-o", "m", "--check", "--only", "a", "--only=b", "--report",
+        "--report-dir", "r", "--json", "--tau", "0.1", "--force",
     ]  # fmt: skip
     assert _again(given) == "softpatch fit-many 'my plant' -o m --tau 0.1"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from softpatch.noise.discriminators import Gaussian
+from softpatch.noise.gaussian import Gaussian
 from tests.reference.discriminators import at_each_position, gaussian
 
 

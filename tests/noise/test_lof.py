@@ -12,7 +12,7 @@ from sklearn.neighbors import LocalOutlierFactor as ReferenceLOF
 from torch import Tensor
 
 from softpatch.errors import UsageError
-from softpatch.noise.discriminators import LocalOutlierFactor
+from softpatch.noise.lof import LocalOutlierFactor
 from softpatch.noise.neighbors import draw_references
 from tests.reference.discriminators import at_each_position, lof
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from softpatch.noise.discriminators import LocalOutlierFactor, LofDistance, Nearest
+from softpatch.noise.lof import LocalOutlierFactor
+from softpatch.noise.lof_distance import LofDistance
+from softpatch.noise.nearest import Nearest
 from tests.noise.test_protocol import random_patches
 from tests.reference.discriminators import at_each_position, fused
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from softpatch.noise.discriminators import Nearest
+from softpatch.noise.nearest import Nearest
 from softpatch.noise.neighbors import draw_references
 from tests.reference.discriminators import at_each_position, nearest
 

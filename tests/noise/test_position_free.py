@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softpatch.noise import position_free as module
-from softpatch.noise.discriminators import PositionFree
+from softpatch.noise.position_free import PositionFree
 from tests.noise.test_protocol import random_patches
 from tests.reference.discriminators import anywhere
 

@@ -92,7 +92,7 @@ def test_progress_counts_positions_or_images(name: str, monkeypatch: pytest.Monk
     make_discriminator(name, k=2)(
         random_patches(3, 4, 2), lambda step, done, total: heard.append((step, done, total))
     )
-    of = 4 if name == "anywhere" else 3
+    of = 4 if name == "position-free" else 3
     assert heard == [("discriminate", done, of) for done in range(1, of + 1)]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from softpatch.predictions.anomaly_map import anomaly_map, image_score
+from softpatch.predictions.anomaly_map import anomaly_map
 from tests.reference.scoring import anomaly_map as reference_map
 
 
@@ -65,8 +65,3 @@ def test_rows_and_columns_are_not_swapped() -> None:
     scores[0, 0, 7] = 1.0
     heat = anomaly_map(scores, (32, 64))[0]
     assert divmod(int(heat.argmax()), 64) == (0, 63)  # top right
-
-
-def test_image_score_is_the_worst_patch() -> None:
-    scores = torch.tensor([[[1.0, 5.0], [2.0, 0.0]], [[0.0, 0.0], [0.5, 0.25]]])
-    assert image_score(scores).tolist() == [5.0, 0.5]

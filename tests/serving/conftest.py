@@ -22,7 +22,7 @@ def model(small_model: Path, tmp_path: Path, one_backbone: None) -> Path:
     path = tmp_path / "part.softpatch"
     detector = load(small_model)
     detector.threshold_ = 120.0
-    detector.normal_limit_ = 90.0  # eight small pictures know little of what is normal
+    detector._recalibrate(normal_limit=90.0)  # eight small pictures know little of what is normal
     detector.save(path)
     return path
 

@@ -34,7 +34,7 @@ def test_killed_fits_write_the_same_bytes(small_pictures: Path, tmp_path: Path) 
             sys.executable, "-m", "tests.fit_kills", small_pictures, tmp_path, str(KILLS),
             "resize=64", "crop=64", "dimension=64",
         ],
-        capture_output=True, text=True, timeout=900, check=False, cwd=Path(__file__).parents[1],
+        capture_output=True, text=True, timeout=900, check=False, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{KILLS} kills, ")

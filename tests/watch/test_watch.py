@@ -112,7 +112,7 @@ def test_exported_files_score_without_torch(
     command = Path(sys.executable).parent / "softpatch"
     options = ["--once", "--interval", "0.01", "--patience", "0.05"]
     ran = subprocess.run(
-        [command, "watch", exported, inbox, "--out", out, *options],
+        [command, "watch", exported, inbox, "-o", out, *options],
         capture_output=True, text=True, timeout=60, check=False,
         env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
@@ -169,7 +169,7 @@ def test_command_ends_with_0_when_it_is_told_to(
     command = Path(sys.executable).parent / "softpatch"
     options = ["--interval", "0.01", "--device", "cpu", "--move", str(done)]
     with subprocess.Popen(
-        [command, "watch", small_model, inbox, "--out", out, *options],
+        [command, "watch", small_model, inbox, "-o", out, *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as process:  # fmt: skip

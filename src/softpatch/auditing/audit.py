@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from softpatch.auditing.duplicates import exact_duplicates, near_duplicates
-from softpatch.auditing.evidence import Evidence, detector_for, gather
+from softpatch.auditing.evidence import Evidence, gather
 from softpatch.auditing.image_quality import ImageFacts, measure_images, oddities
 from softpatch.compute.progress import Progress, silent
+from softpatch.detectors.embedder import Embedder
+from softpatch.detectors.patch_table import PatchTable
+from softpatch.detectors.run import Run
 from softpatch.detectors.softpatch import SoftPatch
-from softpatch.errors import DatasetError, ImageError, UsageError
+from softpatch.errors import DatasetError, ImageError
 from softpatch.images.sources import (
     Images,
+    ImageSource,
     OnUnreadable,
-    ignore_unreadable,
     listed_sources,
+    noting,
     warn_unreadable,
 )
 from softpatch.noise.contamination import estimate_contamination
+from softpatch.noise.discriminators import Discriminator
+from softpatch.noise.policy import AUTO
 from softpatch.pages.localize import Box, peak_box
 from softpatch.pages.review import Reason
 
 LIKELY = 0.5  # confidence from which a picture is called suspicious
 CALM = 0.999  # quantile of good pictures' patches, from which heat maps have colour
 
-Look = Callable[[Any, OnUnreadable, Progress], list[ImageFacts]]
+
+class Backend(Protocol):
+    """Where an audit's two looks at the images are done: here, or on a cluster."""
+
+    def embed(
+        self, embedder: Embedder, images: Images, on_unreadable: OnUnreadable, run: Run
+    ) -> PatchTable:
+        """See ``softpatch.detectors.embedder.Embed``."""
+        ...
+
+    def measure_images(
+        self, sources: Sequence[ImageSource], on_unreadable: OnUnreadable, progress: Progress
+    ) -> list[ImageFacts]:
+        """See ``softpatch.auditing.image_quality``."""
+        ...
+
+
+class LocalBackend:
+    """In this process."""
+
+    embed = staticmethod(Embedder.collect)
+    measure_images = staticmethod(measure_images)
 
 
 @dataclass(frozen=True)
@@ -39,7 +66,7 @@ class AuditedPicture:
     Attributes:
         rank: 1 is the most suspicious.
         path: the path as given, or ``image <index>`` for in-memory pictures.
-        score: its suspicion, see ``Audit.rule``; comparable within one audit.
+        score: its suspicion, see ``Audit.why``; comparable within one audit.
         confidence: that it is bad, 0..1; an estimate that knows no labels.
         reasons: what speaks against it; may be empty.
         region: (left, top, right, bottom) in pixels of the picture, around its oddest spot.
@@ -78,7 +105,7 @@ class Audit:
         images: the readable pictures, most suspicious first.
         contamination: estimated share of bad ones, 0..1.
         interval: its 95 % interval.
-        rule: what the suspicion comes from, such as ``anywhere``; ``why``: in words.
+        discriminator: what the suspicion comes from, such as ``lof``; ``why``: in words.
         duplicates: groups of paths with the same pixels.
         near_duplicates: groups of paths that show the same in other files.
         unreadable: the pictures that could not be read; they are not ranked.
@@ -88,7 +115,7 @@ class Audit:
     images: list[AuditedPicture]
     contamination: float
     interval: tuple[float, float]
-    rule: str
+    discriminator: str
     why: str
     duplicates: list[list[str]]
     near_duplicates: list[list[str]]
@@ -102,7 +129,7 @@ class Audit:
             "images": [image.as_dict() for image in self.images],
             "contamination": self.contamination,
             "interval": list(self.interval),
-            "rule": self.rule,
+            "discriminator": self.discriminator,
             "why": self.why,
             "duplicates": self.duplicates,
             "near_duplicates": self.near_duplicates,
@@ -129,9 +156,8 @@ class Audit:
 def audit(
     images: Images,
     *,
-    rule: str = "auto",
-    look: Look = measure_images,
-    moved: Callable[[SoftPatch], SoftPatch] | None = None,
+    discriminator: str | Discriminator = AUTO,
+    backend: Backend | None = None,
     on_unreadable: OnUnreadable = warn_unreadable,
     progress: Progress = silent,
     **options: Any,
@@ -140,33 +166,24 @@ def audit(
 
     Args:
         images: as ``Detector.fit`` takes them. All are read twice.
-        rule: what makes a picture suspicious: a discriminator of ``SoftPatch``, or ``auto``, which
-            looks whether the pictures are aligned, as ``SoftPatch.fit`` does.
-        look: what reads the pictures for all that is not compared; another one on a cluster.
-        moved: makes the detector one that works on a cluster.
+        discriminator: what makes a picture suspicious, see ``SoftPatch``; ``auto`` looks whether
+            the pictures are aligned, as ``SoftPatch.fit`` does.
+        backend: where the work is done; in this process if None.
         on_unreadable: called for every picture that cannot be read, which is then listed and not
             ranked.
         progress: see ``Detector.fit``.
-        options: of ``SoftPatch``, but for its discriminator, which is the rule.
+        options: others of ``SoftPatch``.
 
     Raises:
         DatasetError: fewer than two readable pictures, or pictures that change meanwhile.
-        UsageError: an unknown rule, or options that do not fit.
+        UsageError: an unknown discriminator, or options that do not fit.
     """
-    if "discriminator" in options:
-        raise UsageError("an audit's discriminator is its rule; give it as rule")
-    detector = detector_for(rule, options)
-    if moved is not None:
-        detector = moved(detector)
+    detector = SoftPatch(discriminator=discriminator, **options)
+    backend = backend or LocalBackend()
     sources = listed_sources(images)
-    unreadable: list[ImageError] = []
-
-    def note(error: ImageError) -> None:
-        unreadable.append(error)
-        on_unreadable(error)
-
-    pictures = look(sources, note, progress)
-    evidence = gather(detector, sources, progress, ignore_unreadable)
+    note, unreadable = noting(on_unreadable)
+    pictures = backend.measure_images(sources, note, progress)
+    evidence = gather(detector, sources, backend.embed, progress)
     if evidence.names != [picture.name for picture in pictures]:
         raise DatasetError("the pictures changed while they were audited; run the audit again")
     return _conclude(pictures, evidence, unreadable, detector.seed)
@@ -205,7 +222,7 @@ def _conclude(
         images=images,
         contamination=estimate.rate,
         interval=(estimate.low, estimate.high),
-        rule=evidence.rule,
+        discriminator=evidence.discriminator,
         why=evidence.why,
         duplicates=[[pictures[at].name for at in group] for group in exact],
         near_duplicates=[[pictures[at].name for at in group] for group in near],

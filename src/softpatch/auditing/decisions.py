@@ -74,12 +74,7 @@ def read_decisions(path: Path) -> Decisions:
 def without_removed(
     pictures: Iterable[Path], folder: Path, decisions: Decisions
 ) -> tuple[list[Path], list[str]]:
-    """Leave out the pictures to be removed.
-
-    Args:
-        pictures: files below the folder.
-        folder: of the decisions.
-        decisions: from ``read_decisions``.
+    """Leave out the pictures below ``folder`` that are to be removed.
 
     Returns:
         the pictures that stay, and the names to be removed that are not among the pictures: most

@@ -54,10 +54,8 @@ def near_duplicates(images: Sequence[ImageFacts]) -> list[list[int]]:
             if pair not in distances:
                 distances[pair] = _distance(greys[pair[0]], greys[pair[1]])
     limit = NEAR * _usual(distances, len(first))
-    return [
-        [first[index] for index in group]
-        for group in _connected(pair for pair, distance in distances.items() if distance < limit)
-    ]
+    groups = _connected(pair for pair, distance in distances.items() if distance < limit)
+    return [[first[index] for index in group] for group in groups]
 
 
 def _standardised(greys: Tensor) -> Tensor:

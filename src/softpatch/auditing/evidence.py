@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,23 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softpatch.compute.progress import Progress
-from softpatch.detectors.softpatch import SoftPatch, suspicion
-from softpatch.errors import UsageError
+from softpatch.detectors.embedder import Embed
+from softpatch.detectors.softpatch import SoftPatch
 from softpatch.images.roi import RegionOfInterest
-from softpatch.images.sources import ImageSource, OnUnreadable
-from softpatch.noise.discriminators import DISCRIMINATORS
+from softpatch.images.sources import ImageSource, ignore_unreadable
+from softpatch.noise.contamination import image_suspicion
+from softpatch.noise.discriminators import Discriminator
 from softpatch.noise.policy import ALIGNED, AUTO
 from softpatch.predictions.anomaly_map import tiled_anomaly_map
 from softpatch.runtime.tiling import TileLayout
-
-RULES = (AUTO, *DISCRIMINATORS)
-WHY = {
-    "anywhere": "distance of a patch to the second most similar other picture, anywhere in it",
-    "lof": "how much sparser a patch's surroundings are than its neighbours'",
-    "nearest": "distance to the most similar patch of another picture at the same place",
-    "gaussian": "distance from the usual at the place, by its own covariance",
-    "fused": "far from the other pictures at the place, and in a sparser place than they are",
-}
 
 
 @dataclass(frozen=True)
@@ -42,8 +33,8 @@ class Evidence:
             in tiles have larger grids than others.
         sizes: (height, width) of each picture in pixels.
         boxes: (left, top, right, bottom) of the part its map covers, in pixels of the picture.
-        rule: what made the scores, such as ``lof``.
-        why: that rule in words, and why it was chosen.
+        discriminator: what made the scores, such as ``lof``.
+        why: that in words, and why it was chosen.
     """
 
     names: list[str]
@@ -51,63 +42,44 @@ class Evidence:
     maps: list[npt.NDArray[np.float32]]
     sizes: list[tuple[int, int]]
     boxes: list[tuple[float, float, float, float]]
-    rule: str
+    discriminator: str
     why: str
 
 
-def detector_for(rule: str, options: dict[str, Any]) -> SoftPatch:
-    """The detector whose features and discriminator the rule uses.
-
-    Raises:
-        UsageError: an unknown rule, or options that do not fit.
-    """
-    if rule not in RULES:
-        raise UsageError(f"rule {rule!r} is none of {', '.join(RULES)}")
-    return SoftPatch(**options, discriminator=rule)
-
-
 def gather(
-    detector: SoftPatch,
-    sources: Sequence[ImageSource],
-    progress: Progress,
-    on_unreadable: OnUnreadable,
+    detector: SoftPatch, sources: Sequence[ImageSource], embed: Embed, progress: Progress
 ) -> Evidence:
-    """Compare the pictures with each other.
-
-    Args:
-        detector: whose features and discriminator to use, see ``detector_for``; not fitted.
-        sources: the pictures.
-        progress: told of the steps ``embed`` and ``discriminate``.
-        on_unreadable: gets those that cannot be read.
+    """Compare the images by a detector's features and discriminator, passing over unreadable ones.
 
     Raises:
-        DatasetError: fewer than two readable pictures.
+        DatasetError: fewer than two readable images.
     """
-    found = detector.discriminate(sources, on_unreadable=on_unreadable, progress=progress)
-    rule = detector.strategy.discriminator
-    of_picture = [found.outlier[found.image_index == at] for at in range(len(found.names))]
+    found = detector.outlier_scores(
+        sources, embed=embed, on_unreadable=ignore_unreadable, progress=progress
+    )
+    of_image = [found.outlier[found.image_index == at] for at in range(len(found.names))]
+    suspicion = image_suspicion(found.outlier, found.image_index)
+    why = _choice(detector.discriminator, found.policy.alignment)
+    pairs = zip(found.layouts, of_image, strict=True)
     return Evidence(
         names=found.names,
-        suspicion=suspicion(found.outlier, found.image_index).double().cpu().numpy(),
-        maps=[
-            _map(detector.roi, found.grid, layout, scores)
-            for layout, scores in zip(found.layouts, of_picture, strict=True)
-        ],
+        suspicion=suspicion.double().cpu().numpy(),
+        maps=[_map(detector.roi, found.grid, layout, scores) for layout, scores in pairs],
         sizes=[(layout.rows.side, layout.columns.side) for layout in found.layouts],
         boxes=[layout.box for layout in found.layouts],
-        rule=rule,
-        why=f"{WHY[rule]} ({_choice(detector)})",
+        discriminator=found.policy.name,
+        why=f"{found.policy.discriminator.words} ({why})",
     )
 
 
-def _choice(detector: SoftPatch) -> str:
-    """Why the rule is what it is."""
-    if detector.discriminator != AUTO:
+def _choice(asked: str | Discriminator, alignment: float | None) -> str:
+    """Why the discriminator is what it is."""
+    if asked != AUTO:
         return "asked for"
-    if detector.alignment_ is None:
+    if alignment is None:
         return "chosen: pictures in tiles are not compared at the same place"
-    only = "only " if detector.alignment_ < ALIGNED else ""
-    return f"chosen: {only}{detector.alignment_:.0%} of what looks alike is at the same place"
+    only = "only " if alignment < ALIGNED else ""
+    return f"chosen: {only}{alignment:.0%} of what looks alike is at the same place"
 
 
 def _map(
@@ -122,9 +94,7 @@ def _map(
         heat = views[0]
     else:
         blended = tiled_anomaly_map(views, layout, sigma=0)
-        size = [
-            round(axis.seen / axis.crop * patches)
-            for axis, patches in zip((layout.rows, layout.columns), grid, strict=True)
-        ]
+        axes = zip((layout.rows, layout.columns), grid, strict=True)
+        size = [round(axis.seen / axis.crop * patches) for axis, patches in axes]
         heat = F.interpolate(blended[None, None], size=size, mode="area")[0, 0]
     return np.asarray(heat.float().cpu().numpy())

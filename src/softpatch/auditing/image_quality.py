@@ -71,13 +71,7 @@ class ImageFacts:
 def measure_images(
     sources: Iterable[ImageSource], on_unreadable: OnUnreadable, progress: Progress
 ) -> list[ImageFacts]:
-    """Read and measure all images, each once.
-
-    Args:
-        sources: the images.
-        on_unreadable: called for every image that cannot be read, which is then left out.
-        progress: called with the step ``look``.
-    """
+    """Read and measure all images, each once; those that cannot be read are left out."""
     total = len(sources) if isinstance(sources, Sized) else 0
     images: list[ImageFacts] = []
     for source, size, measured in prefetch(sources, _measure, on_unreadable):
@@ -124,12 +118,9 @@ def _measure(image: Tensor) -> tuple[float, float, float, bytes, Tensor]:
     digest.update(np.ascontiguousarray(image.numpy()).data)
     red, green, blue = (to_unit(channel) for channel in image)
     grey = (red + green + blue) / 3  # (H, W); image.mean(dim=0) takes five times as long
-    small = F.interpolate(grey[None, None], size=(GREYS, GREYS), mode="bilinear", antialias=True)[
-        0, 0
-    ]
-    return (
-        float(grey.mean()), float(small.std()), _sharpness(grey), digest.digest(), small,
-    )  # fmt: skip
+    size = (GREYS, GREYS)
+    small = F.interpolate(grey[None, None], size=size, mode="bilinear", antialias=True)[0, 0]
+    return float(grey.mean()), float(small.std()), _sharpness(grey), digest.digest(), small
 
 
 def _sharpness(grey: Tensor) -> float:
@@ -167,10 +158,8 @@ def _rare(values: Sequence[T]) -> list[T | None]:
     usual, most = counts.most_common(1)[0]
     if most < COMMON * len(values):
         return [None] * len(values)
-    return [
-        usual if value != usual and counts[value] <= RARE * len(values) else None
-        for value in values
-    ]
+    rare = {value for value, count in counts.items() if count <= RARE * len(values)} - {usual}
+    return [usual if value in rare else None for value in values]
 
 
 def _in_words(size: tuple[int, int]) -> str:

@@ -69,13 +69,7 @@ def removable(folder: Path, quarantine: Path, decisions: Decisions) -> dict[str,
 def remove(
     folder: Path, quarantine: Path, files: dict[str, str], progress: Progress = silent
 ) -> None:
-    """Move files into the quarantine folder.
-
-    Args:
-        folder: current folder of the files.
-        quarantine: target folder, in which they keep their relative paths.
-        files: from ``removable``.
-        progress: called with the step ``move``.
+    """Move files from ``removable`` into the quarantine, where they keep their relative paths.
 
     Raises:
         DatasetError: a file has changed in the meantime.
@@ -110,13 +104,7 @@ def restorable(folder: Path, quarantine: Path) -> list[str]:
 def restore(
     folder: Path, quarantine: Path, names: Sequence[str], progress: Progress = silent
 ) -> list[str]:
-    """Move everything back and remove the journal and empty folders of the quarantine.
-
-    Args:
-        folder: original folder of the files.
-        quarantine: their current folder.
-        names: from ``restorable``.
-        progress: called with the step ``move``.
+    """Move all from ``restorable`` back, and remove the quarantine's journal and empty folders.
 
     Returns:
         the names found at neither place: somebody has deleted them in the quarantine.
@@ -205,12 +193,8 @@ def _read_journal(quarantine: Path, folder: Path | None) -> set[str]:
 
 
 def _write_journal(quarantine: Path, folder: Path, files: set[str]) -> None:
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "folder": str(folder.resolve()),
-        "files": sorted(files),
-    }
+    about = {"format": FORMAT, "version": VERSION, "folder": str(folder.resolve())}
+    content = {**about, "files": sorted(files)}
     write_atomically(quarantine / JOURNAL, (json.dumps(content, indent=1) + "\n").encode())
 
 

@@ -14,35 +14,19 @@ from softpatch.runtime.files import csv_bytes, file_digest, write_files
 def write_report(
     audit: Audit, folder: Path, output: Path, progress: Progress = silent
 ) -> list[Path]:
-    """Write ``audit.csv``, ``audit.json`` and ``audit.html``.
-
-    Args:
-        audit: of pictures below the folder.
-        folder: of the pictures.
-        output: folder, made if need be.
-        progress: called with the step ``draw``.
-
-    Returns:
-        the files written.
+    """Write ``audit.csv``, ``audit.json`` and ``audit.html`` about the pictures below a folder.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
+    title, cards = f"Audit of {folder.name or folder}", _cards(audit, folder, progress)
+    files = {
+        "audit.csv": csv_bytes(audit.rows()),
+        "audit.json": f"{json.dumps(audit.as_dict(), indent=1)}\n".encode(),
+        "audit.html": render(title, summary(audit), str(folder.resolve()), cards),
+    }
     output.mkdir(parents=True, exist_ok=True)
-    page = render(
-        f"Audit of {folder.name or folder}",
-        summary(audit),
-        str(folder.resolve()),
-        _cards(audit, folder, progress),
-    )
-    return write_files(
-        output,
-        {
-            "audit.csv": csv_bytes(audit.rows()),
-            "audit.json": f"{json.dumps(audit.as_dict(), indent=1)}\n".encode(),
-            "audit.html": page,
-        },
-    )
+    return write_files(output, files)
 
 
 def summary(audit: Audit) -> list[str]:
@@ -52,7 +36,7 @@ def summary(audit: Audit) -> list[str]:
     lines = [
         f"{len(audit.images)} pictures, of which about {audit.contamination:.1%} are bad "
         f"(95 % interval {low:.1%} to {high:.1%}); {likely} more likely than not.",
-        f"Ranked by {audit.rule}: {audit.why}.",
+        f"Ranked by {audit.discriminator}: {audit.why}.",
     ]
     odd = {reason.code for image in audit.images for reason in image.reasons}
     for words, count in (

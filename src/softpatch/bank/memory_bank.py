@@ -102,10 +102,19 @@ class MemoryBank:
         vectors = self.vectors - self._bounds.sketch.centre
         return vectors, vectors.square().sum(dim=1)
 
-    def neighbours(self, patches: Tensor, count: int) -> Tensor:
-        """``(q, D)`` -> ``(q, count)`` indices of each patch's nearest vectors, nearest first."""
+    def neighbours(
+        self, patches: Tensor, count: int, skip_own: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """``(q, D)`` -> ``(q, b)`` indices of each patch's nearest vectors, nearest first.
+
+        ``b`` is ``count``, or less where the bank has fewer vectors left; see ``nearest`` for
+        ``skip_own``.
+        """
         distances = torch.cdist(patches, self.vectors, compute_mode="donot_use_mm_for_euclid_dist")
-        return distances.topk(count, dim=1, largest=False).indices
+        if skip_own is not None:
+            distances[skip_own[0].unsqueeze(1) == skip_own[1]] = torch.inf
+        left = int(distances.isfinite().sum(dim=1).min())
+        return distances.topk(min(count, left), dim=1, largest=False).indices
 
     def score(
         self, patches: Tensor, distance: Distance, skip_own: tuple[Tensor, Tensor] | None = None

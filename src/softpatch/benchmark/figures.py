@@ -97,10 +97,7 @@ def draw_panels(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
 def draw_bars(title: str, labels: Sequence[str], panels: Sequence[tuple[str, list[Any]]]) -> Figure:
     """One dot per label in each panel, and the first label's value as a line to compare with.
 
-    Args:
-        title: of the figure.
-        labels: from top to bottom.
-        panels: titles and values, None where there is none.
+    Panels are a title and the labels' values, None where there is none.
     """
     import matplotlib
     from matplotlib.figure import Figure as Drawing

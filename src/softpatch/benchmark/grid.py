@@ -43,30 +43,19 @@ Options = tuple[tuple[str, Any], ...]  # sorted by name: hashable, and the same 
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset on disk.
+    """A dataset on disk."""
 
-    Attributes:
-        root: as given.
-        layout: its name, or None to recognise it.
-        categories: those wanted; all that are there if empty.
-    """
-
-    root: str
-    layout: str | None = None
-    categories: tuple[str, ...] = ()
+    root: str  # as given
+    layout: str | None = None  # None recognises it
+    categories: tuple[str, ...] = ()  # those wanted; all that are there if empty
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method with its options, as written in the grid.
+    """A method with its options, as written in the grid."""
 
-    Attributes:
-        name: one of ``METHODS``, or ``oracle``.
-        options: those that are not left to their defaults, as in YAML.
-    """
-
-    name: str
-    options: Options = ()
+    name: str  # one of ``METHODS``, or ``oracle``
+    options: Options = ()  # those that are not left to their defaults, as in YAML
 
     @property
     def detector(self) -> str:
@@ -104,12 +93,7 @@ class Grid:
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds one mapping.
-
-    Raises:
-        UsageError: it does not.
-        OSError: it cannot be read.
-    """
+    """The mapping that a YAML file holds; UsageError if it holds none."""
     try:
         import yaml
     except ImportError as error:
@@ -127,8 +111,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
 def read_grid(content: Mapping[str, Any]) -> Grid:
     """Check a grid as written, and resolve what it leaves open.
 
-    Raises:
-        UsageError: a key, method, option or value that does not exist.
+    UsageError for a key, method, option or value that does not exist.
     """
     known = (
         "title", "about", "data", "layout", "categories", "methods", "features", "options",

@@ -13,14 +13,9 @@ PACKAGES = ("softpatch", "torch", "timm", "numpy", "scikit-learn")
 
 def machine() -> dict[str, str | int]:
     """Processor, cores and the versions that decide the numbers, as columns of a table."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count() or 1,
-        "versions": ", ".join(
-            [f"python {platform.python_version()}"]
-            + [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
-        ),
-    }
+    packages = (f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    versions = ", ".join((f"python {platform.python_version()}", *packages))
+    return {"processor": _processor(), "cores": os.cpu_count() or 1, "versions": versions}
 
 
 def reset_peak() -> None:

@@ -11,11 +11,9 @@ import itertools
 import json
 import os
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -42,17 +40,10 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Fit):
     """One row of the results."""
 
-    root: str
-    layout: str | None
-    category: str
-    method: Method
-    kind: str
-    noise: float
     policy: str
-    seed: int
     pixel_at: str
 
     @property
@@ -64,15 +55,9 @@ class Cell:
     def fit(self) -> Fit:
         """The training that serves this cell."""
         clean = self.noise == 0 or self.method.name == ORACLE
-        return Fit(
-            self.root,
-            self.layout,
-            self.category,
-            Method(self.method.detector, self.method.options),
-            CLEAN if clean else self.kind,
-            0.0 if clean else self.noise,
-            self.seed,
-        )
+        kind, noise = (CLEAN, 0.0) if clean else (self.kind, self.noise)
+        method = Method(self.method.detector, self.method.options)
+        return Fit(self.root, self.layout, self.category, method, kind, noise, self.seed)
 
     @property
     def overlap(self) -> bool:
@@ -88,7 +73,8 @@ class Cell:
         words += ["--noise", f"{self.noise:g}", "--policy", self.policy, "--kinds", self.kind]
         words += ["--seeds", str(self.seed), "--pixel-at", self.pixel_at]
         for name, value in self.method.options:
-            words += ["--set", f"{name}={_text(value)}"]
+            text = value if isinstance(value, str) else json.dumps(value)
+            words += ["--set", f"{name}={text}"]
         return shlex.join([*words, "-o", "OUT"])
 
     def key(self, fingerprint: str, device: str) -> str:
@@ -98,7 +84,10 @@ class Cell:
             "pictures": fingerprint,
             "category": self.category,
             "method": self.method.name,
-            "options": [[name, _deciding(name, value)] for name, value in self.method.options],
+            "options": [
+                [name, [value, _stamp(Path(value))] if name == "weights" else value]
+                for name, value in self.method.options
+            ],
             "draw": [self.kind, self.noise, self.policy, self.seed, self.pixel_at],
         }
         return hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:32]
@@ -107,18 +96,15 @@ class Cell:
 def plan(grid: Grid) -> list[Cell]:
     """Every cell of the grid, in the order of the results.
 
-    Raises:
-        DatasetError: a folder that is no data set.
-        UsageError: a category that is not there.
+    DatasetError for a folder that is no data set, UsageError for a category that is not there.
     """
-    cells = []
-    for source in grid.data:
-        for category in categories(source):
-            for method, kind, noise, policy, seed in itertools.product(
-                grid.methods, grid.kinds, grid.noise, grid.policies, grid.seeds
-            ):
-                place = (source.root, source.layout, category)
-                cells.append(Cell(*place, method, kind, noise, policy, seed, grid.pixel_at))
+    axes = (grid.methods, grid.kinds, grid.noise, grid.policies, grid.seeds)
+    cells = (
+        Cell(source.root, source.layout, category, method, kind, noise, seed, policy, grid.pixel_at)
+        for source in grid.data
+        for category in categories(source)
+        for method, kind, noise, policy, seed in itertools.product(*axes)
+    )
     return list(dict.fromkeys(cells))
 
 
@@ -173,16 +159,3 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return about.st_size, about.st_mtime_ns
-
-
-def _deciding(name: str, value: Any) -> Any:
-    return [value, _stamp(Path(value))] if name == "weights" else value
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def options_json(options: Mapping[str, Any]) -> str:
-    """Options as one cell of a table."""
-    return json.dumps(dict(options), ensure_ascii=False)

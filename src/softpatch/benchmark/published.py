@@ -9,17 +9,12 @@ SETTING = "WideResNet50-2, bank of 10 % (BTAD: 1 % at 512 pixels), mean over the
 
 @dataclass(frozen=True)
 class Published:
-    """A data set's average.
+    """A data set's average."""
 
-    Attributes:
-        layout: name of the data set's layout.
-        policies: those it holds for.
-    """
-
-    layout: str
+    layout: str  # of the data set
     method: str
     noise: float
-    policies: tuple[str, ...]
+    policies: tuple[str, ...]  # those it holds for
     image_auroc: float
     pixel_auroc: float
 
@@ -35,9 +30,8 @@ PUBLISHED = (
 
 def published(layout: str, method: str, noise: float, policy: str) -> Published | None:
     """The published average for a setting, if there is one."""
+    setting = (layout, method, noise)
     for entry in PUBLISHED:
-        if (entry.layout, entry.method, entry.noise) == (layout, method, noise) and (
-            policy in entry.policies
-        ):
+        if (entry.layout, entry.method, entry.noise) == setting and policy in entry.policies:
             return entry
     return None

@@ -16,13 +16,7 @@ from softpatch.runtime.files import write_files
 def write_report(folder: Path, output: Path, command: str) -> list[Path]:
     """Write ``report.html`` and ``report.md`` about the results in ``folder``.
 
-    Args:
-        folder: that a benchmark has written.
-        output: folder of the page.
-        command: that repeats this; shown below the benchmark's own command.
-
-    Returns:
-        the two files.
+    ``command`` repeats this, and is shown below the benchmark's own.
 
     Raises:
         DatasetError: no results there, or damaged ones.

@@ -70,11 +70,7 @@ class CellStore:
 
 
 def read_setting(folder: Path) -> Setting:
-    """What ``setting.write_setting`` has written there.
-
-    Raises:
-        DatasetError: nothing there, or damaged.
-    """
+    """What ``setting.write_setting`` has written there; DatasetError if nothing, or damaged."""
     try:
         setting: Setting = json.loads((folder / "setting.json").read_bytes())
     except (OSError, ValueError) as error:
@@ -108,8 +104,7 @@ def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
 def read_table(path: Path) -> list[Row]:
     """The rows of a table with their types; numbers that are not there are None.
 
-    Raises:
-        DatasetError: no such file, or not one of ours.
+    DatasetError if there is no such file, or it is not one of ours.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +13,32 @@ import torch
 
 from softpatch.benchmark.grid import Method, Options
 from softpatch.benchmark.machine import machine, reset_peak
-from softpatch.benchmark.plan import Cell, Fit, dataset, fingerprint, options_json, read_category
+from softpatch.benchmark.plan import Cell, Fit, dataset, fingerprint, read_category
 from softpatch.benchmark.results import FAILED, IMPOSSIBLE, OK, CellStore, Row, write_tables
-from softpatch.compute.processes import worker_processes
+from softpatch.compute.processes import in_processes
 from softpatch.compute.progress import Progress, silent
 from softpatch.datasets import Category, Contamination, contaminate
-from softpatch.detectors import Detector, PaDiM, make_detector
+from softpatch.detectors import Detector, PaDiM, make_detector, no_threshold
 from softpatch.errors import DatasetError, ImageError
 from softpatch.evaluation.difficulty import rate_difficulty
 from softpatch.evaluation.measurement import Measurement
 from softpatch.evaluation.protocol import fit_and_predict, measure
 from softpatch.features.cache import CachedExtractor, MapFolder
 from softpatch.features.presets import FeatureConfig
-from softpatch.images.sources import ImageSource
 from softpatch.runtime.prediction import Prediction
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a grid is run; its results do not depend on it, but for the device.
+    """How a grid is run; its results do not depend on it, but for the device."""
 
-    Attributes:
-        output: folder of the results.
-        features: folder of the feature cache; None does without.
-        features_limit: bytes it may hold.
-        device: see ``CommonOptions``.
-        memory_limit: likewise.
-        jobs: fits at a time, each in a process of its own.
-        threads: torch threads of all of them together.
-    """
-
-    output: Path
-    features: Path | None
-    features_limit: int
-    device: str
-    memory_limit: int | None
-    jobs: int
-    threads: int
+    output: Path  # folder of the results
+    features: Path | None  # folder of the feature cache; None does without
+    features_limit: int  # bytes it may hold
+    device: str  # see ``CommonOptions``
+    memory_limit: int | None  # likewise
+    jobs: int  # fits at a time, each in a process of its own
+    threads: int  # of torch, for all of them together
 
 
 Finished = Callable[[Sequence[Row]], None]
@@ -62,17 +51,13 @@ def run_fits(
 ) -> Iterator[Mapping[Cell, Row]]:
     """Fill in the cells in this process or, with several jobs, in processes of their own."""
     if settings.jobs == 1:
-        for cells in work:
-            yield run_fit(cells, settings, progress)
-        return
-    with worker_processes(settings.jobs, settings.threads) as pool:
-        waiting = {pool.submit(run_fit, cells, settings): cells for cells in work}
-        for future in as_completed(waiting):
-            error = future.exception()
-            if error is None:
-                yield future.result()
-            else:  # the process died: out of memory, most likely
-                yield {cell: lost(cell, FAILED, error) for cell in waiting[future]}
+        return (run_fit(cells, settings, progress) for cells in work)
+
+    def without_result(cells: Sequence[Cell], error: BaseException) -> dict[Cell, Row]:
+        return {cell: lost(cell, error) for cell in cells}
+
+    fit = partial(run_fit, settings=settings)
+    return in_processes(fit, work, settings.jobs, settings.threads, without_result)
 
 
 def run_cells(
@@ -85,12 +70,8 @@ def run_cells(
 ) -> list[Row]:
     """Fill in every cell, reusing those kept in ``settings.output``, and write the tables.
 
-    Args:
-        cells: in the order of the results.
-        settings: see there.
-        finished: called with the rows of each fit, those that were kept first.
-        progress: the steps of the fit that is running; with several jobs, nothing.
-        runner: what runs the fits.
+    ``finished`` is called with the rows of each fit, those that were kept first; ``progress`` with
+    the steps of the fit that is running, with several jobs never.
 
     Returns:
         one row per cell, in order; a cell that could not be filled in says why.
@@ -125,12 +106,12 @@ def run_fit(
         try:
             draws[cell] = _draw(cell, settings)
         except Exception as error:
-            rows[cell] = lost(cell, _status(error), error)
+            rows[cell] = lost(cell, error)
     if draws:
         try:
             rows |= _fit_and_measure(draws, settings, progress)
         except Exception as error:
-            rows |= {cell: lost(cell, _status(error), error) for cell in draws}
+            rows |= {cell: lost(cell, error) for cell in draws}
     return rows
 
 
@@ -141,8 +122,7 @@ def _fit_and_measure(
     category = read_category(fit.root, fit.layout, fit.category)
     detector = _detector(fit.method, fit.seed, settings)
     extractor = _extractor(detector.features, detector.device, settings)
-    clean = [ImageSource(str(sample.path), sample.path) for sample in category.train]
-    training = next(iter(draws.values())).train if fit.noise else clean
+    training = next(iter(draws.values())).train[: None if fit.noise else len(category.train)]
     # The whole test set for all cells: the last bits of scores depend on what else is scored.
     tested = [sample.path for sample in category.test]
     measurements = {
@@ -215,7 +195,8 @@ def _rate(
 def _detector(method: Method, seed: int, settings: RunSettings) -> Detector:
     """Unfitted, with the extractor that all detectors of the same features share."""
     detector = make_detector(
-        method.detector, **method.arguments, seed=seed, device=settings.device,
+        method.detector, **{**no_threshold(method.detector), **method.arguments}, seed=seed,
+        device=settings.device,
         memory_limit=settings.memory_limit,
     )  # fmt: skip
     detector.share_extractor(_extractor(detector.features, detector.device, settings))
@@ -256,14 +237,10 @@ def _notes(draw: Contamination, skipped: Sequence[ImageError]) -> Iterator[str]:
         yield f"skipped {len(skipped)} unreadable pictures, the first of them {skipped[0]}"
 
 
-def _status(error: Exception) -> str:
-    """``impossible`` where the data is at fault, else ``failed``."""
-    return IMPOSSIBLE if isinstance(error, DatasetError | ImageError) else FAILED
-
-
-def lost(cell: Cell, status: str, error: BaseException) -> Row:
-    """The row of a cell that could not be filled in."""
+def lost(cell: Cell, error: BaseException) -> Row:
+    """The row of a cell that could not be filled in: ``impossible`` where the data is at fault."""
     reason = " ".join(str(error).split()) or type(error).__name__
+    status = IMPOSSIBLE if isinstance(error, DatasetError | ImageError) else FAILED
     if status == FAILED:
         reason = f"{type(error).__name__}: {reason}"
     return {**_identity(cell), "status": status, "reason": reason, "command": cell.command}
@@ -274,7 +251,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
         "dataset": cell.dataset,
         "category": cell.category,
         "method": cell.method.name,
-        "options": options_json(dict(cell.method.options)),
+        "options": json.dumps(dict(cell.method.options), ensure_ascii=False),
         "kind": cell.kind,
         "noise": cell.noise,
         "policy": cell.policy,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
+from typing import Any
 
 from softpatch.benchmark.figures import Line, Panel, draw_bars, draw_panels
 from softpatch.benchmark.published import SETTING, published
-from softpatch.benchmark.results import FAILED, IMPOSSIBLE, ORACLE, Row, Setting
+from softpatch.benchmark.results import FAILED, IMPOSSIBLE, OK, ORACLE, Row, Setting
 from softpatch.benchmark.table import (
     METRICS,
     MISSING,
@@ -15,12 +18,12 @@ from softpatch.benchmark.table import (
     Section,
     Table,
     Value,
-    good,
     grouped,
     over_seeds,
 )
 
-CURVE_METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
+BOTH_AUROC = ("image_auroc", "pixel_auroc")
+CURVE_METRICS = (*BOTH_AUROC, "pixel_ap", "aupro")
 FEWEST_FOR_CURVE = 3  # noise ratios
 MOST_SHOWN = 4  # tables of categories; more are folded
 
@@ -31,59 +34,62 @@ class Results:
 
     rows: Sequence[Row]
     setting: Setting
-    labels: Labels = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", Labels(self.rows))
+    @cached_property
+    def labels(self) -> Labels:
+        """The names of the methods."""
+        return Labels(self.rows)
 
-    @property
+    @cached_property
     def measured(self) -> list[Row]:
         """The rows with numbers."""
-        return good(self.rows)
+        return [row for row in self.rows if row["status"] == OK]
+
+    def by(self, *columns: str) -> Iterable[tuple[Any, list[Row]]]:
+        """What rows with numbers share in these columns, and the rows that share it."""
+        return grouped(self.measured, itemgetter(*columns)).items()
 
 
 def sections(results: Results) -> list[Section]:
     """Every section that has something to say, in order."""
-    parts: list[Callable[[Results], Section | None]] = [
+    parts: list[Callable[[Results], Section]] = [
         missing, averages, categories, curves, ablation, kinds, oracle_gap, audit, costs, data,
     ]  # fmt: skip
-    return [section for part in parts if (section := part(results)) is not None]
+    made = [part(results) for part in parts]
+    return [section for section in made if section.tables or section.figures]
 
 
-def missing(results: Results) -> Section | None:
+def missing(results: Results) -> Section:
     """Cells that could not be filled in, and what was found wrong with the data."""
     lines = []
     for status, word in ((FAILED, "failed"), (IMPOSSIBLE, "cannot be run")):
         lost = [row for row in results.rows if row["status"] == status]
-        for reason, rows in grouped(lost, lambda row: row["reason"]).items():
+        for reason, rows in grouped(lost, itemgetter("reason")).items():
             cells = "; ".join(_cell(results, row) for row in rows[:3])
             more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
             lines.append((f"{len(rows)} {word}", reason, cells + more))
-    for reason, rows in grouped(
-        [row for row in results.measured if row["reason"]], lambda row: row["reason"]
-    ).items():
-        category = ", ".join(dict.fromkeys(row["category"] for row in rows))
-        lines.append((f"{len(rows)} with a note", reason, category))
+    for reason, rows in results.by("reason"):
+        if reason:
+            category = ", ".join(dict.fromkeys(row["category"] for row in rows))
+            lines.append((f"{len(rows)} with a note", reason, category))
     absent = results.setting["cells"] - len(results.rows)
     if absent > 0:
         lines.append((f"{absent} not run yet", "the run was stopped; start it again", ""))
     for entry in results.setting["data"]:
         lines += [("data", problem, entry["category"]) for problem in entry["problems"]]
-    if not lines:
-        return None
-    table = Table("Cells without a result, and problems of the data",
-                  ("what", "why", "which"), tuple(lines), words=3)  # fmt: skip
-    return Section("What is missing", tables=(table,))
+    title = "Cells without a result, and problems of the data"
+    table = Table(title, ("what", "why", "which"), tuple(lines), words=3)
+    return Section("What is missing", tables=(table,) if lines else ())
 
 
-def averages(results: Results) -> Section | None:
+def averages(results: Results) -> Section:
     """Means over the categories of each data set, the paper's numbers beside them."""
     tables, shows_published = [], False
     layouts = {entry["dataset"]: entry["layout"] for entry in results.setting["data"]}
     published_names = {
         entry["dataset"]: set(entry.get("published", ())) for entry in results.setting["data"]
     }
-    for name, of_dataset in grouped(results.measured, lambda row: row["dataset"]).items():
+    for name, of_dataset in results.by("dataset"):
         names = {row["category"] for row in of_dataset}
         citable = bool(names & published_names.get(name, set()))
         if len(names) < 2 and not citable:
@@ -91,42 +97,30 @@ def averages(results: Results) -> Section | None:
         for (kind, noise, policy), rows in grouped(of_dataset, _draw).items():
             lines, cited = [], False
             for label, its in grouped(rows, results.labels).items():
-                beside = (
-                    published(layouts[name], its[0]["method"], noise, policy) if citable else None
-                )
-                cited |= beside is not None
+                method = its[0]["method"]
                 line = [label, *_metrics(its), str(len({row["category"] for row in its}))]
-                line += (
-                    [f"{beside.image_auroc:.3f}", f"{beside.pixel_auroc:.3f}"]
-                    if beside
-                    else [MISSING] * 2
-                )
+                if citable and (beside := published(layouts[name], method, noise, policy)):
+                    cited = True
+                    line += [f"{beside.image_auroc:.3f}", f"{beside.pixel_auroc:.3f}"]
+                else:
+                    line += [MISSING, MISSING]
                 lines.append(line)
-            heads = ["method", *METRICS.values(), "categories"]
-            heads += ["paper: image AUROC", "paper: pixel AUROC"]
+            heads = ("method", *METRICS.values(), "categories")
+            heads += ("paper: image AUROC", "paper: pixel AUROC")
             width = len(heads) if cited else len(heads) - 2
             shows_published |= cited
-            tables.append(
-                Table(
-                    f"{name}: {_setting_words(kind, noise, policy)}",
-                    tuple(heads[:width]),
-                    tuple(tuple(line[:width]) for line in lines),
-                )
-            )
-    if not tables:
-        return None
+            title = f"{name}: {_setting_words(kind, noise, policy)}"
+            tables.append(Table(title, heads[:width], tuple(tuple(line[:width]) for line in lines)))
     text = ["Mean over the categories; ± is the standard deviation over seeds of that mean."]
     if shows_published:
         text.append(f"The paper's numbers are for {SETTING}. Compare where the categories do.")
     return Section("Averages", tuple(text), tuple(tables))
 
 
-def curves(results: Results) -> Section | None:
+def curves(results: Results) -> Section:
     """Metrics against the noise ratio."""
     figures = []
-    for (name, kind), rows in grouped(
-        results.measured, lambda row: (row["category"], row["kind"])
-    ).items():
+    for (name, kind), rows in results.by("category", "kind"):
         if len({row["noise"] for row in rows}) < FEWEST_FOR_CURVE:
             continue
         panels = [
@@ -135,12 +129,10 @@ def curves(results: Results) -> Section | None:
                 for key in CURVE_METRICS
                 if any(row[key] is not None for row in its)
             ]
-            for policy, its in grouped(rows, lambda row: row["policy"]).items()
+            for policy, its in grouped(rows, itemgetter("policy")).items()
         ]
         suffix = "" if kind == "defects" else f", {kind}"
         figures.append(draw_panels(f"{name}: metrics against contamination{suffix}", panels))
-    if not figures:
-        return None
     text = (
         "The noise ratio is the number of added pictures over the number of good ones. Under "
         "overlap they are also in the test set; under no-overlap they have left it, so that each "
@@ -151,29 +143,21 @@ def curves(results: Results) -> Section | None:
 
 def _curves(results: Results, rows: Sequence[Row], key: str) -> Iterator[Line]:
     for label, its in grouped(rows, results.labels).items():
-        points = {
-            noise: over_seeds(there, key)
-            for noise, there in sorted(grouped(its, lambda row: row["noise"]).items())
-        }
-        points = {noise: value for noise, value in points.items() if value.mean is not None}
-        spread = [value.deviation for value in points.values()]
-        yield Line(
-            label,
-            tuple(points),
-            tuple(value.mean for value in points.values() if value.mean is not None),
-            tuple(s for s in spread if s is not None)
-            if all(s is not None for s in spread)
-            else None,
-            yardstick=its[0]["method"] == ORACLE,
-        )
+        x, y, spread = [], [], []
+        for noise, there in sorted(grouped(its, itemgetter("noise")).items()):
+            value = over_seeds(there, key)
+            if value.mean is not None:
+                x.append(noise)
+                y.append(value.mean)
+                spread += [] if value.deviation is None else [value.deviation]
+        around = tuple(spread) if len(spread) == len(x) else None
+        yield Line(label, tuple(x), tuple(y), around, yardstick=its[0]["method"] == ORACLE)
 
 
-def ablation(results: Results) -> Section | None:
+def ablation(results: Results) -> Section:
     """Variants of one method beside its default."""
     tables, figures = [], []
-    for (name, draw), rows in grouped(
-        results.measured, lambda row: (row["category"], _draw(row))
-    ).items():
+    for (name, *draw), rows in results.by("category", "kind", "noise", "policy"):
         by_label = grouped(rows, results.labels)
         if not any(results.labels.variant(row) for row in rows):
             continue
@@ -181,82 +165,55 @@ def ablation(results: Results) -> Section | None:
         title = f"{name}: {_setting_words(*draw)}"
         lines = []
         for label, its in by_label.items():
-            changes = [
-                _difference(its, reference, key).text(sign="+")
-                for key in ("image_auroc", "pixel_auroc")
-            ]
+            changes = (_difference(its, reference, key) for key in BOTH_AUROC)
             lines.append((label, *_metrics(its), *changes))
         heads = ("method", *METRICS.values(), "Δ image AUROC", "Δ pixel AUROC")
         tables.append(Table(title, heads, tuple(lines)))
-        figures.append(
-            draw_bars(
-                title,
-                list(by_label),
-                [
-                    (METRICS[key], [over_seeds(its, key).mean for its in by_label.values()])
-                    for key in ("image_auroc", "pixel_auroc", "aupro")
-                ],
-            )
-        )
-    if not tables:
-        return None
+        panels = [
+            (METRICS[key], [over_seeds(its, key).mean for its in by_label.values()])
+            for key in (*BOTH_AUROC, "aupro")
+        ]
+        figures.append(draw_bars(title, list(by_label), panels))
     text = ("Δ and the dotted line compare with the first row of each table.",)
     return Section("Ablation", text, tuple(tables), tuple(figures))
 
 
-def kinds(results: Results) -> Section | None:
+def kinds(results: Results) -> Section:
     """Kinds of contamination side by side."""
-    if len({row["kind"] for row in results.measured}) < 2:
-        return None
     tables = []
-    for (name, noise, policy), rows in grouped(
-        results.measured, lambda row: (row["category"], row["noise"], row["policy"])
-    ).items():
+    several = len({row["kind"] for row in results.measured}) > 1
+    for (name, noise, policy), rows in results.by("category", "noise", "policy") if several else ():
         columns = list(dict.fromkeys(row["kind"] for row in rows))
-        for key in ("image_auroc", "pixel_auroc", "audit_auroc"):
+        for key in (*BOTH_AUROC, "audit_auroc"):
             if all(row.get(key) is None for row in rows):
                 continue
             lines = [
                 (label, *(over_seeds(by_kind.get(kind, []), key).text() for kind in columns))
                 for label, its in grouped(rows, results.labels).items()
-                for by_kind in [grouped(its, lambda row: row["kind"])]
+                for by_kind in [grouped(its, itemgetter("kind"))]
             ]
             title = f"{name}: {METRICS.get(key, 'audit AUROC')}, noise {noise:g}, {policy}"
             tables.append(Table(title, ("method", *columns), tuple(lines)))
     return Section("Kinds of contamination", tables=tuple(tables))
 
 
-def oracle_gap(results: Results) -> Section | None:
+def oracle_gap(results: Results) -> Section:
     """The loss against training without the added images."""
     tables = []
-    for (name, kind, policy), rows in grouped(
-        results.measured, lambda row: (row["category"], row["kind"], row["policy"])
-    ).items():
-        oracles = grouped((r for r in rows if r["method"] == ORACLE), lambda row: row["noise"])
+    for (name, kind, policy), rows in results.by("category", "kind", "policy"):
+        oracles = grouped((r for r in rows if r["method"] == ORACLE), itemgetter("noise"))
+        others = [row for row in rows if row["method"] != ORACLE]
         noises = [noise for noise in sorted(oracles) if noise > 0]
-        if not noises:
-            continue
-        for key in ("image_auroc", "pixel_auroc"):
+        heads = ("method", *(f"noise {noise:g}" for noise in noises))
+        for key in BOTH_AUROC:
             lines = []
-            for label, its in grouped(rows, results.labels).items():
-                if its[0]["method"] == ORACLE:
-                    continue
-                by_noise = grouped(its, lambda row: row["noise"])
-                gaps = [
-                    _difference(oracles[noise], by_noise.get(noise, []), key).text(sign="+")
-                    for noise in noises
-                ]
+            for label, its in grouped(others, results.labels).items():
+                by_noise = grouped(its, itemgetter("noise"))
+                gaps = (_difference(oracles[at], by_noise.get(at, []), key) for at in noises)
                 lines.append((label, *gaps))
             if any(cell != MISSING for line in lines for cell in line[1:]):
-                tables.append(
-                    Table(
-                        f"{name}: {METRICS[key]} below the oracle, {kind}, {policy}",
-                        ("method", *(f"noise {noise:g}" for noise in noises)),
-                        tuple(lines),
-                    )
-                )
-    if not tables:
-        return None
+                title = f"{name}: {METRICS[key]} below the oracle, {kind}, {policy}"
+                tables.append(Table(title, heads, tuple(lines)))
     text = (
         "The oracle is PatchCore trained without the added pictures. 0 means that contamination "
         "costs nothing; below 0, the method is better than a clean PatchCore.",
@@ -264,34 +221,30 @@ def oracle_gap(results: Results) -> Section | None:
     return Section("Gap to the oracle", text, tuple(tables), folded=True)
 
 
-def audit(results: Results) -> Section | None:
+def audit(results: Results) -> Section:
     """How well the added images are found among the training images."""
     rows = [row for row in results.measured if row.get("audit_auroc") is not None]
-    if not rows:
-        return None
     noises = sorted({row["noise"] for row in rows})
     lines = []
     for (name, kind, label), its in grouped(
         # Both policies share the training set.
         rows, lambda row: (row["category"], row["kind"], results.labels(row))
     ).items():  # fmt: skip
-        by_noise = grouped(its, lambda row: row["noise"])
+        by_noise = grouped(its, itemgetter("noise"))
         cells = (over_seeds(by_noise.get(noise, []), "audit_auroc").text() for noise in noises)
         lines.append((label, name, kind, *cells))
     heads = ("method", "category", "kind", *(f"noise {noise:g}" for noise in noises))
     text = ("AUROC of the training pictures' suspicion for having been added.",)
-    return Section("Audit", text, (Table("Audit AUROC", heads, tuple(lines), words=3),))
+    table = Table("Audit AUROC", heads, tuple(lines), words=3)
+    return Section("Audit", text, (table,) if lines else ())
 
 
-def costs(results: Results) -> Section | None:
+def costs(results: Results) -> Section:
     """Time and memory, and what quality they buy."""
-    if not results.measured:
-        return None
     tables, panels = [], []
-    for name, rows in grouped(results.measured, lambda row: row["category"]).items():
+    for name, rows in results.by("category"):
         lines = []
-        image: list[Line] = []
-        pixel: list[Line] = []
+        points: dict[str, list[Line]] = {key: [] for key in BOTH_AUROC}
         for label, its in grouped(rows, results.labels).items():
             fit, predict, memory = (
                 over_seeds(its, key)
@@ -301,20 +254,19 @@ def costs(results: Results) -> Section | None:
             lines.append(
                 (label, Value(fit.mean).text(1), milliseconds.text(1), Value(memory.mean).text(0))
             )
-            for points, key in ((image, "image_auroc"), (pixel, "pixel_auroc")):
+            for key in BOTH_AUROC:
                 quality = over_seeds(its, key).mean
                 if fit.mean is not None and quality is not None:
-                    points.append(Line(label, (fit.mean,), (quality,)))
+                    points[key].append(Line(label, (fit.mean,), (quality,)))
         heads = ("method", "fit, s", "predict, ms a picture", "peak memory, MB")
         tables.append(Table(name, heads, tuple(lines)))
         panels.append(
             [
-                Panel(f"{name}: {METRICS[key]}", "seconds to fit", tuple(points), x_log=True,
-                      joined=False)
-                for key, points in (("image_auroc", image), ("pixel_auroc", pixel))
-                if points
+                Panel(f"{name}: {METRICS[key]}", "seconds to fit", tuple(its), True, joined=False)
+                for key, its in points.items()
+                if its
             ]
-        )  # fmt: skip
+        )
     embedded = [row for row in results.measured if row["pictures_embedded"] == 0]
     text = (
         "Means over all cells. A fit that serves several cells counts in full for each of them. "
@@ -326,27 +278,22 @@ def costs(results: Results) -> Section | None:
     return Section("Costs", text, tuple(tables), figures)
 
 
-def categories(results: Results) -> Section | None:
+def categories(results: Results) -> Section:
     """Every category's own table."""
     tables = []
-    for (name, kind, policy), rows in grouped(
-        results.measured, lambda row: (row["category"], row["kind"], row["policy"])
-    ).items():
+    for (name, kind, policy), rows in results.by("category", "kind", "policy"):
+        by_line = grouped(rows, lambda row: (results.labels(row), row["noise"]))
         lines = [
             (label, f"{noise:g}", *_metrics(its), str(its[0]["n_test"]))
-            for (label, noise), its in grouped(
-                rows, lambda row: (results.labels(row), row["noise"])
-            ).items()
+            for (label, noise), its in by_line.items()
         ]
         heads = ("method", "noise", *METRICS.values(), "test pictures")
         tables.append(Table(f"{name}: {kind}, {policy}", heads, tuple(lines)))
-    if not tables:
-        return None
     folded = len(tables) > MOST_SHOWN
     return Section("Category by category", tables=tuple(tables), folded=folded)
 
 
-def data(results: Results) -> Section | None:
+def data(results: Results) -> Section:
     """The images of each category."""
     lines = tuple(
         (
@@ -364,9 +311,9 @@ def _metrics(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(over_seeds(rows, key).text() for key in METRICS)
 
 
-def _difference(rows: Sequence[Row], reference: Sequence[Row], key: str) -> Value:
+def _difference(rows: Sequence[Row], reference: Sequence[Row], key: str) -> str:
     ours, other = over_seeds(rows, key).mean, over_seeds(reference, key).mean
-    return Value(None if ours is None or other is None else ours - other)
+    return Value(None if ours is None or other is None else ours - other).text(sign="+")
 
 
 def _draw(row: Row) -> tuple[str, float, str]:

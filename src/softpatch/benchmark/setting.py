@@ -56,16 +56,12 @@ def _data(grid: Grid, earlier: Setting) -> list[dict[str, Any]]:
                 entries.append({**about, "fingerprint": "", "problems": [str(error)]})
                 continue
             mark = fingerprint(category)
-            entries.append(
-                {
-                    **about,
-                    "fingerprint": mark,
-                    "train": len(category.train),
-                    "test_good": len(category.test) - len(category.defects),
-                    "test_defective": len(category.defects),
-                    "problems": (
-                        known[mark]["problems"] if mark in known else find_problems(category)
-                    ),
-                }
-            )
+            about |= {
+                "fingerprint": mark,
+                "train": len(category.train),
+                "test_good": len(category.test) - len(category.defects),
+                "test_defective": len(category.defects),
+                "problems": known[mark]["problems"] if mark in known else find_problems(category),
+            }
+            entries.append(about)
     return entries

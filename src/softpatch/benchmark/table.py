@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from softpatch.benchmark.figures import Figure
-from softpatch.benchmark.results import OK, Row
+from softpatch.benchmark.results import Row
 
 K = TypeVar("K", bound=Hashable)
 
@@ -26,19 +26,12 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text.
-
-    Attributes:
-        title: what it shows.
-        columns: their headings.
-        rows: one cell for each column.
-        words: how many columns hold words rather than numbers, counted from the left.
-    """
+    """A table of text."""
 
     title: str
-    columns: tuple[str, ...]
+    columns: tuple[str, ...]  # their headings
     rows: tuple[tuple[str, ...], ...]
-    words: int = 1
+    words: int = 1  # how many columns from the left hold words rather than numbers
 
     def markdown(self) -> str:
         """As a pipe table under its title."""
@@ -52,17 +45,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: text, then tables and figures.
-
-    Attributes:
-        folded: whether the tables are shown only on request.
-    """
+    """A part of the page: text, then tables and figures."""
 
     title: str
     text: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
-    folded: bool = False
+    folded: bool = False  # whether the tables are shown only on request
 
 
 @dataclass(frozen=True)
@@ -106,11 +95,6 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
     return groups
 
 
-def good(rows: Iterable[Row]) -> list[Row]:
-    """The rows that were measured."""
-    return [row for row in rows if row["status"] == OK]
-
-
 class Labels:
     """Names of methods, made of the options that differ between the rows.
 
@@ -120,9 +104,8 @@ class Labels:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         every = [set(_options(row)) for row in rows]
-        common = set.intersection(*every) if every else set()
-        self._common = common
-        self.shared = _words(common)
+        self._common = set.intersection(*every) if every else set()
+        self.shared = _words(self._common)
 
     def __call__(self, row: Row) -> str:
         """``softpatch-lof``, or ``softpatch-lof, tau=0.05``."""

@@ -30,8 +30,10 @@ from softpatch.cli import (
     update,
     watch,
 )
+from softpatch.cli.old_spellings import Command
 from softpatch.cli.terminal import stderr
-from softpatch.errors import SoftPatchError, UsageError
+from softpatch.errors import SoftPatchError
+from softpatch.runtime.errors import last_words
 
 app = typer.Typer(
     name="softpatch",
@@ -43,25 +45,19 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("fit")(fit.fit)
-app.command("fit-many")(fit_many.fit_many)
-app.command("audit")(audit.audit)
-app.command("clean")(clean.clean)
-app.command("estimate")(estimate.estimate)
-app.command("update")(update.update)
-app.command("merge")(merge.merge)
-app.command("rollback")(rollback.rollback)
-app.command("predict")(predict.predict)
-app.command("export")(export.export)
-app.command("watch")(watch.watch)
-app.command("serve")(serve.serve)
-app.command("evaluate")(evaluate.evaluate)
-app.command("datasets")(datasets.datasets)
-app.command("benchmark")(benchmark.benchmark)
-app.command("report")(report.report)
-app.command("threshold")(threshold.threshold)
-app.command("info")(info.info)
-app.command("demo")(demo.demo)
+PANELS = {
+    "Learn": (fit.fit, fit_many.fit_many, estimate.estimate, update.update, merge.merge,
+              rollback.rollback),
+    "Clean": (audit.audit, clean.clean),
+    "Use": (predict.predict, watch.watch, serve.serve, export.export, threshold.threshold,
+            info.info),
+    "Measure": (evaluate.evaluate, benchmark.benchmark, report.report, datasets.datasets,
+                demo.demo),
+}  # fmt: skip
+for panel, commands in PANELS.items():
+    for command in commands:
+        name = command.__name__.replace("_", "-")
+        app.command(name, cls=Command, rich_help_panel=panel)(command)
 
 
 def _version(asked: bool) -> None:
@@ -85,23 +81,14 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:
         app()
-    except UsageError as error:
-        _fail(str(error), 2)
-    except SoftPatchError as error:
-        _fail(str(error), 1)
+    except (SoftPatchError, OSError) as error:
+        _fail(*last_words(error))
     except MemoryError:
         _fail("out of memory; use fewer pictures, a smaller --coreset-ratio or --resize", 1)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}", 1)
 
 
 def _fail(message: str, code: int) -> None:
-    stderr().print(f"[bold red]error:[/] {_escape(message)}", highlight=False, soft_wrap=True)
-    sys.exit(code)
-
-
-def _escape(message: str) -> str:
     from rich.markup import escape
 
-    return escape(message)
+    stderr().print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    sys.exit(code)

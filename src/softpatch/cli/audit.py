@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from softpatch.cli import engine as on
-from softpatch.cli import options
-from softpatch.cli.terminal import Skipped, progress_bars, say, stdout
+from softpatch.cli import inputs, options
+from softpatch.cli.options import flag, to_output
+from softpatch.cli.terminal import Skipped, progress_bars, say, show_table
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from softpatch.auditing.audit import Audit, Look
-    from softpatch.detectors import SoftPatch
+    from softpatch.auditing.audit import Audit, Backend
 
 SHOWN = 10
 
 
-@options.builds_detector
+@options.takes(options.Discriminator, options.Features, options.Running)
 def audit(
-    folder: Annotated[str, typer.Argument(help="Training pictures, searched recursively.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder for audit.csv, audit.json and audit.html."),
-    ] = None,
-    rule: Annotated[
-        str,
-        typer.Option(
-            help="What makes a picture suspicious: anywhere, or fused, lof, nearest, gaussian "
-            "at every place; auto looks whether the pictures are aligned."
-        ),
-    ] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line: everything.")] = False,
-    exclude: options.Exclude = None,
-    strict: options.Strict = False,
-    engine: on.Engine = "local",
-    address: on.Address = None,
+    folder: str = options.TRAINING,
+    output: Path | None = to_output("Folder for audit.csv, audit.json and audit.html.", None),
+    as_json: bool = flag("--json", "One JSON line: everything."),
+    exclude: Path | None = options.EXCLUDE,
+    strict: bool = options.STRICT,
+    engine: str = inputs.ENGINE,
+    address: str | None = inputs.ADDRESS,
     *,
-    method: str,
     given: dict[str, Any],
 ) -> None:
     """Rank the pictures in FOLDER by how suspicious they are; find odd files and duplicates.
@@ -56,17 +43,14 @@ def audit(
 
     softpatch audit photos/ --json --exclude decisions.json
 
-    softpatch audit photos/ --rule lof
+    softpatch audit photos/ --discriminator lof
 
     softpatch audit s3://bucket/photos --json --engine ray --address auto
     """
     from softpatch.auditing.audit import audit as audit_pictures
-    from softpatch.auditing.image_quality import measure_images
     from softpatch.auditing.report import write_report
     from softpatch.pages.render import need_jinja
 
-    if method != "softpatch":
-        raise UsageError(f"an audit has no method {method}; choose its --rule")
     if output is not None:
         if "://" in folder:
             raise UsageError(
@@ -75,19 +59,17 @@ def audit(
         need_jinja()
     skipped = Skipped(strict)
     written: list[Path] = []
-    look: Look = measure_images
-    moved: Callable[[SoftPatch], SoftPatch] | None = None
-    with on.cluster_of(engine, address) as cluster, progress_bars() as progress:
-        pictures = on.pictures_of(folder, cluster, exclude)
+    backend: Backend | None = None
+    with inputs.cluster_of(engine, address) as cluster, progress_bars() as progress:
+        pictures = inputs.images_of(folder, cluster, exclude)
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
         if cluster is not None:
-            from softpatch.distributed.looking import look_on, moved_to
+            from softpatch.distributed.audit import ClusterBackend
 
-            look, moved = look_on(cluster), moved_to(cluster)
+            backend = ClusterBackend(cluster)
         found = audit_pictures(
-            pictures, rule=rule, look=look, moved=moved, on_unreadable=skipped.handler,
-            progress=progress, **given,
+            pictures, backend=backend, on_unreadable=skipped.handler, progress=progress, **given,
         )  # fmt: skip
         if output is not None:
             written = write_report(found, Path(folder), output, progress)
@@ -101,20 +83,14 @@ def audit(
 
 
 def _show(found: Audit) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
     from softpatch.auditing.report import summary
 
-    table = Table(
-        "rank", "suspicion", "confidence", "picture", "reasons",
-        title="Most suspicious training pictures",
-    )  # fmt: skip
+    rows = []
     for image in found.images[:SHOWN]:
-        table.add_row(
-            str(image.rank), f"{image.score:.3f}", f"{image.confidence:.0%}", escape(image.path),
-            ", ".join(reason.code for reason in image.reasons),
-        )  # fmt: skip
-    stdout().print(table)
+        reasons = ", ".join(reason.code for reason in image.reasons)
+        score, confidence = f"{image.score:.3f}", f"{image.confidence:.0%}"
+        rows.append((str(image.rank), score, confidence, image.path, reasons))
+    columns = ("rank", "suspicion", "confidence", "picture", "reasons")
+    show_table("Most suspicious training pictures", columns, rows)
     for line in summary(found):
         say(line)

@@ -8,14 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from softpatch.cli import engine as on
-from softpatch.cli import options
-from softpatch.cli.display import Display
-from softpatch.cli.terminal import stdout
+from softpatch.cli import inputs, options
+from softpatch.cli.options import argument, flag, option, to_output
+from softpatch.cli.terminal import Display, say
 from softpatch.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -23,89 +22,41 @@ if TYPE_CHECKING:
     from softpatch.benchmark.results import Row
     from softpatch.benchmark.run import Runner, RunSettings
 
-_GRID = "What to run"
+of_grid = partial(option, panel="What to run")
 FEATURES = "features"  # folder of the cache below the results
 
 
 def benchmark(
-    grid: Annotated[
-        Path | None, typer.Argument(help="A grid in YAML; the options below replace its keys.")
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_GRID,
-            help="A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, robust "
-            "or realism.",
-        ),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            rich_help_panel=_GRID, help="Folder that holds categories; may be given again."
-        ),
-    ] = None,
-    layout: Annotated[
-        str | None, typer.Option(rich_help_panel=_GRID, help="Of the data.  [recognised]")
-    ] = None,
-    categories: Annotated[
-        str | None, typer.Option(rich_help_panel=_GRID, help="Such as bottle,cable.  [all]")
-    ] = None,
-    methods: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_GRID,
-            help="Such as softpatch-lof,patchcore; oracle is PatchCore without the added pictures.",
-        ),
-    ] = None,
-    noise: Annotated[
-        str | None, typer.Option(rich_help_panel=_GRID, help="Shares, such as 0,0.1.")
-    ] = None,
-    policy: Annotated[
-        str | None, typer.Option(rich_help_panel=_GRID, help="overlap, no-overlap or both.")
-    ] = None,
-    kinds: Annotated[
-        str | None, typer.Option(rich_help_panel=_GRID, help="Of contamination.  [defects]")
-    ] = None,
-    seeds: Annotated[
-        str | None, typer.Option(rich_help_panel=_GRID, help="Such as 0,1,2.  [0]")
-    ] = None,
-    presets: Annotated[
-        str | None, typer.Option(rich_help_panel=_GRID, help="Backbones, such as edge,paper.")
-    ] = None,
-    pixel_at: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_GRID, help="Where pixel metrics are taken: input or native.  [input]"
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            rich_help_panel=_GRID,
-            help="An option of every method, such as tau=0.1; tau=0.1,0.2 runs both.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the results; goes on where it was.")
-    ] = Path("softpatch-benchmark"),
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of the features, to share.  [OUTPUT/features]")
-    ] = None,
-    cache_limit: Annotated[
-        str, typer.Option(help="What the features may take; the oldest make room.")
-    ] = "20GB",
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Compute all features anew.")
-    ] = False,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, help="Fits at a time; they share the cores.")
-    ] = 1,
-    device: options.Device = "auto",
-    memory_limit: options.MemoryLimit = None,
-    engine: on.Engine = "local",
-    address: on.Address = None,
+    grid: Path | None = argument("A grid in YAML; the options below replace its keys.", None),
+    recipe: str | None = of_grid(
+        "A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, robust or realism."
+    ),
+    data: list[str] | None = of_grid("Folder that holds categories; may be given again."),
+    layout: str | None = of_grid("Of the data.  [recognised]"),
+    categories: str | None = of_grid("Such as bottle,cable.  [all]"),
+    methods: str | None = of_grid(
+        "Such as softpatch-lof,patchcore; oracle is PatchCore without the added pictures."
+    ),
+    noise: str | None = of_grid("Shares, such as 0,0.1."),
+    policy: str | None = of_grid("overlap, no-overlap or both."),
+    kinds: str | None = of_grid("Of contamination.  [defects]"),
+    seeds: str | None = of_grid("Such as 0,1,2.  [0]"),
+    presets: str | None = of_grid("Backbones, such as edge,paper."),
+    pixel_at: str | None = of_grid("Where pixel metrics are taken: input or native.  [input]"),
+    set_: list[str] | None = of_grid(
+        "An option of every method, such as tau=0.1; tau=0.1,0.2 runs both.", "--set"
+    ),
+    output: Path = to_output(
+        "Folder of the results; goes on where it was.", Path("softpatch-benchmark")
+    ),
+    cache: Path | None = option("Folder of the features, to share.  [OUTPUT/features]"),
+    cache_limit: str = option("What the features may take; the oldest make room.", default="20GB"),
+    no_cache: bool = flag("--no-cache", "Compute all features anew."),
+    jobs: int = option("Fits at a time; they share the cores.", "--jobs", "-j", default=1, min=1),
+    device: str = options.Running.device,
+    memory_limit: str | None = options.Running.memory_limit,
+    engine: str = inputs.ENGINE,
+    address: str | None = inputs.ADDRESS,
 ) -> None:
     """Run a grid of experiments: data sets × methods × noise × policies × seeds.
 
@@ -124,7 +75,7 @@ def benchmark(
 
     softpatch benchmark grid.yaml -o /shared/out --engine ray --address auto
     """
-    on.check_engine(engine, address)
+    inputs.check_engine(engine, address)
     if grid is not None and recipe is not None:
         raise UsageError("give a grid file or --recipe, not both")
     flags = {
@@ -157,13 +108,12 @@ def benchmark(
     from softpatch.benchmark.run import RunSettings, run_fits
     from softpatch.detectors.options import parse_options
 
-    limits = parse_options({"memory_limit": memory_limit})
     settings = RunSettings(
         output=output,
         features=None if no_cache else cache or output / FEATURES,
         features_limit=parse_options({"memory_limit": cache_limit})["memory_limit"],
         device=device,
-        memory_limit=limits.get("memory_limit"),
+        memory_limit=parse_options({"memory_limit": memory_limit}).get("memory_limit"),
         jobs=jobs,
         threads=torch.get_num_threads(),
     )
@@ -181,7 +131,7 @@ def benchmark(
 def _run(grid: Grid, settings: RunSettings, runner: Runner, command: str) -> bool:
     """Whether a cell failed."""
     from softpatch.benchmark.plan import plan
-    from softpatch.benchmark.results import FAILED
+    from softpatch.benchmark.results import FAILED, RESULTS
     from softpatch.benchmark.run import run_cells
     from softpatch.benchmark.setting import write_setting
 
@@ -194,8 +144,11 @@ def _run(grid: Grid, settings: RunSettings, runner: Runner, command: str) -> boo
             display.finished([f"{_name(row)}: {_outcome(row)}" for row in rows])
 
         rows = run_cells(cells, settings, finished=finished, progress=display.step, runner=runner)
-    _conclude(rows, settings.output)
-    return any(row["status"] == FAILED for row in rows)
+    counts = Counter(row["status"] for row in rows)
+    say(", ".join(f"{count} {status}" for status, count in counts.items()))
+    output = settings.output
+    say(f"wrote {output / RESULTS}; softpatch report {output} makes a page of it")
+    return FAILED in counts
 
 
 def _name(row: Row) -> str:
@@ -214,17 +167,6 @@ def _outcome(row: Row) -> str:
     )
     note = f" ({row['reason']})" if row["reason"] else ""
     return f"image AUROC {image}, pixel AUROC {pixel}{note}"
-
-
-def _conclude(rows: Sequence[Row], output: Path) -> None:
-    from softpatch.benchmark.results import RESULTS
-
-    counts = Counter(row["status"] for row in rows)
-    for line in (
-        ", ".join(f"{count} {status}" for status, count in counts.items()),
-        f"wrote {output / RESULTS}; softpatch report {output} makes a page of it",
-    ):
-        stdout().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _split(text: str | None) -> list[str] | None:

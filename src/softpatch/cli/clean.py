@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from softpatch.cli.options import argument, flag, option
 from softpatch.cli.terminal import note, progress_bars, say
 from softpatch.errors import UsageError
 
 
 def clean(
-    folder: Annotated[Path, typer.Argument(help="The pictures that were audited.")],
-    decisions: Annotated[
-        Path | None, typer.Argument(help="What the page of softpatch audit has exported.")
-    ] = None,
-    quarantine: Annotated[
-        Path | None, typer.Option(help="Where removed pictures go.  [FOLDER-quarantine]")
-    ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Put everything back.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name what would move.")] = False,
+    folder: Path = argument("The pictures that were audited."),
+    decisions: Path | None = argument("What the page of softpatch audit has exported.", None),
+    quarantine: Path | None = option("Where removed pictures go.  [FOLDER-quarantine]"),
+    undo: bool = flag("--undo", "Put everything back."),
+    dry_run: bool = flag("--dry-run", "Only name what would move."),
 ) -> None:
     """Move the pictures decided "remove" out of FOLDER. Nothing is deleted or overwritten.
 

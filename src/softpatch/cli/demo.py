@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from softpatch.cli.terminal import Skipped, duration, progress_bars, stdout
+from softpatch.cli.options import check_seed, option, to_output
+from softpatch.cli.terminal import Skipped, duration, progress_bars, say, stdout
 from softpatch.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -21,15 +20,10 @@ METHODS = ("patchcore", "softpatch")
 
 
 def demo(
-    data: Annotated[
-        Path | None,
-        typer.Option(help="A category in MVTec layout.  [a synthetic product line is drawn]"),
-    ] = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for pictures and results.")
-    ] = Path("softpatch-demo"),
-    noise: Annotated[float, typer.Option(help="Bad pictures hidden among the good.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the line, the draw and the models.")] = 0,
+    data: Path | None = option("A category in MVTec layout.  [a synthetic product line is drawn]"),
+    output: Path = to_output("Folder for pictures and results.", Path("softpatch-demo")),
+    noise: float = option("Bad pictures hidden among the good.", default=0.1),
+    seed: int = option("Of the line, the draw and the models.", default=0, callback=check_seed),
 ) -> None:
     """Hide defective pictures in a training set and see PatchCore and SoftPatch cope with it.
 
@@ -47,15 +41,14 @@ def demo(
 
     from softpatch.cli.evaluate import show
     from softpatch.datasets import contaminate, make_product_line, read_category
-    from softpatch.detectors import SoftPatch, make_detector
+    from softpatch.detectors import SoftPatch, make_detector, no_threshold
     from softpatch.evaluation.protocol import evaluate
+    from softpatch.predictions.heatmap import overlay
     from softpatch.runtime.files import write_atomically
+    from softpatch.runtime.writers import Drawings
 
     started = time.perf_counter()
     output.mkdir(parents=True, exist_ok=True)
-
-    def say(message: str) -> None:
-        stdout().print(message, markup=False, highlight=False)
 
     if data is None:
         data = output / f"synthetic_line_seed{seed}"
@@ -72,7 +65,7 @@ def demo(
     rows, predictions, detectors = [], {}, {}
     skipped = Skipped(strict=False)
     for method in METHODS:
-        detector = make_detector(method, seed=seed)
+        detector = make_detector(method, seed=seed, **no_threshold(method))
         with progress_bars(prefix=f"{method}: ") as progress:
             row, predictions[method] = evaluate(
                 method, detector, contamination, on_unreadable=skipped.handler, progress=progress
@@ -86,11 +79,15 @@ def demo(
     _name_planted(softpatch, contamination)
     write_atomically(output / "results.json", (json.dumps(rows, indent=2) + "\n").encode())
     softpatch.save(output / "model.softpatch")
-    _write_heatmaps(output / "heatmaps", predictions["softpatch"], softpatch, data)
+    limit = softpatch.normal_limit_
+    heatmaps = Drawings(output, data / "test", "heatmap", lambda p: overlay(p.name, p, limit))
+    with progress_bars() as progress:
+        for done, prediction in enumerate(predictions["softpatch"], start=1):
+            heatmaps.add(prediction, {})
+            progress("drawing heat maps", done, len(predictions["softpatch"]))
     _write_figure(output / "figure.png", contamination, detectors, predictions, rows)
-    took = duration(time.perf_counter() - started)
     say(f"wrote {output}: figure.png, heatmaps/, results.json, manifest.json, model.softpatch")
-    say(f"done in {took}")
+    say(f"done in {duration(time.perf_counter() - started)}")
 
 
 def _name_planted(softpatch: SoftPatch, contamination: Contamination) -> None:
@@ -110,22 +107,6 @@ def _name_planted(softpatch: SoftPatch, contamination: Contamination) -> None:
         truth = f"[red]hidden: {planted[name]}[/]" if name in planted else "good"
         table.add_row(str(rank), f"{suspicion:.2f}", escape("/".join(Path(name).parts[-3:])), truth)
     stdout().print(table)
-
-
-def _write_heatmaps(
-    folder: Path, predictions: list[Prediction], detector: Detector, data: Path
-) -> None:
-    from softpatch.predictions.heatmap import overlay
-    from softpatch.runtime.files import write_atomically
-    from softpatch.runtime.heatmap import png_bytes
-
-    with progress_bars() as progress:
-        for done, prediction in enumerate(predictions, start=1):
-            target = folder / f"{Path(prediction.name).relative_to(data / 'test')}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            drawing = overlay(Path(prediction.name), prediction, detector.normal_limit_)
-            write_atomically(target, png_bytes(drawing))
-            progress("drawing heat maps", done, len(predictions))
 
 
 def _write_figure(
@@ -184,11 +165,9 @@ def _write_figure(
     for axis, title in zip(axes[0], columns, strict=True):
         axis.set_title(title)
     for axis, row in zip(axes[-1][2:], rows, strict=True):
-        axis.set_xlabel(
-            f"image AUROC {row['image_auroc']:.3f}\npixel AUROC {row['pixel_auroc']:.3f}"
-            if row["pixel_auroc"] is not None
-            else f"image AUROC {row['image_auroc']:.3f}"
-        )
+        pixel = row["pixel_auroc"]
+        below = "" if pixel is None else f"\npixel AUROC {pixel:.3f}"
+        axis.set_xlabel(f"image AUROC {row['image_auroc']:.3f}{below}")
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])

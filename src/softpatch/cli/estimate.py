@@ -1,30 +1,31 @@
-"""``softpatch estimate``: what a fit will take, before it begins."""
+"""``softpatch estimate``: time, memory and size of a fit, before it begins."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from softpatch.cli import options
-from softpatch.cli.terminal import STEPS, duration, stdout
+from softpatch.cli.options import flag
+from softpatch.cli.terminal import STEPS, duration, show_table
 
 if TYPE_CHECKING:
     from softpatch.detectors.estimate import Estimate
 
 
-@options.builds_detector
+@options.takes(*options.DETECTOR, options.Threshold)
 def estimate(
-    folder: Annotated[Path, typer.Argument(help="Training pictures, searched recursively.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line: seconds, bytes.")] = False,
+    folder: Path = options.TRAINING,
+    as_json: bool = flag("--json", "One JSON line: seconds, bytes."),
     *,
     method: str,
     given: dict[str, Any],
 ) -> None:
-    """Tell what softpatch fit FOLDER with the same options will take; looks at a few pictures.
+    """Foresee what softpatch fit FOLDER with these options takes, from a few pictures.
 
     Examples:
     softpatch estimate photos/
@@ -36,7 +37,6 @@ def estimate(
 
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    given = options.with_threshold(method, given, max_false_alarms=None)  # as fit does
     foreseen = make_detector(method, **given).estimate(folder)
     if as_json:
         typer.echo(json.dumps({**asdict(foreseen), "total_seconds": foreseen.total_seconds}))
@@ -55,13 +55,11 @@ def in_one_line(foreseen: Estimate) -> str:
 
 
 def _show(foreseen: Estimate) -> None:
-    from rich.table import Table
-
-    table = Table("", "about", title=f"Fitting {foreseen.images} pictures")
-    for step, seconds in foreseen.seconds.items():
-        table.add_row(STEPS[step], duration(seconds))
-    table.add_row("in all", duration(foreseen.total_seconds))
-    table.add_row("memory at most", f"{foreseen.memory / 1e9:.1f} GB")
-    table.add_row("temporary files", f"{foreseen.scratch / 1e9:.1f} GB")
-    table.add_row("model file", f"{foreseen.model / 1e6:.0f} MB")
-    stdout().print(table)
+    rows = [
+        *((STEPS[step], duration(seconds)) for step, seconds in foreseen.seconds.items()),
+        ("in all", duration(foreseen.total_seconds)),
+        ("memory at most", f"{foreseen.memory / 1e9:.1f} GB"),
+        ("temporary files", f"{foreseen.scratch / 1e9:.1f} GB"),
+        ("model file", f"{foreseen.model / 1e6:.0f} MB"),
+    ]
+    show_table(f"Fitting {foreseen.images} pictures", ("", "about"), rows)

@@ -5,52 +5,39 @@ from __future__ import annotations
 import json
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from softpatch.cli import options
-from softpatch.cli.terminal import Skipped, progress_bars, stdout
+from softpatch.cli.options import flag, option
+from softpatch.cli.terminal import Skipped, note, progress_bars, show_table
+from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.compute.progress import Progress
     from softpatch.datasets import Category, Dataset
 
 
-@options.builds_detector
+@options.takes(*options.DETECTOR)
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder that holds a data set's categories.")],
-    category: Annotated[str, typer.Option(help="Which category, such as bottle.")],
-    layout: Annotated[
-        str | None, typer.Option(help="Listed by softpatch datasets.  [recognised]")
-    ] = None,
-    noise: Annotated[
-        float, typer.Option(help="Defective pictures added, as a share of the clean ones.")
-    ] = 0.0,
-    overlap: Annotated[
-        bool, typer.Option("--overlap", help="Keep the added pictures in the test set.")
-    ] = False,
-    augment: Annotated[
-        bool, typer.Option("--augment", help="Randomly turn, shift and flip added pictures.")
-    ] = False,
-    kind: Annotated[
-        str,
-        typer.Option(
-            help="What is added: defects, mild, one-type, near-duplicates, other-category, "
-            "capture-faults or difficult."
-        ),
-    ] = "defects",
-    manifest: Annotated[
-        Path | None, typer.Option(help="Write down which pictures were added.")
-    ] = None,
-    from_manifest: Annotated[
-        Path | None, typer.Option(help="Add the pictures a manifest names, instead of drawing.")
-    ] = None,
-    pixel_at: Annotated[
-        str, typer.Option(help="Pixel metrics at the network's input size, or native: the masks'.")
-    ] = "input",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line, no bars.")] = False,
-    strict: options.Strict = False,
+    data: Path = option("Folder that holds a data set's categories.", default=...),
+    category: str = option("Which category, such as bottle.", default=...),
+    layout: str | None = option("Listed by softpatch datasets.  [recognised]"),
+    noise: float | None = option("Defective pictures added, as a share of the clean ones.  [0]"),
+    overlap: bool = flag("--overlap", "Keep the added pictures in the test set."),
+    augment: bool = flag("--augment", "Randomly turn, shift and flip added pictures."),
+    kind: str | None = option(
+        "What is added: defects, mild, one-type, near-duplicates, other-category, "
+        "capture-faults or difficult.  [defects]"
+    ),
+    manifest: Path | None = option("Write down which pictures were added."),
+    from_manifest: Path | None = option("Add the pictures a manifest names, instead of drawing."),
+    pixel_at: str = option(
+        "Pixel metrics at the network's input size, or native: the masks'.", default="input"
+    ),
+    as_json: bool = flag("--json", "One JSON line, no bars."),
+    strict: bool = options.STRICT,
     *,
     method: str,
     given: dict[str, Any],
@@ -70,11 +57,11 @@ def evaluate(
     """
     from softpatch.compute.progress import silent
     from softpatch.datasets import contaminate, open_dataset, read_manifest
-    from softpatch.detectors import PaDiM, make_detector
+    from softpatch.detectors import PaDiM, make_detector, no_threshold
     from softpatch.evaluation.difficulty import rate_difficulty
     from softpatch.evaluation.protocol import evaluate as run
 
-    detector = make_detector(method, **given)
+    detector = make_detector(method, **{**no_threshold(method), **given})
     dataset = open_dataset(data, layout)
     products = dataset.read(category)
     skipped = Skipped(strict)
@@ -83,6 +70,10 @@ def evaluate(
         return nullcontext(silent) if as_json else progress_bars(prefix)
 
     if from_manifest is not None:
+        drawing = {"noise": noise, "overlap": overlap, "augment": augment, "kind": kind}
+        for name, value in drawing.items():
+            if value not in (None, False):
+                raise UsageError(f"--{name} draws pictures, --from-manifest names them")
         contamination = read_manifest(from_manifest, products, _others(dataset, category))
     else:
         difficulty = None
@@ -93,7 +84,8 @@ def evaluate(
                     products, PaDiM(**shared), on_unreadable=skipped.handler, progress=progress
                 )
         contamination = contaminate(
-            products, noise, overlap=overlap, seed=detector.seed, augment=augment, kind=kind,
+            products, noise or 0.0, overlap=overlap, seed=detector.seed, augment=augment,
+            kind="defects" if kind is None else kind,
             others=_others(dataset, category) if kind == "other-category" else (),
             difficulty=difficulty,
         )  # fmt: skip
@@ -111,13 +103,11 @@ def evaluate(
     skipped.report()
     unmasked = sum(not sample.masks for sample in contamination.test if sample.defective)
     if unmasked:
-        from softpatch.cli.terminal import stderr
-
-        stderr().print(f"pixel metrics leave out {unmasked} defective picture(s) without a mask")
+        note(f"pixel metrics leave out {unmasked} defective picture(s) without a mask")
 
 
 def _others(dataset: Dataset, category: str) -> list[Category]:
-    """The other categories; those that cannot be read are not this command's business."""
+    """The other categories that can be read; what is wrong with the rest matters elsewhere."""
     from softpatch.errors import DatasetError
 
     others = []
@@ -130,18 +120,13 @@ def _others(dataset: Dataset, category: str) -> list[Category]:
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Print result rows side by side, one column each."""
-    from rich.markup import escape
-    from rich.table import Table
-
     title = f"{rows[0]['category']}, noise {rows[0]['noise']:g}, {rows[0]['policy']}"
-    table = Table(title=escape(title))
-    table.add_column("")
-    for row in rows:
-        table.add_column(row["method"], justify="right")
-    for key in rows[0]:
-        if key not in ("category", "noise", "policy", "method"):
-            table.add_row(key.replace("_", " "), *(_cell(key, row[key]) for row in rows))
-    stdout().print(table)
+    lines = (
+        (key.replace("_", " "), *(_cell(key, row[key]) for row in rows))
+        for key in rows[0]
+        if key not in ("category", "noise", "policy", "method")
+    )
+    show_table(title, ["", *(row["method"] for row in rows)], lines, numbers=1)
 
 
 def _cell(key: str, value: Any) -> str:

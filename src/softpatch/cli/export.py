@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from softpatch.cli import options
-from softpatch.cli.terminal import progress_bars, say, stdout
+from softpatch.cli.options import option, to_output
+from softpatch.cli.terminal import progress_bars, say, show_table
+from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.export import ParityReport
 
-CALIBRATED = 32  # pictures; 4 are not much worse
+CALIBRATED = 32  # images; 4 are not much worse
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A file written by softpatch fit.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="part.onnx, or part.xml for OpenVINO.")
-    ],
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="Scores above it are labelled 1, others 0.  [the model's, or no labels]"),
-    ] = None,
-    precision: Annotated[
-        str, typer.Option(help="fp32; fp16 for half the size; int8 for a network in 8 bits.")
-    ] = "fp32",
-    calibration: Annotated[
-        Path | None,
-        typer.Option(help="Pictures int8 learns its ranges from.  [the model's training pictures]"),
-    ] = None,
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            help="Pictures to compare model and file on.  [the model's training pictures]"
-        ),
-    ] = None,
-    pictures: Annotated[int, typer.Option(min=0, help="How many; 0 compares nothing.")] = 10,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(help="Largest relative difference.  [0.001; fp16 0.05, int8 0.3]"),
-    ] = None,
-    weights: options.Weights = None,
+    model: Path = options.MODEL,
+    output: Path = to_output("part.onnx, or part.xml for OpenVINO."),
+    threshold: float | None = option(
+        "Scores above it are labelled 1, others 0.  [the model's, or no labels]"
+    ),
+    precision: str = option(
+        "fp32; fp16 for half the size; int8 for a network in 8 bits.", default="fp32"
+    ),
+    calibration: Path | None = option(
+        "Pictures int8 learns its ranges from.  [the model's training pictures]"
+    ),
+    check: Path | None = option(
+        "Pictures to compare model and file on.  [the model's training pictures]"
+    ),
+    pictures: int = option("How many; 0 compares nothing.", default=10, min=0),
+    tolerance: float | None = option("Largest relative difference.  [0.001; fp16 0.05, int8 0.3]"),
+    weights: str | None = options.Features.weights,
 ) -> None:
     """Export MODEL as one graph that takes 8-bit pictures of any size and needs no softpatch.
 
@@ -58,6 +48,12 @@ def export(
     """
     from softpatch.export import export_model
 
+    if calibration is not None and precision != "int8":
+        raise UsageError("--calibration goes with --precision int8")
+    if check is not None and pictures == 0:
+        raise UsageError("--check compares pictures, --pictures 0 compares none")
+    if tolerance is not None and not 0 <= tolerance < float("inf"):
+        raise UsageError(f"--tolerance must be at least 0, got {tolerance}")
     few = _some(model, check, pictures, "--check FOLDER, or --pictures 0") if pictures else []
     shown = []
     if precision == "int8":
@@ -79,13 +75,11 @@ def export(
     )
     if report is not None:
         _show(report)
-    said = f"wrote {output}, {size / 1e6:.1f} MB"
-    say(said)
+    say(f"wrote {output}, {size / 1e6:.1f} MB")
 
 
 def _some(model: Path, folder: Path | None, most: int, otherwise: str) -> list[Path]:
-    """Pictures of a folder, or of the model's training pictures if it is None."""
-    from softpatch.errors import UsageError
+    """Images from a folder, or from the model's training images if it is None."""
     from softpatch.runtime.images import list_images
     from softpatch.storage.model_file import read_header
 
@@ -98,19 +92,18 @@ def _some(model: Path, folder: Path | None, most: int, otherwise: str) -> list[P
         raise UsageError(
             f"none of the training pictures is where it was; give some with {otherwise}"
         )
-    # From all over the folder: its defects lie in folders of their own.
+    # Spread over the folder: each kind of defect has a subfolder of its own.
     most = min(most, len(available))
     return [available[at * len(available) // most] for at in range(most)]
 
 
 def _show(report: ParityReport) -> None:
-    from rich.table import Table
-
-    table = Table("", "", title=f"File beside model, {report.pictures} pictures", show_header=False)
-    table.add_row("largest difference of scores", f"{report.score_difference:.1e}")
-    table.add_row("largest difference of maps", f"{report.map_difference:.1e}")
-    if report.labels_differ is not None:
-        table.add_row("labels that differ", str(report.labels_differ))
-    table.add_row("model, ms a picture", f"{report.model_ms:.0f}")
-    table.add_row("file, ms a picture", f"{report.exported_ms:.0f}")
-    stdout().print(table)
+    labels = report.labels_differ
+    rows = [
+        ("largest difference of scores", f"{report.score_difference:.1e}"),
+        ("largest difference of maps", f"{report.map_difference:.1e}"),
+        *([] if labels is None else [("labels that differ", str(labels))]),
+        ("model, ms a picture", f"{report.model_ms:.0f}"),
+        ("file, ms a picture", f"{report.exported_ms:.0f}"),
+    ]
+    show_table(f"File beside model, {report.pictures} pictures", ("", ""), rows)

@@ -6,44 +6,41 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from softpatch.cli import engine as on
-from softpatch.cli import options
-from softpatch.cli.terminal import Skipped, duration, progress_bars, say, stderr, stdout
+from softpatch.cli import inputs, options
+from softpatch.cli.options import option, to_output
+from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say, show_table
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.detectors import Detector
+    from softpatch.distributed.sharded_coreset import Coverage
     from softpatch.images.sources import ImageSource
 
 SHOWN = 10
-WORTH_ESTIMATING = 40  # pictures; fewer take no longer than foreseeing it
+WORTH_ESTIMATING = 40  # images; fewer are fitted as fast as estimated
 
 
-@options.builds_detector
+@options.takes(*options.DETECTOR, options.Threshold)
 def fit(
-    folder: Annotated[str, typer.Argument(help="Training pictures, searched recursively.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write.")],
-    suspects: Annotated[
-        Path | None,
-        typer.Option(help="Also write all training pictures, most suspicious first, as CSV."),
-    ] = None,
-    exclude: options.Exclude = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that keeps what is finished: a fit that was killed goes on with it. "
-            "Removed once the model is written."
-        ),
-    ] = None,
-    max_false_alarms: options.MaxFalseAlarms = None,
-    strict: options.Strict = False,
-    engine: on.Engine = "local",
-    address: on.Address = None,
-    coreset: on.Coreset = None,
+    folder: str = options.TRAINING,
+    output: Path = to_output("The model file to write."),
+    suspects: Path | None = option(
+        "Also write all training pictures, most suspicious first, as CSV."
+    ),
+    exclude: Path | None = options.EXCLUDE,
+    checkpoint: Path | None = option(
+        "Folder that keeps what is finished: a fit that was killed goes on with it. "
+        "Removed once the model is written."
+    ),
+    strict: bool = options.STRICT,
+    engine: str = inputs.ENGINE,
+    address: str | None = inputs.ADDRESS,
+    coreset: str | None = inputs.of_cluster(
+        "exact: as without a cluster; sharded: no machine holds all patches; auto: exact up to 2 "
+        "million patches.  [auto]"
+    ),
     *,
     method: str,
     given: dict[str, Any],
@@ -66,36 +63,42 @@ def fit(
         raise UsageError(f"{output}: is a folder; name a file such as part.softpatch")
     options.check_folder_of(suspects, "the suspects")
 
-    from softpatch.cli.threshold import in_words
-    from softpatch.detectors import SoftPatch, make_detector
-    from softpatch.detectors.patchcore import MemoryBankDetector
+    from softpatch.detectors import BankDetector, SoftPatch, make_detector
+    from softpatch.detectors.embedder import Embed, Embedder
     from softpatch.storage.versions import versions_folder, write_version
 
     if coreset is not None and engine == "local":
         raise UsageError("--coreset goes with --engine ray")
     if checkpoint is not None and engine == "ray":
         raise UsageError("--checkpoint goes without --engine ray")
-    detector = make_detector(method, **options.with_threshold(method, given, max_false_alarms))
+    detector = make_detector(method, **given)
     if suspects is not None and not isinstance(detector, SoftPatch):
         raise UsageError(f"{method} does not rank its training pictures; use softpatch")
+    if coreset == "sharded" and not isinstance(detector, BankDetector):
+        raise UsageError(f"{method} has no coreset to pick in shards")
     skipped = Skipped(strict)
     started = time.perf_counter()
+    embed: Embed = Embedder.collect
+    coverage: Coverage | None = None
     try:
-        with on.cluster_of(engine, address) as cluster:
-            pictures = on.pictures_of(folder, cluster, exclude)
+        with inputs.cluster_of(engine, address) as cluster:
+            pictures = inputs.images_of(folder, cluster, exclude)
             if cluster is None:
                 _say_estimate(detector, pictures)
             else:
-                from softpatch.distributed.detectors import on_cluster
+                from softpatch.distributed.sharded_patches import OnCluster
 
-                detector = on_cluster(detector, cluster, coreset or "auto")
+                embed = on_cluster = OnCluster(cluster, coreset or "auto")
             with progress_bars() as progress:
                 detector.fit(
                     pictures,
+                    embed=embed,
                     checkpoint=checkpoint,
                     on_unreadable=skipped.handler,
                     progress=progress,
                 )
+            if cluster is not None:
+                coverage = on_cluster.coverage
     finally:
         skipped.report()
     if versions_folder(output).is_dir():
@@ -103,26 +106,23 @@ def fit(
     else:
         detector.save(output)
     took = duration(time.perf_counter() - started)
-    stdout().print(
+    say(
         f"fitted {method} on {len(detector.image_names_)} pictures in {took}, wrote {output} "
-        f"({output.stat().st_size / 1e6:.0f} MB)",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
-    coverage = getattr(detector, "coverage_", None)
+        f"({output.stat().st_size / 1e6:.0f} MB)"
+    )
     if coverage is not None:
         say(
             f"the bank was picked in shards: no patch that may enter it is farther than "
             f"{coverage.radius:.4g}; no bank of its size comes closer than "
             f"{coverage.separation / 2:.4g}"
         )
-    if isinstance(detector, MemoryBankDetector) and detector.max_false_alarms is not None:
-        promise = in_words(detector.choose_threshold(detector.max_false_alarms))
-        say(promise)
+    if isinstance(detector, BankDetector) and (promise := detector.promise()) is not None:
+        say(str(promise))
     if isinstance(detector, SoftPatch):
         if detector.alignment_ is not None:
             say(
                 f"{detector.alignment_:.0%} of what looks alike in two pictures is at the same "
-                f"place: taken for softpatch-{detector.strategy.discriminator}"
+                f"place: discriminator {detector.policy_.name}"
             )
         show_suspects(detector.suspects(), "Most suspicious training pictures")
         if suspects is not None:
@@ -135,19 +135,17 @@ def _say_estimate(detector: Detector, pictures: Sequence[Path | ImageSource]) ->
 
     if len(pictures) < WORTH_ESTIMATING:
         return
-    with suppress(DatasetError):  # too few of the probed ones can be read; the fit says which
-        stderr().print(in_one_line(detector.estimate(pictures)), highlight=False, soft_wrap=True)
+    with suppress(DatasetError):  # too few of the probed images can be read; the fit names them
+        note(in_one_line(detector.estimate(pictures)))
 
 
 def show_suspects(suspects: list[tuple[str, float]], title: str) -> None:
     """Print the first of them as a table."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("rank", "suspicion", "picture", title=title)
-    for rank, (name, suspicion) in enumerate(suspects[:SHOWN], start=1):
-        table.add_row(str(rank), f"{suspicion:.3f}", escape(name))
-    stdout().print(table)
+    rows = (
+        (str(rank), f"{suspicion:.3f}", name)
+        for rank, (name, suspicion) in enumerate(suspects[:SHOWN], start=1)
+    )
+    show_table(title, ("rank", "suspicion", "picture"), rows)
 
 
 def write_suspects(suspects: list[tuple[str, float]], path: Path) -> None:

@@ -4,55 +4,44 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from softpatch.cli import options
-from softpatch.cli.display import Display
-from softpatch.cli.terminal import progress_bars, say, stdout
+from softpatch.cli.old_spellings import ARGUMENTS
+from softpatch.cli.options import argument, flag, option, to_output
+from softpatch.cli.terminal import Display, progress_bars, say, show_table
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.fleet.fitting import Visit
     from softpatch.fleet.fleet import Fleet
 
-# What does not belong to the command that is advised for one camera.
-_FLAGS, _WITH_VALUE = ("--check", "--force", "--json"), ("--only", "--report")
+# Options that the command advised for one camera does without.
+_FLAGS, _WITH_VALUE = ("--check", "--force", "--json", "--report"), ("--only", "--report-dir")
 
 
-@options.builds_detector
+@options.takes(*options.DETECTOR, options.Threshold)
 def fit_many(
-    plant: Annotated[Path, typer.Argument(help="Folder of the cameras, at any depth.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the models.")],
-    report: Annotated[
-        Path | None, typer.Option(help="Folder for fleet.csv, fleet.json and fleet.html.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line: everything.")] = False,
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="Fit nothing: only compare new pictures with the models."),
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Fit again what has not changed, or has drifted.")
-    ] = False,
-    only: Annotated[
-        list[str] | None, typer.Option(help="Name of a camera; may be given again.  [all]")
-    ] = None,
-    depth: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Cameras are the folders that many levels down, with all below: 2 for "
-            "LINE/CAMERA/DATE.  [each folder with pictures]",
-        ),
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Cameras at a time.")] = 1,
-    max_false_alarms: options.MaxFalseAlarms = None,
-    strict: options.Strict = False,
+    context: typer.Context,
+    plant: Path = argument("Folder of the cameras, at any depth."),
+    output: Path = to_output("Folder of the models."),
+    report: bool = flag("--report", "Also write fleet.csv, fleet.json and fleet.html."),
+    report_dir: Path | None = option("Folder for these, implies --report.  [OUTPUT]"),
+    as_json: bool = flag("--json", "One JSON line: everything."),
+    check: bool = flag("--check", "Fit nothing: only compare new pictures with the models."),
+    force: bool = flag("--force", "Fit again what has not changed, or has drifted."),
+    only: list[str] | None = option("Name of a camera; may be given again.  [all]"),
+    depth: int | None = option(
+        "Cameras are the folders that many levels down, with all below: 2 for "
+        "LINE/CAMERA/DATE.  [each folder with pictures]",
+        min=1,
+    ),
+    jobs: int = option("Cameras at a time.", default=1, min=1),
+    strict: bool = options.STRICT,
     *,
     method: str,
     given: dict[str, Any],
@@ -67,7 +56,7 @@ def fit_many(
     The page of the report needs the extra: pip install 'softpatch[audit]'
 
     Examples:
-    softpatch fit-many plant/ -o models/ --report fleet/
+    softpatch fit-many plant/ -o models/ --report-dir fleet/
 
     softpatch fit-many plant/ -o models/ --check
 
@@ -79,9 +68,11 @@ def fit_many(
 
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: not a folder; models go to OUTPUT/CAMERA.softpatch")
-    if report is not None:
+    if report and report_dir is None:
+        report_dir = output
+    if report_dir is not None:
         need_jinja()
-    given = options.with_threshold(method, given, max_false_alarms)
+    again = _again(["fit-many", *context.meta[ARGUMENTS]])
     with Display("cameras", 0, output) as display:
 
         def finished(visits: Sequence[Visit], total: int) -> None:
@@ -90,13 +81,13 @@ def fit_many(
 
         found = fleet.fit_many(
             plant, output, method=method, depth=depth, only=only or (), check=check, force=force,
-            strict=strict, jobs=jobs, command=_again(sys.argv[1:]), finished=finished,
+            strict=strict, jobs=jobs, command=again, finished=finished,
             progress=display.step, **given,
         )  # fmt: skip
     written = []
-    if report is not None:
+    if report_dir is not None:
         with progress_bars() as progress:
-            written = write_report(found, report, progress)
+            written = write_report(found, report_dir, progress)
     if as_json:
         typer.echo(json.dumps(as_dict(found)))
     else:
@@ -108,29 +99,23 @@ def fit_many(
 
 
 def _again(arguments: Sequence[str]) -> str:
-    """The same command without what narrows it down or only looks."""
+    """The same command without options that narrow it down or only report."""
     kept = []
     rest = iter(arguments)
-    for argument in rest:
-        if argument in _WITH_VALUE:
+    for word in rest:
+        if word in _WITH_VALUE:
             next(rest, None)
-        elif argument not in _FLAGS and argument.partition("=")[0] not in _WITH_VALUE:
-            kept.append(argument)
+        elif word not in _FLAGS and word.partition("=")[0] not in _WITH_VALUE:
+            kept.append(word)
     return shlex.join(["softpatch", *kept])
 
 
 def _show(found: Fleet) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
     from softpatch.fleet.report import cells, summary
 
     columns = ("camera", "attention", "pictures", "bad", "threshold", "drift")
-    table = Table(*columns, title=f"Cameras of {escape(str(found.plant))}")
-    for line in found.lines:
-        words = cells(line)
-        table.add_row(*(escape(words[column]) for column in columns))
-    stdout().print(table)
+    rows = ([cells(line)[column] for column in columns] for line in found.lines)
+    show_table(f"Cameras of {found.plant}", columns, rows)
     for line in found.lines:
         for advice in line.advice[:1]:
             say(f"{line.visit.camera}: {advice.text}")

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from softpatch.cli import options
+from softpatch.cli.options import argument, option, to_output
 from softpatch.cli.terminal import progress_bars, say
 from softpatch.errors import UsageError
 
 
 def merge(
-    first: Annotated[Path, typer.Argument(help="A file written by softpatch fit.")],
-    second: Annotated[Path, typer.Argument(help="Another, of the same features and options.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write.")],
-    bank_size: Annotated[
-        int | None,
-        typer.Option(help="Vectors in the memory bank at most.  [as in FIRST and SECOND]"),
-    ] = None,
-    weights: options.Weights = None,
-    device: options.Device = "auto",
+    first: Path = options.MODEL,
+    second: Path = argument("Another, of the same features and options."),
+    output: Path = to_output("The model file to write."),
+    bank_size: int | None = option("Vectors in the memory bank at most.  [as in FIRST and SECOND]"),
+    weights: str | None = options.Features.weights,
+    device: str = options.Running.device,
 ) -> None:
     """Bring the memory banks of FIRST and SECOND together in one model.
 
@@ -31,16 +26,17 @@ def merge(
     softpatch merge line1.softpatch line2.softpatch -o both.softpatch
     """
     options.check_folder_of(output, "the model")
+    if bank_size is not None and bank_size < 1:
+        raise UsageError(f"--bank-size must be at least 1, got {bank_size}")
 
-    from softpatch.detectors import merge
+    from softpatch.detectors import BankDetector, merge
     from softpatch.detectors.load import load
-    from softpatch.detectors.patchcore import MemoryBankDetector
     from softpatch.storage.versions import write_version
 
     models = []
     for path in (first, second):
         detector = load(path, device=device, weights=weights)
-        if not isinstance(detector, MemoryBankDetector):
+        if not isinstance(detector, BankDetector):
             raise UsageError(f"{path}: {detector.method} has no memory bank to merge")
         models.append(detector)
     try:
@@ -49,9 +45,9 @@ def merge(
     except UsageError as error:
         raise UsageError(f"{first} and {second} {error}") from error
     write_version(merged, output)
-    radius = max(merge.covering_radius(model.bank.vectors, merged.bank) for model in models)
+    radius = max(merge.covering_radius(model.bank_.vectors, merged.bank_) for model in models)
+    one, other = (len(model.bank_) for model in models)
     say(
-        f"merged {len(models[0].bank)} and {len(models[1].bank)} vectors into {len(merged.bank)}, "
-        f"the farthest of them {radius:.3g} away; wrote {output}, version "
-        f"{merged.lineage_.version}"
+        f"merged {one} and {other} vectors into {len(merged.bank_)}, the farthest of them "
+        f"{radius:.3g} away; wrote {output}, version {merged.lineage_.version}"
     )

@@ -1,4 +1,7 @@
-"""Options that several subcommands share; None means the method's or the preset's default."""
+"""Declaring options, and those that several subcommands share.
+
+None as a default means that of the method or the preset, which the help gives in brackets.
+"""
 
 from __future__ import annotations
 
@@ -6,228 +9,187 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, get_type_hints
 
 import typer
 
 from softpatch.errors import UsageError
 
-_FEATURES = "What a patch is"
-_METHOD = "Method"
-_RUN = "Running"
 
-Method = Annotated[
-    str,
-    typer.Option(
-        rich_help_panel=_METHOD,
-        help="softpatch (fused or anywhere, by the pictures), softpatch-lof, -nearest, -gaussian, "
-        "-fused, -anywhere, patchcore or padim.",
-    ),
-]
-K = Annotated[
-    int | None,
-    typer.Option("--k", rich_help_panel=_METHOD, help="Neighbours of lof and fused.  [6]"),
-]
-Tau = Annotated[
-    str | None,
-    typer.Option(
-        rich_help_panel=_METHOD,
-        help="Share of patches kept out of the memory bank, or auto: those whose outlier score is "
-        "out of the usual.  [auto with fused, else 0.15]",
-    ),
-]
-Denoise = Annotated[
-    bool | None,
-    typer.Option(
-        "--denoise/--no-denoise", rich_help_panel=_METHOD, help="Keep outliers out of the bank."
-    ),
-]
-SoftWeight = Annotated[
-    bool | None,
-    typer.Option(
+def option(
+    help: str, *names: str, default: Any = None, panel: str | None = None, **more: Any
+) -> Any:
+    """A parameter's default that makes it an option, called ``--parameter`` without names."""
+    return typer.Option(default, *names, help=help, rich_help_panel=panel, **more)
+
+
+def flag(name: str, help: str, panel: str | None = None) -> Any:
+    """The same for an option that is on if it is given."""
+    return option(help, name, default=False, panel=panel)
+
+
+def to_output(help: str, default: Any = ...) -> Any:
+    """The same for ``--output`` or ``-o``, which has to be given if there is no default."""
+    return option(help, "--output", "-o", default=default)
+
+
+def argument(help: str, default: Any = ..., **more: Any) -> Any:
+    """The same for an argument, which has to be given if there is no default."""
+    return typer.Argument(default, help=help, **more)
+
+
+def check_seed(seed: int) -> int:
+    """Raise UsageError for a seed that some random generator would not take."""
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed must lie in [0, 2^32), got {seed}")
+    return seed
+
+
+of_method = functools.partial(option, panel="Method")
+of_features = functools.partial(option, panel="What a patch is")
+of_run = functools.partial(option, panel="Running")
+
+MODEL = argument("A file written by softpatch fit.")
+TRAINING = argument("Training pictures, searched recursively.")
+STRICT = flag("--strict", "Stop at the first unreadable picture.", "Running")
+EXCLUDE = option('Leave out what a file of decisions says to "remove" (softpatch audit).')
+
+
+# Options of a detector, in the order of the help, for ``takes``.
+class Method:
+    """Which method."""
+
+    method: str = of_method(
+        "softpatch, patchcore or padim; softpatch-lof and the like are short for softpatch with "
+        "that --discriminator.",
+        default="softpatch",
+    )
+
+
+class Discriminator:
+    """How outliers are found."""
+
+    discriminator: str = of_method(
+        "What makes a patch an outlier: lof, nearest, gaussian or lof-distance, all at one "
+        "position, or position-free; auto: one of the last two, by how aligned the pictures are.",
+        default="auto",
+    )
+    k: int | None = of_method("Neighbours of lof and lof-distance.  [6]", "--k")
+    references: int | None = of_method(
+        "Pictures each picture is compared with to find outliers, at most.  [1000]"
+    )
+
+
+class Bank:
+    """What a method learns, and how it scores."""
+
+    tau: str | None = of_method(
+        "Share of patches kept out of the memory bank, or auto: those whose outlier score is out "
+        "of the usual.  [auto with lof-distance, else 0.15]"
+    )
+    denoise: bool | None = of_method("Keep outliers out of the bank.", "--denoise/--no-denoise")
+    soft_weight: bool | None = of_method(
+        "Weight scores by the bank's outlier scores.  [not with lof-distance and position-free]",
         "--soft-weight/--no-soft-weight",
-        rich_help_panel=_METHOD,
-        help="Weight scores by the bank's outlier scores.  [not with fused and anywhere]",
-    ),
-]
-CoresetRatio = Annotated[
-    float | None,
-    typer.Option(rich_help_panel=_METHOD, help="Memory bank as a share of all patches.  [0.1]"),
-]
-BankSize = Annotated[
-    int | None,
-    typer.Option(rich_help_panel=_METHOD, help="Vectors in the memory bank at most.  [20000]"),
-]
-References = Annotated[
-    int | None,
-    typer.Option(
-        rich_help_panel=_METHOD,
-        help="Pictures each picture is compared with to find outliers, at most.  [1000]",
-    ),
-]
-Distance = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_METHOD, help="squared or euclidean patch scores.  [squared]"),
-]
-Projection = Annotated[
-    str | None,
-    typer.Option(
-        rich_help_panel=_METHOD,
-        help="orthonormal or gaussian: work on 128 random dimensions.  [none]",
-    ),
-]
-Dimensions = Annotated[
-    int | None,
-    typer.Option(rich_help_panel=_METHOD, help="Channels PaDiM keeps.  [100]"),
-]
-Preset = Annotated[
-    str,
-    typer.Option(
-        rich_help_panel=_FEATURES,
-        help="edge (offline), paper (WideResNet50-2) or dino (DINOv2 ViT-S/14).",
-    ),
-]
-Backbone = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_FEATURES, help="efficientnet_lite0 (offline) or any timm model."),
-]
-Layers = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_FEATURES, help="Comma-separated, such as layer2,layer3."),
-]
-Weights = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_FEATURES, help="Local checkpoint of the backbone, or random."),
-]
-Embedding = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_FEATURES, help="neighbourhood, rooted, average or concat."),
-]
-Resize = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_FEATURES, help="Pixels: 256, or HEIGHTxWIDTH.  [edge: 224]"),
-]
-Crop = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_FEATURES, help="Centre crop: 224, or HEIGHTxWIDTH.  [224]"),
-]
-Tile = Annotated[
-    str | None,
-    typer.Option(
-        rich_help_panel=_FEATURES,
-        help="Cut larger pictures into overlapping tiles of that many pixels: 512.  [no tiles]",
-    ),
-]
-Roi = Annotated[
-    Path | None,
-    typer.Option(
-        rich_help_panel=_FEATURES, help="Mask picture, white where to look.  [everywhere]"
-    ),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        rich_help_panel=_FEATURES,
-        help="fp32, or bf16: the backbone in half the time; slow without AVX-512.  [fp32]",
-    ),
-]
-Seed = Annotated[int, typer.Option(rich_help_panel=_RUN, help="Of every random draw.")]
-Device = Annotated[str, typer.Option(rich_help_panel=_RUN, help="auto, cpu or cuda.")]
-BatchSize = Annotated[
-    int | None, typer.Option(rich_help_panel=_RUN, help="Pictures embedded at once.")
-]
-MemoryLimit = Annotated[
-    str | None,
-    typer.Option(
-        rich_help_panel=_RUN,
-        help="Such as 4GB; what does not fit goes to temporary files.  [half of what is free]",
-    ),
-]
-Strict = Annotated[
-    bool,
-    typer.Option("--strict", rich_help_panel=_RUN, help="Stop at the first unreadable picture."),
-]
-Exclude = Annotated[
-    Path | None,
-    typer.Option(help='Leave out what a file of decisions says to "remove" (softpatch audit).'),
-]
+    )
+    coreset_ratio: float | None = of_method("Memory bank as a share of all patches.  [0.1]")
+    bank_size: int | None = of_method("Vectors in the memory bank at most.  [20000]")
+    distance: str | None = of_method("squared or euclidean patch scores.  [squared]")
+    dimensions: int | None = of_method("Channels padim keeps.  [100]")
 
 
-MaxFalseAlarms = Annotated[
-    float | None,
-    typer.Option(
-        help="Share of good pictures that the threshold may call anomalous; 0: no threshold.  "
-        "[0.01]"
-    ),
-]
-FALSE_ALARMS = 0.01
+class Features:
+    """What a patch is."""
 
-# What every subcommand that builds a detector takes, in the order of its help.
-_DETECTOR: dict[str, tuple[Any, Any]] = {
-    "method": (Method, "softpatch"),
-    "k": (K, None),
-    "tau": (Tau, None),
-    "denoise": (Denoise, None),
-    "soft_weight": (SoftWeight, None),
-    "references": (References, None),
-    "coreset_ratio": (CoresetRatio, None),
-    "bank_size": (BankSize, None),
-    "distance": (Distance, None),
-    "projection": (Projection, None),
-    "dimensions": (Dimensions, None),
-    "preset": (Preset, "edge"),
-    "backbone": (Backbone, None),
-    "layers": (Layers, None),
-    "weights": (Weights, None),
-    "embedding": (Embedding, None),
-    "resize": (Resize, None),
-    "crop": (Crop, None),
-    "tile": (Tile, None),
-    "roi": (Roi, None),
-    "precision": (Precision, None),
-    "seed": (Seed, 0),
-    "device": (Device, "auto"),
-    "batch_size": (BatchSize, None),
-    "memory_limit": (MemoryLimit, None),
-}
+    preset: str = of_features(
+        "edge (offline), paper (WideResNet50-2) or dino (DINOv2 ViT-S/14).", default="edge"
+    )
+    backbone: str | None = of_features("efficientnet_lite0 (offline) or any timm model.")
+    layers: str | None = of_features("Comma-separated, such as layer2,layer3.")
+    weights: str | None = of_features("Local checkpoint of the backbone, or random.")
+    embedding: str | None = of_features("neighbourhood, rooted, average or concat.")
+    resize: str | None = of_features("Pixels: 256, or HEIGHTxWIDTH.  [edge: 224]")
+    crop: str | None = of_features("Centre crop: 224, or HEIGHTxWIDTH.  [224]")
+    tile: str | None = of_features(
+        "Cut larger pictures into overlapping tiles of that many pixels: 512.  [no tiles]"
+    )
+    roi: Path | None = of_features("Mask picture, white where to look.  [everywhere]")
+    precision: str | None = of_features(
+        "fp32, or bf16: the backbone in half the time; slow without AVX-512.  [fp32]"
+    )
 
 
-def builds_detector(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a subcommand all options of a detector.
+class Running:
+    """How the work is done."""
 
-    It receives them as two keyword arguments: ``method``, and ``given``, the constructor options
-    that were given, parsed.
+    seed: int = of_run("Of every random draw.", default=0, callback=check_seed)
+    device: str = of_run("auto, cpu or cuda.", default="auto")
+    batch_size: int | None = of_run("Pictures embedded at once.")
+    memory_limit: str | None = of_run(
+        "Such as 4GB; what does not fit goes to temporary files.  [half of what is free]"
+    )
+
+
+class Threshold:
+    """When a picture is anomalous."""
+
+    max_false_alarms: float | None = of_method(
+        "Share of good pictures that the threshold may call anomalous; 0: no threshold.  [0.01]"
+    )
+
+
+DETECTOR = (Method, Discriminator, Bank, Features, Running)
+
+
+def takes(*groups: type) -> Callable[..., Callable[..., None]]:
+    """Give a subcommand the options of a detector that are in these groups.
+
+    It receives those that were given, parsed as constructor options, as ``given``. With ``Method``
+    among the groups, it receives ``method`` as another argument, and no discriminator:
+    ``--discriminator NAME`` is the method ``softpatch-NAME``, so that results have one name however
+    it was asked for.
     """
-    own = inspect.signature(command, eval_str=True)
-
-    @functools.wraps(command)
-    def run(**arguments: Any) -> None:
-        from softpatch.detectors.options import parse_options
-
-        given = {name: arguments.pop(name) for name in _DETECTOR}
-        method = given.pop("method")
-        command(**arguments, method=method, given=parse_options(given))
-
-    kept = [own.parameters[name] for name in own.parameters if name not in ("method", "given")]
     added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in _DETECTOR.items()
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=getattr(group, name), annotation=kind
+        )
+        for group in groups
+        for name, kind in get_type_hints(group).items()
     ]
-    run.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in (*kept, *added)}
-    return run
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            from softpatch.detectors.options import parse_options
+
+            given = parse_options({one.name: arguments.pop(one.name) for one in added})
+            if Method in groups:
+                arguments["method"] = _method(given.pop("method"), given.pop("discriminator"))
+            command(**arguments, given=given)
+
+        kept = [own[name] for name in own if name not in ("method", "given")]
+        run.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in (*kept, *added)}
+        return run
+
+    return decorate
 
 
-def with_threshold(
-    method: str, given: dict[str, Any], max_false_alarms: float | None
-) -> dict[str, Any]:
-    """Constructor options with the one of the threshold, which not every method can choose."""
+def _method(method: str, discriminator: str) -> str:
     from softpatch.detectors import METHODS
 
-    if max_false_alarms is None:
-        able = method in METHODS and "max_false_alarms" in METHODS[method][0].option_names()
-        max_false_alarms = FALSE_ALARMS if able else 0
-    return {**given, "max_false_alarms": max_false_alarms} if max_false_alarms else given
+    if discriminator == "auto":
+        return method
+    if method != "softpatch":
+        raise UsageError(f"--discriminator goes with --method softpatch, not {method}")
+    known = [name.removeprefix("softpatch-") for name in METHODS if name.startswith("softpatch-")]
+    if discriminator not in known:
+        raise UsageError(
+            f"no discriminator is called {discriminator!r}; there are auto, {', '.join(known)}"
+        )
+    return f"softpatch-{discriminator}"
 
 
 def check_folder_of(file: Path | None, what: str) -> None:

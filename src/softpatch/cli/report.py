@@ -5,18 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from softpatch.cli.terminal import stdout
+from softpatch.cli.options import argument, to_output
+from softpatch.cli.terminal import say
 
 
 def report(
-    results: Annotated[Path, typer.Argument(help="Folder that softpatch benchmark has written.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the page.  [RESULTS]")
-    ] = None,
+    results: Path = argument("Folder that softpatch benchmark has written."),
+    output: Path | None = to_output("Folder of the page.  [RESULTS]", None),
 ) -> None:
     """Write report.html, one page that needs nothing beside it, and report.md.
 
@@ -32,6 +28,4 @@ def report(
     target = output or results
     target.mkdir(parents=True, exist_ok=True)
     written = write_report(results, target, shlex.join(["softpatch", *sys.argv[1:]]))
-    stdout().print(
-        f"wrote {', '.join(map(str, written))}", markup=False, highlight=False, soft_wrap=True
-    )
+    say(f"wrote {', '.join(map(str, written))}")

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from softpatch.cli.options import argument, option
 from softpatch.cli.terminal import say
 
 
 def rollback(
-    model: Annotated[Path, typer.Argument(help="A model file with versions.")],
-    to: Annotated[
-        int | None,
-        typer.Option(help="Number of the version.  [the one MODEL was made from]"),
-    ] = None,
+    model: Path = argument("A model file with versions."),
+    to: int | None = option("Number of the version.  [the one MODEL was made from]"),
 ) -> None:
     """Bring an earlier version of MODEL back.
 

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from softpatch.cli import options
+from softpatch.cli.options import argument, option
 from softpatch.cli.terminal import note
+from softpatch.errors import MissingExtraError, UsageError
 
 
 def serve(
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODELS...",
-            help="Files written by softpatch fit, served under their name or as NAME=FILE.",
-        ),
-    ],
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            envvar="SOFTPATCH_API_KEY",
-            help="Requests must bring it in the header X-API-Key.  [none needed]",
-        ),
-    ] = None,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Of a request.")] = 20_000_000,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Of a picture.")] = 64_000_000,
-    max_pictures: Annotated[int, typer.Option(min=1, help="Of a request.")] = 32,
-    queue: Annotated[
-        int, typer.Option(min=1, help="Pictures that may wait; then requests get 503.")
-    ] = 64,
-    weights: options.Weights = None,
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
+    models: list[str] = argument(
+        "Files written by softpatch fit, served under their name or as NAME=FILE.",
+        metavar="MODELS...",
+    ),
+    host: str = option(
+        "Address to listen at; 0.0.0.0 lets other machines in.", default="127.0.0.1"
+    ),
+    port: int = option("Port; 0 takes a free one.", default=8000, min=0, max=65535),
+    api_key: str | None = option(
+        "Requests must bring it in the header X-API-Key.  [none needed]", envvar="SOFTPATCH_API_KEY"
+    ),
+    max_bytes: int = option("Of a request.", default=20_000_000, min=1),
+    max_pixels: int = option("Of a picture.", default=64_000_000, min=1),
+    max_pictures: int = option("Of a request.", default=32, min=1),
+    queue: int = option("Pictures that may wait; then requests get 503.", default=64, min=1),
+    weights: str | None = options.Features.weights,
+    device: str = options.Running.device,
+    batch_size: int | None = options.Running.batch_size,
 ) -> None:
     """Serve MODELS over HTTP: pictures in, verdicts out, and a page to do so by hand at /.
 
@@ -56,7 +47,10 @@ def serve(
 
     curl -F images=@new/17.png http://127.0.0.1:8000/models/part/detect
     """
-    _need_extra()
+    needed = ("contourpy", "fastapi", "prometheus_client", "python_multipart", "uvicorn")
+    if not all(map(find_spec, needed)):
+        raise MissingExtraError("serve", "softpatch serve")
+
     from softpatch.detectors.load import load
     from softpatch.serving import Models, ServerSettings
     from softpatch.serving import serve as serve_models
@@ -69,33 +63,17 @@ def serve(
         max_pictures=max_pictures,
         queue=queue,
     )
-    served = Models(
-        _by_name(models),
-        lambda path: load(path, device=device, weights=weights, batch_size=batch_size),
-    )
+    loading = partial(load, device=device, weights=weights, batch_size=batch_size)
+    served = Models(_by_name(models), loading)
     if api_key is None and not is_loopback(host):
         note("anyone who reaches this machine can use the service; --api-key asks for a key")
     serve_models(
-        served,
-        settings,
-        host=host,
-        port=port,
+        served, settings, host=host, port=port,
         ready=lambda address: note(f"serving at {address}; Ctrl-C ends it"),
-    )
-
-
-def _need_extra() -> None:
-    """Before any work, where there is nothing to serve with."""
-    from softpatch.errors import MissingExtraError
-
-    needed = ("contourpy", "fastapi", "prometheus_client", "python_multipart", "uvicorn")
-    if not all(map(find_spec, needed)):
-        raise MissingExtraError("serve", "softpatch serve")
+    )  # fmt: skip
 
 
 def _by_name(models: list[str]) -> dict[str, Path]:
-    from softpatch.errors import UsageError
-
     paths: dict[str, Path] = {}
     for model in models:
         name, equals, path = model.partition("=")

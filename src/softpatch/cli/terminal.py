@@ -1,12 +1,16 @@
-"""What the subcommands share on the terminal: progress bars, skipped pictures, durations."""
+"""What subcommands print: progress bars, skipped pictures, durations."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,13 +56,36 @@ def stderr() -> Console:
 
 
 def say(line: str) -> None:
-    """Print a result as it is: paths may look like markup, and must not be wrapped."""
+    """Print a result unchanged: paths may look like markup, and must not be wrapped."""
     stdout().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def note(line: str) -> None:
     """The same to the console for progress and errors."""
     stderr().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_table(
+    title: str, columns: Sequence[str], rows: Iterable[Iterable[str]], *, numbers: int | None = None
+) -> None:
+    """Print a table of plain text.
+
+    Args:
+        title: above it.
+        columns: their headings; none is shown if all are empty.
+        rows: cells, from top to bottom.
+        numbers: the first of the columns that are aligned to the right; None aligns none so.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), show_header=any(columns))
+    for place, heading in enumerate(columns):
+        right = numbers is not None and place >= numbers
+        table.add_column(escape(heading), justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    stdout().print(table)
 
 
 @contextmanager
@@ -92,6 +119,64 @@ def progress_bars(prefix: str = "") -> Iterator[Progress]:
         yield report
 
 
+class Display:
+    """Progress of work in many pieces that are kept, such as cells or cameras."""
+
+    def __init__(self, unit: str, total: int, output: Path) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self.unit = unit
+        self.total = total
+        self.output = output
+        self.done = 0
+        self.kept: int | None = None
+        self.started = time.perf_counter()
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=stderr(),
+            transient=True,
+        )
+        self.all = self.bars.add_task(unit, total=total, left="")
+        self.now = self.bars.add_task("", total=None, left="", visible=False)
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.bars.stop()
+        if kind is KeyboardInterrupt:
+            note(f"stopped; {self.output} keeps what is done, and the same command goes on")
+            raise typer.Exit(1) from None
+
+    def step(self, step: str, done: int, total: int) -> None:
+        """A ``Progress`` callback."""
+        self.bars.update(
+            self.now, description=STEPS.get(step, step), completed=done, total=total or None,
+            visible=True,
+        )  # fmt: skip
+
+    def finished(self, lines: Sequence[str]) -> None:
+        """Count and print what has just been done; first, what an earlier run had done."""
+        self.done += len(lines)
+        if self.kept is None:
+            self.kept = len(lines)
+            self.bars.update(self.all, completed=self.done, total=self.total)
+            if lines:
+                note(f"{self.kept} of {self.total} {self.unit} are there already")
+            return
+        left = (time.perf_counter() - self.started) / (self.done - self.kept)
+        words = f"about {duration(left * (self.total - self.done))} left"
+        self.bars.update(self.all, completed=self.done, left=words)
+        for line in lines:
+            note(line)
+        if not stderr().is_terminal:  # which shows no bar
+            note(f"{self.done} of {self.total} {self.unit}, {words}")
+
+
 class Skipped:
     """Collects unreadable pictures, or stops at the first when ``strict``."""
 
@@ -101,7 +186,7 @@ class Skipped:
 
     @property
     def handler(self) -> OnUnreadable:
-        """What ``fit`` and ``predict`` take as ``on_unreadable``."""
+        """The ``on_unreadable`` of ``fit`` and ``predict``."""
         from softpatch.images.sources import fail_unreadable
 
         return fail_unreadable if self.strict else self.errors.append

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from softpatch.cli import options
+from softpatch.cli.options import option, to_output
 from softpatch.cli.terminal import Skipped, progress_bars, say, stdout
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.detectors import Detector
-    from softpatch.detectors.threshold import Threshold
 
 
 def threshold(
-    model: Annotated[Path, typer.Argument(help="A file written by softpatch fit.")],
-    max_false_alarms: Annotated[
-        float | None,
-        typer.Option(help="Share of good pictures that may be called anomalous, such as 0.05."),
-    ] = None,
-    validation: Annotated[
-        Path | None,
-        typer.Option(help="Folder with a few pictures that you know, in good/ and bad/."),
-    ] = None,
-    value: Annotated[float | None, typer.Option(help="The score itself.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Model file to write.  [MODEL]")
-    ] = None,
-    weights: options.Weights = None,
-    device: options.Device = "auto",
-    strict: options.Strict = False,
+    model: Path = options.MODEL,
+    max_false_alarms: float | None = option(
+        "Share of good pictures that may be called anomalous, such as 0.05."
+    ),
+    validation: Path | None = option(
+        "Folder with a few pictures that you know, in good/ and bad/."
+    ),
+    value: float | None = option("The score itself."),
+    output: Path | None = to_output("Model file to write.  [MODEL]", None),
+    weights: str | None = options.Features.weights,
+    device: str = options.Running.device,
+    strict: bool = options.STRICT,
 ) -> None:
     """Change the threshold of MODEL, by one of three ways.
 
@@ -50,31 +44,22 @@ def threshold(
     if value is not None and not 0 <= value < float("inf"):
         raise UsageError(f"--value takes a score of at least 0, got {value}")
 
+    from softpatch.detectors import BankDetector
     from softpatch.detectors.load import load
-    from softpatch.detectors.patchcore import MemoryBankDetector
 
     detector = load(model, device=device, weights=weights)
     if validation is not None:
         detector.threshold_ = _by_labels(detector, validation, Skipped(strict))
         said = f"threshold {detector.threshold_:.6g}"
     elif max_false_alarms is not None:
-        if not isinstance(detector, MemoryBankDetector):
+        if not isinstance(detector, BankDetector):
             raise UsageError(f"{model}: {detector.method} takes --validation or --value only")
-        said = in_words(detector.choose_threshold(max_false_alarms))
+        said = str(detector.choose_threshold(max_false_alarms))
     else:
         detector.threshold_ = value
         said = f"threshold {value:.6g}"
     detector.save(output or model)
     say(f"{said}\nwrote {output or model}")
-
-
-def in_words(chosen: Threshold) -> str:
-    """What a threshold without labels promises."""
-    return (
-        f"threshold {chosen.value:.6g}: about {chosen.expected:.1%} of good pictures exceed it, "
-        f"and {chosen.confidence:.0%} sure at most {chosen.max_false_alarms:.1%} "
-        f"({chosen.pictures} training pictures)"
-    )
 
 
 def _by_labels(detector: Detector, folder: Path, skipped: Skipped) -> float:

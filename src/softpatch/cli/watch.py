@@ -4,50 +4,38 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from softpatch.cli import options
+from softpatch.cli.options import argument, flag, option, to_output
 from softpatch.cli.terminal import note, say
 
 
 def watch(
-    model: Annotated[
-        Path, typer.Argument(help="A file written by softpatch fit, or by softpatch export.")
-    ],
-    folder: Annotated[Path, typer.Argument(help="Where pictures appear, in it or below.")],
-    output: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for results.jsonl and heat maps.")
-    ],
-    move: Annotated[
-        Path | None, typer.Option(help="Move pictures there when done.  [they stay]")
-    ] = None,
-    heatmaps: Annotated[
-        bool, typer.Option("--heatmaps/--no-heatmaps", help="Write a heat map per picture.")
-    ] = True,
-    once: Annotated[
-        bool, typer.Option("--once", help="End when all that is there is done.")
-    ] = False,
-    interval: Annotated[
-        float, typer.Option(min=0.01, help="Seconds between looks, and without a change.")
-    ] = 1.0,
-    patience: Annotated[
-        float, typer.Option(min=0, help="Seconds until an unreadable picture is given up.")
-    ] = 30.0,
-    weights: options.Weights = None,
-    device: options.Device = "auto",
+    model: Path = argument("A file written by softpatch fit, or by softpatch export."),
+    folder: Path = argument("Where pictures appear, in it or below."),
+    output: Path = to_output("Folder for results.jsonl and heat maps."),
+    move: Path | None = option("Move pictures there when done.  [they stay]"),
+    heatmaps: bool = option(
+        "Write a heat map per picture.", "--heatmaps/--no-heatmaps", default=True
+    ),
+    once: bool = flag("--once", "End when all that is there is done."),
+    interval: float = option(
+        "Seconds between looks, and that a picture must not change before it.", default=1.0
+    ),
+    patience: float = option("Seconds until an unreadable picture is given up.", default=30.0),
+    weights: str | None = options.Features.weights,
+    device: str = options.Running.device,
 ) -> None:
     """Score each picture in FOLDER once: a line in results.jsonl and a heat map.
 
-    Can be stopped or killed at any moment and goes on where it was. Ctrl-C or SIGTERM end it after
-    the picture it is at. Programs that write slowly should write under a hidden name (.part.png)
+    Can be killed at any moment and goes on where it was. Ctrl-C or SIGTERM end it after the current
+    picture. Programs that write slowly should write under a hidden name (.part.png)
     and rename.
 
-    Example:
-    softpatch watch part.softpatch camera/ --out results/ --move done/
+    Examples:
+    softpatch watch part.softpatch camera/ -o results/ --move done/
 
-    softpatch watch part.onnx camera/ --out results/   # without torch
+    softpatch watch part.onnx camera/ -o results/   # without torch
     """
     from softpatch.errors import UsageError
     from softpatch.watch import by_exported, by_model

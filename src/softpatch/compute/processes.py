@@ -5,18 +5,31 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TypeVar
 
 import torch
 
+T = TypeVar("T")
+R = TypeVar("R")
 
-@contextmanager
-def worker_processes(jobs: int, threads: int) -> Iterator[ProcessPoolExecutor]:
-    """Start ``jobs`` processes that share ``threads`` torch threads.
 
-    They are killed at once if the block raises.
+def in_processes(
+    work: Callable[[T], R],
+    items: Iterable[T],
+    jobs: int,
+    threads: int,
+    lost: Callable[[T, BaseException], R],
+) -> Iterator[R]:
+    """Results of ``work`` on every item as they are done, in processes that end with this one.
+
+    Args:
+        work: pickled, as items and results are; it raises nothing.
+        items: to be worked on.
+        jobs: number of processes.
+        threads: of torch, which they share.
+        lost: the result of an item whose process died: out of memory, most likely.
     """
     pool = ProcessPoolExecutor(
         jobs,
@@ -25,7 +38,10 @@ def worker_processes(jobs: int, threads: int) -> Iterator[ProcessPoolExecutor]:
         initargs=(max(1, threads // jobs),),
     )
     try:
-        yield pool
+        waiting = {pool.submit(work, item): item for item in items}
+        for future in as_completed(waiting):
+            error = future.exception()
+            yield future.result() if error is None else lost(waiting[future], error)
     except BaseException:
         for process in multiprocessing.active_children():
             process.terminate()

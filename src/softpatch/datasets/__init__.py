@@ -1,13 +1,13 @@
 """Data sets on disk, contamination of their training sets, and a synthetic product line."""
 
-from softpatch.datasets.check import find_problems
-from softpatch.datasets.contamination import (
-    KINDS,
+from softpatch.datasets.check import find_problems, survey
+from softpatch.datasets.contamination.draw import (
     Contamination,
     contaminate,
     largest_noise,
     read_manifest,
 )
+from softpatch.datasets.contamination.kinds import KINDS
 from softpatch.datasets.dataset import LAYOUTS, Dataset, open_dataset
 from softpatch.datasets.layout import Layout
 from softpatch.datasets.mvtec import read_category
@@ -30,4 +30,5 @@ __all__ = [
     "read_category",
     "read_manifest",
     "read_mask",
+    "survey",
 ]

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from softpatch.datasets.layout import Layout, category_folders, good_samples, pictures, with_masks
+from softpatch.datasets.layout import Layout, folders_that, good_samples, pictures, with_masks
 from softpatch.datasets.samples import Category
 from softpatch.errors import DatasetError
 from softpatch.runtime.images import list_images
-
-
-def find(root: Path) -> dict[str, Path]:
-    """The categories below ``root``, by name."""
-    return category_folders(root, _is_category)
 
 
 def _is_category(folder: Path) -> bool:
@@ -20,11 +15,7 @@ def _is_category(folder: Path) -> bool:
 
 
 def read(name: str, folder: Path) -> Category:
-    """Read one category that ``find`` has found.
-
-    Raises:
-        DatasetError: no training or no test pictures.
-    """
+    """Read one category."""
     train = good_samples(list_images(folder / "train" / "ok"))
     # Good and defective pictures have the same names: masks go with the defective ones alone.
     defective, unused = with_masks(
@@ -48,6 +39,6 @@ BTAD = Layout(
 <category>/test/ko/*.bmp
 <category>/ground_truth/ko/*.png  (or bmp, whatever the pictures are; optional)""",
     split="as published",
-    find=find,
+    find=folders_that(_is_category),
     read=read,
 )

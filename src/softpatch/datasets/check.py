@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import uint8
 
+from softpatch.compute.progress import Progress, silent
+from softpatch.datasets.dataset import Dataset
 from softpatch.datasets.samples import Category, Sample
-from softpatch.errors import ImageError
+from softpatch.errors import DatasetError, ImageError
 from softpatch.images.decode import decode_image
+from softpatch.runtime.files import file_digest
+from softpatch.runtime.images import SIDEWAYS
 
 NAMED = 5  # files that a finding lists; the others are counted
+COUNTS = ("train", "good", "defective", "masked")
 
-_ROTATION = 0x0112  # EXIF: 5 and above swap width and height
+
+def survey(dataset: Dataset, progress: Progress = silent) -> dict[str, Any]:
+    """What a data set holds and what is wrong with it, for JSON.
+
+    Returns:
+        ``root``, ``layout`` and ``categories``: of each the name as ``category``, the number of
+        images by ``COUNTS`` and ``problems``. A category that cannot be read has None for each
+        number, and the reason as its problem.
+    """
+    categories: list[dict[str, Any]] = []
+    for done, name in enumerate(dataset.categories, start=1):
+        numbers: Sequence[int | None] = [None] * len(COUNTS)
+        try:
+            category = dataset.read(name)
+            problems, defects = find_problems(category), category.defects
+            masked = sum(bool(sample.masks) for sample in defects)
+            good = len(category.test) - len(defects)
+            numbers = (len(category.train), good, len(defects), masked)
+        except DatasetError as error:
+            problems = [str(error)]
+        counts = dict(zip(COUNTS, numbers, strict=True))
+        categories.append({"category": name, **counts, "problems": problems})
+        progress("checking", done, len(dataset.categories))
+    return {"root": str(dataset.root), "layout": dataset.layout.name, "categories": categories}
 
 
 def find_problems(category: Category) -> list[str]:
@@ -81,8 +109,8 @@ def _size(path: Path) -> tuple[int, int] | None:
     """(height, width) upright, from the file's header; None if it cannot be read."""
     try:
         with Image.open(path) as picture:
-            width, height = picture.size
-            return (width, height) if picture.getexif().get(_ROTATION, 1) >= 5 else (height, width)
+            turned = picture.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
+            return picture.size if turned else picture.size[::-1]
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
 
@@ -91,8 +119,8 @@ def _in_both_halves(category: Category) -> list[str]:
     train, test = _by_size(category.train), _by_size(category.test)
     twins = []
     for size in train.keys() & test.keys():
-        known = {_digest(path) for path in train[size]}
-        twins += [path for path in test[size] if _digest(path) in known]
+        known = {file_digest(path) for path in train[size]}
+        twins += [path for path in test[size] if file_digest(path) in known]
     return _listed(category, "test picture(s) also in training, byte for byte", sorted(twins))
 
 
@@ -103,11 +131,6 @@ def _by_size(samples: Sequence[Sample]) -> dict[int, list[Path]]:
         if sample.path.is_file():
             groups[sample.path.stat().st_size].append(sample.path)
     return groups
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _listed(category: Category, what: str, paths: Sequence[Path]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from softpatch.datasets.layout import (
     HELD_OUT,
     Layout,
-    category_folders,
+    folders_that,
     good_samples,
     hold_out,
     pictures,
@@ -21,21 +21,12 @@ MASKS = ("masks", "ground_truth")
 NO_DEFECTS = {GOOD, "train", "validation", *MASKS}
 
 
-def find(root: Path) -> dict[str, Path]:
-    """The categories below ``root``, by name."""
-    return category_folders(root, _is_category)
-
-
 def _is_category(folder: Path) -> bool:
     return (folder / GOOD).is_dir() or (folder / "train" / GOOD).is_dir()
 
 
 def read(name: str, folder: Path) -> Category:
-    """Read one category that ``find`` has found.
-
-    Raises:
-        DatasetError: no training or no test pictures.
-    """
+    """Read one category."""
     good = pictures(folder / GOOD)
     given = pictures(folder / "train" / GOOD)
     train, held_out = (given, good) if given else hold_out(good)
@@ -66,6 +57,6 @@ FOLDER = Layout(
 <category>/masks/<defect>/<picture>_mask.png  (or <picture>.png; optional)
 <category>/train/good/*.png  (instead of splitting good/, which then tests; optional)""",
     split=f"every {HELD_OUT}th good picture in order of names and all defective ones test",
-    find=find,
+    find=folders_that(_is_category),
     read=read,
 )

@@ -24,9 +24,6 @@ def read(name: str, root: Path) -> Category:
 
     All defective surfaces are tested, and the good ones of every fifth item. No surface of those
     items is trained on, so that a good test picture shows a part not seen in training.
-
-    Raises:
-        DatasetError: no training or no test pictures.
     """
     items = _items(root)
     held_out = set(hold_out(items)[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,8 +28,10 @@ class Layout:
         categories: the published ones; empty if any name will do.
         tree: one path a line, with a remark after two spaces.
         split: which pictures train and which test, in words.
-        find: root -> category -> path to read it from; empty for another layout.
-        read: name of a category and its path from ``find`` -> the category.
+        find: root -> category -> path to read it from; empty for another layout. DatasetError if
+            the data set is damaged.
+        read: name of a category and its path from ``find`` -> the category. DatasetError if it has
+            no training or no test pictures, or is damaged.
     """
 
     name: str
@@ -48,29 +50,27 @@ class Layout:
         return ", ".join(line.split("  ")[0] for line in self.tree.splitlines())
 
 
-def category_folders(root: Path, is_category: Callable[[Path], bool]) -> dict[str, Path]:
-    """Name -> folder of the categories below ``root``; ``root`` alone if it is one itself."""
-    if is_category(root):
-        return {root.resolve().name: root}
-    return {folder.name: folder for folder in subfolders(root) if is_category(folder)}
+def folders_that(is_category: Callable[[Path], bool]) -> Callable[[Path], dict[str, Path]]:
+    """``Layout.find`` for a folder a category; ``root`` alone if it is one itself."""
+
+    def find(root: Path) -> dict[str, Path]:
+        if is_category(root):
+            return {root.resolve().name: root}
+        return {folder.name: folder for folder in subfolders(root) if is_category(folder)}
+
+    return find
 
 
 def subfolders(folder: Path) -> list[Path]:
     """Sorted subfolders, without hidden and locked ones; empty if the folder does not exist."""
-    return sorted(
-        entry
-        for entry in _visible(folder)
-        if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK)  # a disk's lost+found is locked
-    )
+    access = os.R_OK | os.X_OK  # a disk's lost+found is locked
+    return [entry for entry in _visible(folder) if entry.is_dir() and os.access(entry, access)]
 
 
 def pictures(folder: Path) -> list[Path]:
     """The picture files directly in ``folder``, sorted; empty if it does not exist."""
-    return sorted(
-        entry
-        for entry in _visible(folder)
-        if entry.suffix.lower() in EXTENSIONS and entry.is_file()
-    )
+    files = (entry for entry in _visible(folder) if entry.suffix.lower() in EXTENSIONS)
+    return [file for file in files if file.is_file()]
 
 
 def hold_out(items: Sequence[T]) -> tuple[list[T], list[T]]:
@@ -112,6 +112,6 @@ def tree_found(folder: Path) -> str:
     return ", ".join(found[:12]) + (", ..." if len(found) > 12 else "") if found else "no folders"
 
 
-def _visible(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+def _visible(folder: Path) -> list[Path]:
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return sorted(entry for entry in entries if not entry.name.startswith("."))

@@ -19,11 +19,7 @@ def find(root: Path) -> dict[str, Path]:
 
 
 def read(name: str, root: Path) -> Category:
-    """Read the category; every fifth picture without a defect, sorted by name, is tested.
-
-    Raises:
-        DatasetError: no training pictures.
-    """
+    """Read the category; every fifth picture without a defect, sorted by name, is tested."""
     free, held_out = hold_out(_split(root / FREE)[0])
     if not free:
         raise DatasetError(f"{root / FREE / 'Imgs'}: no pictures found")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from softpatch.datasets.layout import (
     Layout,
-    category_folders,
+    folders_that,
     good_samples,
     pictures,
     subfolders,
@@ -46,33 +46,35 @@ def is_category(folder: Path) -> bool:
     return (folder / "train" / GOOD).is_dir() and (folder / "test").is_dir()
 
 
-def find(root: Path) -> dict[str, Path]:
-    """The categories below ``root``, by name."""
-    return category_folders(root, is_category)
+find = folders_that(is_category)
 
 
-def read(name: str, folder: Path) -> Category:
-    """Read one category that ``find`` has found.
+def read(name: str, folder: Path, below: str = "", masks: str = "ground_truth/{}") -> Category:
+    """Read one category.
 
-    Raises:
-        DatasetError: no training or no test pictures.
+    Args:
+        name: of the category.
+        folder: its folder.
+        below: where a kind's pictures are in its folder.
+        masks: where a kind's masks are in the category's folder.
     """
-    train = good_samples(list_images(folder / "train" / GOOD))
+    train = good_samples(list_images(folder / "train" / GOOD / below))
     test: list[Sample] = []
     unused: list[Path] = []
     for kind in subfolders(folder / "test"):
-        if kind.name == GOOD:
-            test += good_samples(pictures(kind))
+        found = pictures(kind / below)
+        if kind.name == GOOD:  # whose masks, if there are any, are blank
+            test += good_samples(found)
         else:
-            truth = folder / "ground_truth" / kind.name
-            samples, left = with_masks(kind.name, pictures(kind), truth)
+            samples, left = with_masks(kind.name, found, folder / masks.format(kind.name))
             test += samples
             unused += left
     for kind in subfolders(folder / "ground_truth"):
         if kind.name != GOOD and not (folder / "test" / kind.name).is_dir():
             unused += pictures(kind)
     if not test:
-        raise DatasetError(f"{folder / 'test'}: no pictures found")
+        place = f" in <kind>/{below}" if below else ""
+        raise DatasetError(f"{folder / 'test'}: no pictures found{place}")
     return Category(name, folder, tuple(train), tuple(test), tuple(unused))
 
 

@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from softpatch.datasets.layout import (
-    Layout,
-    category_folders,
-    good_samples,
-    pictures,
-    subfolders,
-    with_masks,
-)
-from softpatch.datasets.samples import GOOD, Category, Sample
-from softpatch.errors import DatasetError
-from softpatch.runtime.images import list_images
-
-
-def find(root: Path) -> dict[str, Path]:
-    """The categories below ``root``, by name."""
-    return category_folders(root, _is_category)
+from softpatch.datasets import mvtec
+from softpatch.datasets.layout import Layout, folders_that
+from softpatch.datasets.samples import GOOD
 
 
 def _is_category(folder: Path) -> bool:
     return (folder / "train" / GOOD / "rgb").is_dir() and (folder / "test").is_dir()
-
-
-def read(name: str, folder: Path) -> Category:
-    """Read one category that ``find`` has found.
-
-    Raises:
-        DatasetError: no training or no test pictures.
-    """
-    train = good_samples(list_images(folder / "train" / GOOD / "rgb"))
-    test: list[Sample] = []
-    unused: list[Path] = []
-    for kind in subfolders(folder / "test"):
-        if kind.name == GOOD:  # whose masks are blank
-            test += good_samples(pictures(kind / "rgb"))
-        else:
-            samples, left = with_masks(kind.name, pictures(kind / "rgb"), kind / "gt")
-            test += samples
-            unused += left
-    if not test:
-        raise DatasetError(f"{folder / 'test'}: no pictures found in <kind>/rgb")
-    return Category(name, folder, tuple(train), tuple(test), tuple(unused))
 
 
 MVTEC_3D = Layout(
@@ -63,6 +30,6 @@ MVTEC_3D = Layout(
 <category>/test/<defect>/rgb/*.png
 <category>/test/<defect>/gt/*.png  (optional)""",
     split="as published; validation is in neither half",
-    find=find,
-    read=read,
+    find=folders_that(_is_category),
+    read=partial(mvtec.read, below="rgb", masks="test/{}/gt"),
 )  # fmt: skip

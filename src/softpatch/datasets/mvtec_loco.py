@@ -6,15 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from softpatch.datasets import mvtec
-from softpatch.datasets.layout import Layout, category_folders, pictures, subfolders
+from softpatch.datasets.layout import Layout, folders_that, pictures, subfolders
 from softpatch.datasets.samples import Category, Sample
 
 KINDS = ("logical_anomalies", "structural_anomalies")
-
-
-def find(root: Path) -> dict[str, Path]:
-    """The categories below ``root``, by name."""
-    return category_folders(root, _is_category)
 
 
 def _is_category(folder: Path) -> bool:
@@ -22,7 +17,7 @@ def _is_category(folder: Path) -> bool:
 
 
 def read(name: str, folder: Path) -> Category:
-    """Read one category that ``find`` has found."""
+    """Read one category."""
     category = mvtec.read(name, folder)
     truth = {
         (kind.name, stem.name): tuple(pictures(stem))
@@ -55,6 +50,6 @@ MVTEC_LOCO = Layout(
 <category>/test/structural_anomalies/*.png
 <category>/ground_truth/<defect>/<picture>/*.png  (the mask is their union)""",
     split="as published; validation is in neither half",
-    find=find,
+    find=folders_that(_is_category),
     read=read,
 )  # fmt: skip

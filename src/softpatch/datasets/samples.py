@@ -63,16 +63,10 @@ class Category:
 
 
 def read_mask(sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """The defective pixels of one picture: the union of its masks.
+    """``(H, W)`` bool, the defective pixels of a picture of that size: the union of its masks.
 
-    Masks may be grey at their edges and are binarised at ``sample.mask_threshold``.
-
-    Args:
-        sample: without masks no pixel is defective.
-        size: (height, width) of the picture.
-
-    Returns:
-        ``(H, W)`` bool.
+    Masks may be grey at their edges and are binarised at ``sample.mask_threshold``. Without masks
+    no pixel is defective.
 
     Raises:
         ImageError: a mask cannot be read.

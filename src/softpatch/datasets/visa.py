@@ -16,11 +16,7 @@ NORMAL = "normal"
 
 
 def find(root: Path) -> dict[str, Path]:
-    """``root`` for every object in the table whose folder is there.
-
-    Raises:
-        DatasetError: the table is damaged, or no object's folder is there.
-    """
+    """``root`` for every object in the table whose folder is there."""
     if not (root / TABLE).is_file():
         return {}
     names = sorted({row["object"] for _, row in _rows(root)})
@@ -32,11 +28,7 @@ def find(root: Path) -> dict[str, Path]:
 
 
 def read(name: str, root: Path) -> Category:
-    """Read one object; a picture in the table that is not on disk stays in the category.
-
-    Raises:
-        DatasetError: the table is damaged, or has no training or no test picture of the object.
-    """
+    """Read one object; a picture in the table that is not on disk stays in the category."""
     halves: dict[str, list[Sample]] = {"train": [], "test": []}
     for place, row in _rows(root):
         if row["object"] != name:

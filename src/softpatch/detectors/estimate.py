@@ -1,21 +1,36 @@
-"""What a fit will take, told before it begins: time, memory, temporary space, size of the model.
+"""What a fit will take, before it begins: time, memory, temporary space, size of the model.
 
-A few pictures are embedded and a few positions looked at, here and now, and scaled up. Only the
-coreset cannot be tried on a few: its cost grows with the square of the patches.
+A few images are embedded and a few positions scored, here and now, and scaled up. Only the coreset
+cannot be tried on a few: its cost grows with the square of the patches.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from softpatch.bank.bounds import number_format
+from softpatch.bank.bounds import number_format, row_length
+from softpatch.bank.memory_bank import MemoryBank
+from softpatch.compute.progress import silent
 from softpatch.compute.scratch import RESERVE, ScratchSpace, resident_bytes
+from softpatch.detectors.bank_options import BankOptions
+from softpatch.detectors.calibration import MOST_HELD_OUT
+from softpatch.detectors.comparison import compared_length
+from softpatch.detectors.embedder import Embedder
+from softpatch.detectors.patch_table import LocalPatches
+from softpatch.detectors.reservoir import DIMENSION, reservoir_size
+from softpatch.detectors.run import Run
+from softpatch.features.embedding import PatchEmbedding
+from softpatch.images.sources import Images, ignore_unreadable, listed_sources
+from softpatch.noise.discriminators import Discriminator
+from softpatch.noise.policy import NoisePolicy
+from softpatch.noise.position_free import PositionFree, ReferenceImages
 
-PROBE_IMAGES = 8  # pictures
+PROBE_IMAGES = 8
+PROBE_POSITIONS = 4  # that tell what the discriminator will take
 # Time of a pair of patch and pick, as a share of the product of their rows: looking at the products
 # and at few picks at a time costs as much again.
 PAIR_SHARE = 2.0
@@ -60,6 +75,91 @@ class Estimate:
     def total_seconds(self) -> float:
         """Of all steps."""
         return sum(self.seconds.values())
+
+
+def estimate(
+    embedder: Embedder, images: Images, cost: Callable[[LocalPatches, int], FitCost], run: Run
+) -> Estimate:
+    """See ``Detector.estimate``; ``cost`` is what a method's own steps take."""
+    every = listed_sources(images)
+    places = sorted({at * len(every) // PROBE_IMAGES for at in range(PROBE_IMAGES)})
+    probed = [every[place] for place in places]
+    with torch.inference_mode():
+        embedder.collect(probed[:1] * 2, ignore_unreadable, run)  # warms up
+        started = time.perf_counter()
+        sample = embedder.collect(probed, ignore_unreadable, run)
+        embed = (time.perf_counter() - started) / len(sample.names)
+        expected = cost(sample, len(every))
+    patches = len(sample.flat) * len(every) // len(sample.names)
+    limit = run.scratch.limit
+    memory, scratch = memory_and_scratch([4 * patches * sample.shape[2], *expected.arrays], limit)
+    return Estimate(
+        images=len(every),
+        patches=patches,
+        seconds={"embed": embed * len(every), **expected.seconds},
+        memory=memory,
+        scratch=scratch,
+        model=expected.model,
+    )
+
+
+def bank_cost(
+    sample: LocalPatches,
+    images: int,
+    options: BankOptions,
+    policy: NoisePolicy | None,
+    embedding: PatchEmbedding,
+) -> FitCost:
+    """Of a fit with a memory bank, on that many images like those of the sample."""
+    patches = len(sample.flat) * images // len(sample.patches)
+    picks = options.coreset_size(patches)
+    length = row_length(sample.flat.cpu())
+    steps = {"coreset": coreset_seconds(patches, picks, length)}
+    if options.max_false_alarms:
+        few = MemoryBank(sample.flat, sample.flat.new_ones(len(sample.flat)))
+        one = seconds(lambda: few.nearest(sample.patches[0])) * picks / len(few)
+        steps["calibrate"] = one * min(images, MOST_HELD_OUT)
+    cost = FitCost(
+        seconds=steps,
+        arrays=[length * number_format(torch.device("cpu")).itemsize * patches],
+        model=4 * picks * (sample.shape[2] + 1),
+    )
+    if policy is None:
+        return cost
+    return _with_noise(cost, sample, images, policy.discriminator, embedding)
+
+
+def _with_noise(
+    cost: FitCost,
+    sample: LocalPatches,
+    images: int,
+    discriminator: Discriminator,
+    embedding: PatchEmbedding,
+) -> FitCost:
+    """With outlier scores and the reservoir; random numbers cost what patches do."""
+    positions, dimension = sample.shape[1], compared_length(discriminator, embedding)
+    device = sample.patches.device
+    arrays = cost.arrays
+    if not discriminator.by_position:
+        arrays = [4 * images * positions * dimension, *arrays]
+    if isinstance(discriminator, PositionFree):
+        one = torch.rand(positions, dimension, device=device)
+        references = len(discriminator.chosen(images, positions))
+        samples = torch.rand(references, discriminator.sampled(positions), dimension)
+        memory = ReferenceImages(samples.to(one))
+        scored = seconds(lambda: memory.to_similar(one))
+        taken = references * seconds(lambda: discriminator.sample(one)) + images * scored
+    else:
+        few = torch.rand(min(positions, PROBE_POSITIONS), images, dimension, device=device)
+        taken = positions / len(few) * seconds(lambda: discriminator(few, silent))
+    kept = min(dimension, DIMENSION)
+    half = 2 * reservoir_size(images, positions, dimension) * positions * kept
+    return replace(
+        cost,
+        seconds={"discriminate": taken, **cost.seconds},
+        arrays=arrays,
+        model=cost.model + half + 4 * dimension * kept,
+    )
 
 
 def coreset_seconds(members: int, picks: int, length: int) -> float:

@@ -1,95 +1,232 @@
-"""The patches of all training pictures, gathered view by view into one large array."""
+"""The patches of all training images, ``(M, P, D)``, wherever they are kept.
+
+A method learns from a ``PatchTable`` and never asks where it is: ``LocalPatches`` holds a tensor,
+``softpatch.distributed.sharded_patches`` blocks of positions on a cluster.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
-from softpatch.compute.scratch import ScratchSpace
+from softpatch.bank.coreset import greedy_coreset
+from softpatch.compute.progress import silent
+from softpatch.compute.scratch import ScratchSpace, chunks
+from softpatch.detectors.run import Run
 from softpatch.errors import DatasetError
-from softpatch.images.roi import Tile
+from softpatch.images.roi import RegionOfInterest, Tile
+from softpatch.noise.discriminators import Discriminator
 from softpatch.runtime.tiling import TileLayout
 
+POSITIONS = 28  # of the patch grid, scored between two files of a checkpoint
 
-class TrainingPatches:
-    """Collects patches picture by picture; pictures need not have the same number of views.
+
+class PatchTable(Protocol):
+    """``(M, P, D)`` patches of M images, or of M tiles where images differ in size.
 
     Attributes:
-        names: of the pictures so far, in order.
-        layouts: of the views of each.
+        names: of the readable images, in order.
+        layouts: of the tiles of each image.
+        grid: (h, w) patches of a tile.
+        image_index: ``(M,)`` int64, ascending: which of ``names`` each of the M is from.
+        inside: ``(tiles, h * w)`` bool, which patches of an image the P are; None for all of them.
+    """
+
+    names: list[str]
+    layouts: list[TileLayout]
+    grid: tuple[int, int]
+    image_index: Tensor
+    inside: Tensor | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """M, P and D."""
+        ...
+
+    def at_hand(self, rows: Tensor) -> tuple[LocalPatches, Tensor]:
+        """Patches in this process, and where among them the ``(r,)`` rows of the M are."""
+        ...
+
+    def take(self, picks: Tensor) -> Tensor:
+        """``(m,)`` indices into the M * P patches -> ``(m, D)``."""
+        ...
+
+    def map(
+        self, function: Callable[[Tensor], Tensor], length: int, scratch: ScratchSpace
+    ) -> LocalPatches:
+        """A function of each patch, ``(r, P, D)`` -> ``(r, P, length)``, of all of them."""
+        ...
+
+    def outlier_scores(self, discriminator: Discriminator, run: Run) -> Tensor:
+        """``(M, P)`` float32 scores W: patches compared across the images."""
+        ...
+
+    def coreset(self, size: int, eligible: Tensor | None, seed: int, run: Run) -> Tensor:
+        """``(m,)`` indices of patches picked farthest-first, of the ``(M, P)`` bool eligible."""
+        ...
+
+
+@dataclass
+class LocalPatches:
+    """A ``PatchTable`` in this process; ``patches`` is ``(M, P, D)`` float32 and may be spilled."""
+
+    patches: Tensor
+    image_index: Tensor
+    names: list[str]
+    layouts: list[TileLayout]
+    grid: tuple[int, int]
+    inside: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """M, P and D."""
+        images, positions, dimension = self.patches.shape
+        return images, positions, dimension
+
+    @property
+    def flat(self) -> Tensor:
+        """``(M * P, D)``."""
+        return self.patches.flatten(0, 1)
+
+    def at_hand(self, rows: Tensor) -> tuple[Self, Tensor]:
+        """All patches: nothing is copied."""
+        return self, rows
+
+    def take(self, picks: Tensor) -> Tensor:
+        """See ``PatchTable``."""
+        return self.flat[picks]
+
+    def map(
+        self, function: Callable[[Tensor], Tensor], length: int, scratch: ScratchSpace
+    ) -> LocalPatches:
+        """See ``PatchTable``; image by image, so the function may also look around a patch."""
+        images, positions, dimension = self.shape
+        mapped = scratch.empty(images, positions, length)
+        for chunk in chunks(images, bytes_per_item=8 * positions * dimension):
+            mapped[chunk] = function(self.patches[chunk])
+        return replace(self, patches=mapped)
+
+    def outlier_scores(self, discriminator: Discriminator, run: Run) -> Tensor:
+        """See ``PatchTable``; with a checkpoint, a few positions at a time and each once."""
+        by_position = self.patches.transpose(0, 1)  # (M, P, D) -> (P, M, D)
+        if run.checkpoint is None:
+            return discriminator(by_position, run.progress).T.contiguous()
+        positions = len(by_position)
+        at_once = POSITIONS if discriminator.by_position else positions
+        scores = []
+        for start in range(0, positions, at_once):
+            step = f"outlier scores from {start}"
+            kept = run.checkpoint.get(step)
+            if kept is None:
+                kept = {"scores": discriminator(by_position[start : start + at_once], silent)}
+                run.checkpoint.put(step, kept)
+            scores.append(kept["scores"].to(self.patches.device))
+            run.progress("discriminate", min(start + at_once, positions), positions)
+        return torch.cat(scores).T.contiguous()  # (P, M) -> (M, P)
+
+    def coreset(self, size: int, eligible: Tensor | None, seed: int, run: Run) -> Tensor:
+        """See ``PatchTable``."""
+        return greedy_coreset(
+            self.flat, size, eligible=None if eligible is None else eligible.flatten(), seed=seed,
+            scratch=run.scratch, checkpoint=run.checkpoint, progress=run.progress,
+        )  # fmt: skip
+
+
+class PatchCollector:
+    """Collects patches tile by tile; images need not have the same number of tiles.
+
+    Attributes:
+        names: of the images so far, in order.
+        layouts: of the tiles of each.
     """
 
     def __init__(
-        self, workspace: ScratchSpace, pictures: int, positions: int, dimension: int
+        self, scratch: ScratchSpace, images: int, grid: tuple[int, int], dimension: int
     ) -> None:
-        """Prepare for so many pictures, ``positions`` patches a view, of that dimension."""
+        """Prepare for that many images, whose tiles have that grid of patches."""
         self.names: list[str] = []
         self.layouts: list[TileLayout] = []
-        self._workspace = workspace
-        self._pictures = pictures
-        self._positions = positions
+        self._scratch = scratch
+        self._images = images
+        self._grid = grid
         self._flat = torch.empty(0, dimension)
         self._filled = 0
-        self._counts: list[int] = []  # patches of every picture
-        self._cut_out = False  # by a region of interest
+        self._counts: list[int] = []  # patches of every image
 
-    def add(self, view: Tile, patches: Tensor) -> None:
-        """Append the ``(P, D)`` patches of a view that lie inside the region of interest."""
-        if view.first:
-            self.names.append(view.name)
-            self.layouts.append(view.layout)
+    def add(self, tile: Tile, patches: Tensor) -> None:
+        """Append the ``(h * w, D)`` patches of a tile, those inside the region of interest."""
+        if tile.first:
+            self.names.append(tile.name)
+            self.layouts.append(tile.layout)
             self._counts.append(0)
-        if view.inside is not None:
-            patches = patches[view.inside]
-            self._cut_out = True
+        if tile.inside is not None:
+            patches = patches[tile.inside]
         end = self._filled + len(patches)
         if end > len(self._flat):
-            self._grow(view)
+            self._grow(tile)
         self._flat[self._filled : end] = patches
         self._filled = end
         self._counts[-1] += len(patches)
 
-    def by_position(self) -> tuple[Tensor, Tensor]:
-        """All patches as ``(M, P, D)``, and ``(M,)`` int64: the picture each of the M is from.
-
-        A position is one of the picture, or, where the pictures have different numbers of tiles,
-        one of a tile: every tile is then compared with all others.
+    def table(self, roi: RegionOfInterest | None) -> LocalPatches:
+        """All patches as a table.
 
         Raises:
-            DatasetError: a region of interest in tiled pictures of different sizes.
+            DatasetError: a region of interest in tiled images of different sizes.
         """
-        positions, image_index = arrange(self._counts, self._positions, self._cut_out)
+        positions, image_index = arrange(self._counts, self._grid, roi)
         patches = self._flat[: self._filled].view(-1, positions, self._flat.shape[1])
-        return patches, image_index.to(patches.device)
+        return LocalPatches(
+            patches, image_index.to(patches.device), self.names, self.layouts, self._grid,
+            None if roi is None else roi.inside(self.layouts[0], self._grid),
+        )  # fmt: skip
 
-    def _grow(self, view: Tile) -> None:
-        # All pictures are expected to be as large as the first: nothing moves then.
-        a_picture = self._positions * len(view.layout.tiles)
-        if view.region is not None:
-            a_picture = int(view.region.sum())
-        size = max(self._pictures * a_picture, 2 * len(self._flat))
-        grown = self._workspace.empty(size, self._flat.shape[1])
+    def _grow(self, tile: Tile) -> None:
+        # All images are expected to be as large as the first, so this happens once.
+        grid_size = self._grid[0] * self._grid[1]
+        an_image = grid_size * len(tile.layout.tiles)
+        if tile.region is not None:
+            an_image = int(tile.region.sum())
+        size = max(self._images * an_image, 2 * len(self._flat))
+        grown = self._scratch.empty(size, self._flat.shape[1])
         grown[: self._filled] = self._flat[: self._filled]
         self._flat = grown
 
 
-def arrange(counts: list[int], positions: int, cut_out: bool) -> tuple[int, Tensor]:
-    """How patches of pictures are compared: see ``TrainingPatches.by_position``.
+def arrange(
+    counts: Sequence[int], grid: tuple[int, int], roi: RegionOfInterest | None
+) -> tuple[int, Tensor]:
+    """How the patches of images are compared: image with image, or tile with tile.
 
     Args:
-        counts: patches of every picture.
-        positions: patches of a view.
-        cut_out: whether a region of interest has left some out.
+        counts: patches of every image.
+        grid: (h, w) patches of a tile.
+        roi: the region of interest that the patches lie in.
 
     Returns:
-        P, and ``(M,)`` int64 image_index.
+        P, and ``(M,)`` int64 image indices. Where the images have different numbers of tiles, a
+        position is one of a tile, and every tile is compared with all others.
 
     Raises:
-        DatasetError: see there.
+        DatasetError: a region of interest in tiled images of different sizes.
     """
     image_index = torch.arange(len(counts))
     if len(set(counts)) == 1:
         return counts[0], image_index
-    if cut_out:
+    if roi is not None:
         raise DatasetError("a region of interest needs tiled pictures of one size; these differ")
+    positions = grid[0] * grid[1]
     return positions, image_index.repeat_interleave(torch.tensor(counts) // positions)
+
+
+def require_images(names: Sequence[str], skipped: int, least: int) -> None:
+    """Raise DatasetError for fewer readable images than a fit or an update needs."""
+    if len(names) < least:
+        raise DatasetError(
+            f"{len(names)} readable training pictures ({skipped} skipped); at least {least} "
+            f"{'is' if least == 1 else 'are'} needed"
+        )

@@ -13,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from softpatch.errors import DatasetError, UsageError
-from softpatch.noise.contamination import chance_of_bad
+from softpatch.noise.contamination import SUSPECT, chance_of_bad
 
 Floats = npt.NDArray[np.floating]
-
-SUSPECT = 0.5  # pictures more likely bad than good do not count
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,13 @@ class Threshold:
     pictures: int
     expected: float
     confidence: float
+
+    def __str__(self) -> str:
+        return (
+            f"threshold {self.value:.6g}: about {self.expected:.1%} of good pictures exceed it, "
+            f"and {self.confidence:.0%} sure at most {self.max_false_alarms:.1%} "
+            f"({self.pictures} training pictures)"
+        )
 
 
 def check_false_alarms(share: float) -> None:

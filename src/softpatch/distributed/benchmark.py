@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from softpatch.benchmark.plan import Cell
-from softpatch.benchmark.results import FAILED, Row
+from softpatch.benchmark.results import Row
 from softpatch.benchmark.run import RunSettings, lost, run_fit
 from softpatch.compute.progress import Progress
 from softpatch.distributed.cluster import connected
@@ -22,13 +22,7 @@ def run_on_cluster(
     """A ``Runner``: as many fits at a time as the cluster has room for, yielded as they finish.
 
     A fit whose node is lost is run again. All nodes must see the data and the folders under the
-    same paths.
-
-    Args:
-        work: the cells of each fit.
-        settings: see there; ``jobs`` does not matter.
-        progress: not called: many fits run at the same time.
-        address: see ``connected``.
+    same paths. ``progress`` is not called, as many fits run at the same time.
     """
     del progress
     if not work:
@@ -36,7 +30,7 @@ def run_on_cluster(
     with connected(address) as cluster:
         import ray
 
-        here = replace(settings, threads=cluster.surroundings.threads)
+        here = replace(settings, threads=cluster.environment.threads)
         waiting = {cluster.submit(run_fit, cells, here): cells for cells in work}
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
@@ -44,4 +38,4 @@ def run_on_cluster(
             try:
                 yield ray.get(done)
             except ray.exceptions.RayError as error:  # out of memory, most likely
-                yield {cell: lost(cell, FAILED, error) for cell in cells}
+                yield {cell: lost(cell, error) for cell in cells}

@@ -21,15 +21,10 @@ START_SECONDS = 120  # Ray's own 30 are not enough where other processes hold th
 
 @dataclass(frozen=True)
 class TaskEnvironment:
-    """What a task shares with this process, so that it makes the same of the same arguments.
+    """What a task shares with this process, so that it makes the same of the same arguments."""
 
-    Attributes:
-        threads: of torch; last bits depend on it.
-        folder: that relative paths start from.
-    """
-
-    threads: int
-    folder: str
+    threads: int  # of torch; last bits depend on it
+    folder: str  # that relative paths start from
 
     def enter(self) -> None:
         """Make them those of the process; the folder only where there is one."""
@@ -42,7 +37,7 @@ class Cluster:
     """What a connected cluster offers.
 
     Attributes:
-        surroundings: of every task.
+        environment: of every task.
         cpus: that a task is given: one for each thread, or what the smallest node has.
         slots: tasks at a time.
         gpus: of all nodes together.
@@ -51,13 +46,13 @@ class Cluster:
     def __init__(self) -> None:
         import ray
 
-        self.surroundings = TaskEnvironment(torch.get_num_threads(), str(Path.cwd()))
+        self.environment = TaskEnvironment(torch.get_num_threads(), str(Path.cwd()))
         alive: Any = ray.nodes()
         nodes = [node["Resources"] for node in alive if node["Alive"]]
         cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
         if not cores:
             raise ClusterError("the Ray cluster has no processors; start it with --num-cpus")
-        self.cpus = min(self.surroundings.threads, *cores)
+        self.cpus = min(self.environment.threads, *cores)
         self.slots = sum(count // self.cpus for count in cores)
         self.gpus = int(sum(node.get("GPU", 0) for node in nodes))
 
@@ -67,7 +62,7 @@ class Cluster:
         A task that was lost with its node is run again, and so are those that made its arguments.
         """
         task = _remote().options(num_cpus=self.cpus, num_returns=returns, name=work.__name__)
-        return task.remote(self.surroundings, work, *arguments)
+        return task.remote(self.environment, work, *arguments)
 
 
 @contextmanager
@@ -158,8 +153,8 @@ def _remote() -> Any:
     return ray.remote(_run)
 
 
-def _run(surroundings: TaskEnvironment, work: Callable[..., Any], *arguments: Any) -> Any:
-    surroundings.enter()
+def _run(environment: TaskEnvironment, work: Callable[..., Any], *arguments: Any) -> Any:
+    environment.enter()
     with torch.inference_mode():
         return work(*arguments)
 

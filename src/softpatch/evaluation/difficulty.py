@@ -17,16 +17,10 @@ def rate_difficulty(
     on_unreadable: OnUnreadable = fail_unreadable,
     progress: Progress = silent,
 ) -> dict[Path, float]:
-    """Fit on the clean training set and score the defective test images.
+    """Fit a detector on the clean training set, and score the readable defective test images.
 
     Any detector will do; ``PaDiM`` is the cheapest and, without a memory bank, favours none of the
     methods that have one.
-
-    Args:
-        category: whose defective images are rated.
-        detector: not yet fitted; it is fitted here.
-        on_unreadable: see ``Detector.fit``; unreadable images are not rated.
-        progress: see ``Detector.fit``.
 
     Returns:
         path -> minus the score: larger is harder.

@@ -26,17 +26,10 @@ def mask_at_input(mask: Bools, preprocessing: Preprocessing) -> Bools:
 
 
 def at_native(mask: Bools, prediction: Prediction) -> tuple[Bools, Heat]:
-    """Mask and anomaly map at the image's own resolution, where the network sees the image.
+    """``(H, W)`` bool mask and float32 map at the image's resolution, both cut to the map's box.
 
     The map is stretched bilinearly over its box, which need not lie on whole pixels; a pixel
     counts where its centre lies in the box.
-
-    Args:
-        mask: ``(H, W)`` bool, of the whole image.
-        prediction: of the same image.
-
-    Returns:
-        the mask and the float32 map, both of the shape of the box.
     """
     left, top, right, bottom = prediction.box
     height, width = prediction.anomaly_map.shape

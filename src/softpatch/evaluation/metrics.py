@@ -48,12 +48,8 @@ def aupro(masks: Sequence[Bools], maps: Sequence[Floats]) -> float | None:
     pixels that is flagged. The curve through all distinct thresholds is integrated by the
     trapezoid rule and divided by 0.3 (Bergmann et al., IJCV 2021, sec. 6.1).
 
-    Args:
-        masks: ``(H, W)`` bool per image.
-        maps: ``(H, W)`` anomaly map per image.
-
-    Returns:
-        in [0, 1]; None without a region or without a defect-free pixel.
+    Masks are ``(H, W)`` bool, maps ``(H, W)``. In [0, 1]; None without a region or without a
+    defect-free pixel.
     """
     worth = np.concatenate([region_worth(mask).ravel() for mask in masks])
     scores = np.concatenate([heat.ravel() for heat in maps])
@@ -76,14 +72,11 @@ def region_worth(mask: Bools) -> npt.NDArray[np.float64]:
 
 
 def area_under_overlap(worth: Floats, normals: npt.NDArray[np.int64]) -> float | None:
-    """AUPRO of what every threshold adds, the highest first.
+    """``aupro`` from what every threshold adds, the highest first.
 
     Args:
         worth: ``(T,)`` summed ``region_worth`` of the pixels with exactly this score.
         normals: ``(T,)`` number of defect-free pixels with exactly this score.
-
-    Returns:
-        see ``aupro``.
     """
     regions, clean = round(float(worth.sum())), int(normals.sum())
     if regions == 0 or clean == 0:

@@ -33,12 +33,7 @@ class PixelTally:
         self.worth = np.zeros(LEVELS, dtype=np.float64)
 
     def add(self, mask: metrics.Bools, heat: npt.NDArray[np.float32]) -> None:
-        """Count one image.
-
-        Args:
-            mask: ``(H, W)`` bool, the defective pixels.
-            heat: ``(H, W)`` float32 scores, at least 0.
-        """
+        """Count one image: ``(H, W)`` bool defective pixels, and float32 scores of at least 0."""
         # 0 is added because the bits of -0.0 are not those of 0.0.
         level = (heat.astype(np.float32) + np.float32(0)).view(np.int32) >> DROPPED_BITS
         np.add.at(self.normals, level[~mask], 1)

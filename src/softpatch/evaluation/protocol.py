@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from softpatch.compute.progress import Progress, silent
-from softpatch.datasets.contamination import Contamination
+from softpatch.datasets import Contamination
 from softpatch.detectors import Detector, SoftPatch
 from softpatch.evaluation import metrics
 from softpatch.evaluation.measurement import Measurement
@@ -56,13 +56,9 @@ def evaluate(
         if keep:
             kept.append(prediction)
 
+    tested = [sample.path for sample in contamination.test]
     costs = fit_and_predict(
-        detector,
-        contamination.train,
-        [sample.path for sample in contamination.test],
-        take,
-        on_unreadable=on_unreadable,
-        progress=progress,
+        detector, contamination.train, tested, take, on_unreadable=on_unreadable, progress=progress
     )
     return measure(method, detector, contamination, measurement, costs), kept
 
@@ -130,14 +126,9 @@ def measure(
 
 
 def audit_auroc(detector: Detector, injected: Iterable[str]) -> float | None:
-    """AUROC of "this training image was injected" by the detector's suspicion.
+    """AUROC of "this training image was injected" by a fitted detector's suspicion, in [0, 1].
 
-    Args:
-        detector: fitted.
-        injected: names of the injected training images.
-
-    Returns:
-        in [0, 1]; None for a detector without suspicion, and without injected or clean images.
+    None for a detector without suspicion, and without injected or clean images.
     """
     if not isinstance(detector, SoftPatch):
         return None

@@ -16,7 +16,7 @@ from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector
 from softpatch.detectors.load import load
 from softpatch.errors import UsageError
-from softpatch.export.formats import FORMATS, onnx_model
+from softpatch.export.formats import FORMATS, need_packages, onnx_model
 from softpatch.export.graph import DetectorGraph, Precision
 from softpatch.export.parity import ParityReport, compare
 from softpatch.export.tiles import in_tiles, some_tiles
@@ -77,7 +77,7 @@ def export_model(
         raise UsageError("int8 needs pictures to calibrate on")
     if threshold is not None and not math.isfinite(threshold):
         raise UsageError(f"a threshold is a score, got {threshold}")
-    file_format = FORMATS[output.suffix]()
+    need_packages(output.suffix)
     header = model_file.read_header(model)
     detector = load(model, device="cpu", weights=weights)
     if threshold is None:
@@ -88,16 +88,11 @@ def export_model(
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
             file = Path(folder) / output.name
             preprocessing = detector.preprocessing
-            levels = (
-                tile
-                for path in calibration
-                for tile in some_tiles(
-                    read_levels(path, min_decode_side=preprocessing.min_decode_side)[0],
-                    preprocessing,
-                )
-            )
+            side = preprocessing.min_decode_side
+            pictures_read = (read_levels(path, min_decode_side=side)[0] for path in calibration)
+            levels = (tile for one in pictures_read for tile in some_tiles(one, preprocessing))
             about = json.dumps(metadata(detector, header, graph))
-            file_format.write(onnx_model(graph, levels), file, KEY, about)
+            FORMATS[output.suffix](onnx_model(graph, levels), file, KEY, about)
             progress("export", 1, 1)
             report = None
             if pictures:
@@ -106,11 +101,9 @@ def export_model(
                     run = in_tiles(run, preprocessing, threshold)
                 report = compare(detector, run, threshold, pictures, progress)
                 rooted_in_8_bits = precision == "int8" and detector.features.embedding == "rooted"
-                report.check(
-                    output,
-                    TOLERANCE[precision] if tolerance is None else tolerance,
-                    ROOTED_IN_8_BITS if rooted_in_8_bits else "",
-                )
+                advice = ROOTED_IN_8_BITS if rooted_in_8_bits else ""
+                limit = TOLERANCE[precision] if tolerance is None else tolerance
+                report.check(output, limit, advice)
             for part in sorted(Path(folder).iterdir()):  # .bin before the .xml that names it
                 part.replace(output.parent / part.name)
     return report

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -25,59 +24,39 @@ from softpatch.runtime.images import Levels
 HALVED = 4096  # numbers in a tensor from which storing it in 16 bits pays
 
 
-class Format(ABC):
-    """One file format."""
+def _onnx(model: Any, path: Path, key: str, metadata: str) -> None:
+    import onnx
 
-    needs: tuple[str, ...]  # packages
-
-    def __init__(self) -> None:
-        """Check that its packages are installed.
-
-        Raises:
-            MissingExtraError: one is not.
-        """
-        if not all(find_spec(package) for package in self.needs):
-            raise MissingExtraError("export", "export")
-
-    @abstractmethod
-    def write(self, model: Any, path: Path, key: str, metadata: str) -> None:
-        """Write a model from ``onnx_model``, with one entry of metadata."""
+    entry = model.metadata_props.add()
+    entry.key, entry.value = key, metadata
+    onnx.save_model(model, path)
 
 
-class Onnx(Format):
-    """ONNX, run by ONNX Runtime."""
+def _openvino(model: Any, path: Path, key: str, metadata: str) -> None:
+    """Write OpenVINO's IR: an ``.xml`` with the graph, a ``.bin`` with the weights."""
+    import onnx
+    import openvino
 
-    needs = ("onnx", "onnxscript", "onnxruntime")
-
-    def write(self, model: Any, path: Path, key: str, metadata: str) -> None:
-        """See ``Format``."""
-        import onnx
-
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, metadata
-        onnx.save_model(model, path)
-
-
-class OpenVino(Format):
-    """OpenVINO's IR: an ``.xml`` with the graph, a ``.bin`` with the weights."""
-
-    needs = ("onnx", "onnxscript", "onnxruntime", "openvino")
-
-    def write(self, model: Any, path: Path, key: str, metadata: str) -> None:
-        """See ``Format``."""
-        import onnx
-        import openvino
-
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder) / "graph.onnx"
-            onnx.save_model(model, source)
-            converted = openvino.Core().read_model(source)
-            converted.set_rt_info(metadata, key)
-            # OpenVINO's own compression would also round constants that are no weights.
-            openvino.save_model(converted, path, compress_to_fp16=False)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "graph.onnx"
+        onnx.save_model(model, source)
+        converted = openvino.Core().read_model(source)
+        converted.set_rt_info(metadata, key)
+        # OpenVINO's own compression would also round constants that are no weights.
+        openvino.save_model(converted, path, compress_to_fp16=False)
 
 
-FORMATS: Mapping[str, type[Format]] = MappingProxyType({".onnx": Onnx, ".xml": OpenVino})
+# What writes a model from ``onnx_model``, with one entry of metadata: its key and its value.
+FORMATS: Mapping[str, Callable[[Any, Path, str, str], None]] = MappingProxyType(
+    {".onnx": _onnx, ".xml": _openvino}
+)
+
+
+def need_packages(suffix: str) -> None:
+    """Raise MissingExtraError where a package that a format needs is not installed."""
+    needed = ["onnx", "onnxscript", "onnxruntime"] + ["openvino"] * (suffix == ".xml")
+    if not all(map(find_spec, needed)):
+        raise MissingExtraError("export", "export")
 
 
 def onnx_model(graph: DetectorGraph, calibration: Iterable[Levels]) -> Any:

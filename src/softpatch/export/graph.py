@@ -7,7 +7,6 @@ made.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from copy import deepcopy
 from typing import Literal
 
@@ -15,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from softpatch.detectors import Detector, PaDiM
-from softpatch.detectors.patchcore import REWEIGHTING_NEIGHBOURS, MemoryBankDetector, PatchCore
+from softpatch.detectors import Detector
+from softpatch.detectors.bank_options import REWEIGHTING_NEIGHBOURS
+from softpatch.detectors.learned_bank import LearnedBank
+from softpatch.detectors.padim import PositionGaussians
 from softpatch.errors import UsageError
 from softpatch.export.onnx_ops import resize
 from softpatch.export.search import NearestSearch
@@ -27,28 +28,20 @@ from softpatch.runtime.tiling import TileLayout
 Precision = Literal["fp32", "fp16", "int8"]
 
 
-class PatchScores(nn.Module):
-    """Patch and image scores of a method."""
-
-    @abstractmethod
-    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """``(B, P, D)`` -> ``(B, P)`` patch scores and ``(B,)`` image scores."""
-
-
-class BankScores(PatchScores):
+class BankScores(nn.Module):
     """SoftPatch and PatchCore: W(m*) times the distance to the nearest bank vector m*."""
 
     weights: Tensor
 
-    def __init__(self, detector: MemoryBankDetector) -> None:
+    def __init__(self, learned: LearnedBank) -> None:
         super().__init__()
-        self.search = NearestSearch(detector.bank.vectors)
-        self.register_buffer("weights", detector.bank.weights)
-        self.squared = detector.distance == "squared"
-        self.reweight = isinstance(detector, PatchCore) and detector.reweight
+        self.search = NearestSearch(learned.bank.vectors)
+        self.register_buffer("weights", learned.bank.weights)
+        self.squared = learned.options.distance == "squared"
+        self.reweight = learned.options.reweight
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``PatchScores``."""
+        """``(B, P, D)`` -> ``(B, P)`` patch scores and ``(B,)`` image scores."""
         distance, index = self.search(patches.flatten(0, 1))
         scores = (distance.square() if self.squared else distance) * self.weights[index]
         scores = scores.view(patches.shape[:2])
@@ -69,21 +62,21 @@ class BankScores(PatchScores):
         return (1 - share) * worst
 
 
-class GaussianScores(PatchScores):
+class GaussianScores(nn.Module):
     """PaDiM: Mahalanobis distance to the position's Gaussian."""
 
     chosen: Tensor
     mean: Tensor
     whitening: Tensor
 
-    def __init__(self, detector: PaDiM) -> None:
+    def __init__(self, learned: PositionGaussians) -> None:
         super().__init__()
-        self.register_buffer("chosen", detector.chosen_)
-        self.register_buffer("mean", detector.mean_.clone())
-        self.register_buffer("whitening", detector.whitening_.mT.clone())
+        self.register_buffer("chosen", learned.chosen)
+        self.register_buffer("mean", learned.mean.clone())
+        self.register_buffer("whitening", learned.whitening.mT.clone())
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``PatchScores``."""
+        """The same."""
         difference = patches.index_select(2, self.chosen) - self.mean
         white = difference.transpose(0, 1) @ self.whitening  # (P, B, d) x (P, d, d)
         scores = white.square().sum(dim=2).sqrt().T  # (P, B) -> (B, P)
@@ -131,7 +124,7 @@ class DetectorGraph(nn.Module):
                 f"a model with a {detector.features.precision} backbone cannot be exported; "
                 "fit with --precision fp32"
             )
-        extractor = detector._get_extractor()
+        extractor = detector.extractor
         preprocessing = extractor.preprocessing
         self.precision, self.threshold = precision, threshold
         if self.tiled:
@@ -148,10 +141,11 @@ class DetectorGraph(nn.Module):
         )
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1))
-        if isinstance(detector, PaDiM):
-            self.patch_scores: PatchScores = GaussianScores(detector)
-        elif isinstance(detector, MemoryBankDetector):
-            self.patch_scores = BankScores(detector)
+        learned = detector.learned_
+        if isinstance(learned, PositionGaussians):
+            self.patch_scores: nn.Module = GaussianScores(learned)
+        elif isinstance(learned, LearnedBank):
+            self.patch_scores = BankScores(learned)
         else:
             raise UsageError(f"a {detector.method} model cannot be exported")
         self.grid = extractor.grid

@@ -47,15 +47,9 @@ class ParityReport:
     exported_ms: float
 
     def check(self, name: Path, tolerance: float, advice: str = "") -> None:
-        """Raise if scores or maps differ by more than ``tolerance``, or any label differs.
+        """Raise ExportError if scores or maps differ by more than ``tolerance``, or any label does.
 
-        Args:
-            name: of the file.
-            tolerance: for either difference.
-            advice: added to the error message.
-
-        Raises:
-            ExportError: they differ.
+        The message names the file and ends with ``advice``.
         """
         worst = max(self.score_difference, self.map_difference)
         if not worst <= tolerance:  # NaN neither
@@ -78,17 +72,9 @@ def compare(
     pictures: Sequence[Path],
     progress: Progress,
 ) -> ParityReport:
-    """Score pictures with the model and the exported file.
+    """Score pictures, at least one, with the model and, by ``run``, with the exported file.
 
-    Args:
-        detector: the model.
-        run: runs the exported file.
-        threshold: of the labels; None compares no labels.
-        pictures: at least one.
-        progress: called with the step ``compare``.
-
-    Raises:
-        ImageError: a picture cannot be read.
+    Without a threshold, no labels are compared. ImageError if a picture cannot be read.
     """
     done, total = 0, 2 * len(pictures)
 

@@ -21,13 +21,7 @@ def some_tiles(image: Levels, preprocessing: Preprocessing) -> list[Levels]:
 
 
 def in_tiles(run: Run, preprocessing: Preprocessing, threshold: float | None) -> Run:
-    """The graph of tiles as one of whole images.
-
-    Args:
-        run: ``score`` and ``patches`` of tiles.
-        preprocessing: of the model.
-        threshold: of the labels; None for none.
-    """
+    """``score`` and ``patches`` of tiles -> score, map and, with a threshold, label of images."""
 
     def whole(images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[Any]]:
         layout = preprocessing.layout(*images.shape[1:3])

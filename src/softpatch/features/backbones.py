@@ -73,9 +73,8 @@ def named_backbone(name: str, layers: Sequence[str] | None, weights: str | None)
         BackboneError: unknown network, weights missing, unreadable or unreachable.
         UsageError: layers the network does not have.
     """
-    options = _accepted_options(name)
-    known = _feature_names(name, options)
-    wanted = tuple(layers) if layers else _default_layers(name, options)
+    options, known, strides = _maps_of(name)
+    wanted = tuple(layers) if layers else _default_layers(known, strides)
     if unknown := [layer for layer in wanted if layer not in known]:
         raise UsageError(f"{name} has no layer {unknown[0]!r}; it has {', '.join(known)}")
     indices = sorted(known.index(layer) for layer in wanted)
@@ -176,19 +175,25 @@ def _normalisation(name: str) -> tuple[RGB, RGB]:
     return (r, g, b), (s, t, u)
 
 
-def _accepted_options(name: str) -> dict[str, Any]:
-    """Transformers accept sizes other than that of their pre-training only if asked to."""
+def _maps_of(name: str) -> tuple[dict[str, Any], list[str], list[int]]:
+    """The options to make a network with, and the names and strides of all its maps."""
     if not timm.is_model(_timm_name(name)):
         raise BackboneError(
             f"no backbone is called {name!r}; use {OFFLINE_BACKBONE}, one of timm.list_models(), "
             "or hand in a module of your own"
         )
-    dynamic = {"dynamic_img_size": True}
+    # Transformers accept sizes other than that of their pre-training only if asked to.
+    options: dict[str, Any] = {"dynamic_img_size": True}
     try:
-        _on_paper(name, dynamic)
-    except TypeError:
-        return {}
-    return dynamic
+        try:
+            network = _on_paper(name, options)
+        except TypeError:
+            options = {}
+            network = _on_paper(name, options)
+        info: Any = network.feature_info
+        return options, list(info.module_name()), list(info.reduction())
+    except (RuntimeError, AttributeError) as error:
+        raise BackboneError(f"{name} has no intermediate maps to take patches from") from error
 
 
 def _on_paper(name: str, options: dict[str, Any]) -> nn.Module:
@@ -203,16 +208,7 @@ def _on_paper(name: str, options: dict[str, Any]) -> nn.Module:
     return network
 
 
-def _feature_names(name: str, options: dict[str, Any]) -> list[str]:
-    try:
-        return list(_on_paper(name, options).feature_info.module_name())  # type: ignore[operator, union-attr]
-    except (RuntimeError, AttributeError) as error:
-        raise BackboneError(f"{name} has no intermediate maps to take patches from") from error
-
-
-def _default_layers(name: str, options: dict[str, Any]) -> tuple[str, ...]:
-    info = _on_paper(name, options).feature_info
-    names, strides = info.module_name(), info.reduction()  # type: ignore[operator, union-attr]
+def _default_layers(names: Sequence[str], strides: Sequence[int]) -> tuple[str, ...]:
     if len(set(strides)) == 1:  # a transformer: every block has the same grid
         return names[len(names) * 2 // 3 - 1], names[-1]
     return tuple(layer for layer, stride in zip(names, strides, strict=True) if stride in (8, 16))
@@ -239,7 +235,11 @@ def _create_with_weights(
         state = _read_checkpoint(path)
         try:
             network = create_from(dict(state))
-            missing = _not_loaded(create_from(_all_nan(state)))
+            nothing = {
+                key: torch.full_like(tensor, torch.nan) if tensor.is_floating_point() else tensor
+                for key, tensor in state.items()
+            }
+            missing = _not_loaded(create_from(nothing))
         except Exception as error:
             raise BackboneError(f"{path}: not weights of {name} ({_first_line(error)})") from error
         if missing:
@@ -282,13 +282,6 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): tensor for key, tensor in state.items()}
 
 
-def _all_nan(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        key: torch.full_like(tensor, torch.nan) if tensor.is_floating_point() else tensor
-        for key, tensor in state.items()
-    }
-
-
 def _not_loaded(network: nn.Module) -> list[str]:
     """Tensors that are not NaN in a network loaded from NaNs: they were not in the file.
 
@@ -325,11 +318,7 @@ def _cached_weights(name: str) -> str | None:
 
 
 def _probe_hub() -> None:
-    """Fail at once where the hub cannot be reached: its own client retries for a minute.
-
-    Raises:
-        OSError: no connection.
-    """
+    """Raise OSError at once where the hub cannot be reached: its client retries for a minute."""
     request = urllib.request.Request(huggingface_hub.constants.ENDPOINT, method="HEAD")
     with contextlib.suppress(urllib.error.HTTPError):  # then it did answer
         urllib.request.urlopen(request, timeout=HUB_TIMEOUT).close()
@@ -367,9 +356,8 @@ def _hash(network: nn.Module, *, with_dtypes: bool = False) -> str:
         if isinstance(tensor, Tensor):  # a module may keep other state, too
             about = f"{tensor.dtype}{tuple(tensor.shape)}" if with_dtypes else ""
             digest.update(f"{key}{about}".encode())
-            digest.update(
-                tensor.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().data
-            )
+            content = tensor.detach().contiguous().cpu().flatten()
+            digest.update(content.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -47,12 +47,8 @@ class MapStore(Protocol):
 class MapFolder:
     """A folder of tensors by key, which evicts those that were not used for longest.
 
-    It may be deleted at any time.
-
-    Attributes:
-        folder: made when the first file is written.
-        limit: bytes it may hold; several processes may together exceed it by what they write
-            before each has counted again.
+    It may be deleted at any time, and is made when the first file is written. Several processes
+    may together exceed the limit in bytes by what they write before each has counted again.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -81,7 +77,10 @@ class MapFolder:
         if not tag.exists():
             write_atomically(tag, TAG.encode())
         write_atomically(path, content)
-        self._size = self._files_size() if self._size is None else self._size + len(content)
+        if self._size is None:
+            self._size = sum(size for _, size, _ in self._files())
+        else:
+            self._size += len(content)
         if self._size > self.limit:
             self._evict()
 
@@ -98,9 +97,6 @@ class MapFolder:
                 continue
             files.append((about.st_mtime, about.st_size, path))
         return files
-
-    def _files_size(self) -> int:
-        return sum(size for _, size, _ in self._files())
 
     def _evict(self) -> None:
         files = sorted(self._files())
@@ -180,13 +176,9 @@ class CachedExtractor(PatchExtractor):
 
 def _network_key(extractor: PatchExtractor, threads: int) -> str:
     """Changes with everything but the images that the maps depend on, to the last bit."""
-    backbone = extractor.backbone
-    return repr(
-        (
-            backbone.name, backbone.layers, backbone.weights_hash, extractor.config.precision,
-            extractor.device.type, threads, torch.__version__,
-        )
-    )  # fmt: skip
+    backbone, precision = extractor.backbone, extractor.config.precision
+    network = (backbone.name, backbone.layers, backbone.weights_hash, precision)
+    return repr((*network, extractor.device.type, threads, torch.__version__))
 
 
 def _key(network: str, images: Tensor) -> str:

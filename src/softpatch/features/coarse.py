@@ -52,9 +52,8 @@ class CoarseFeatures:
 
     @cached_property
     def _matrix(self) -> Tensor:
-        return projection_matrix(
-            "orthonormal", self.part.stop - self.part.start, self.length, seed=0
-        )
+        length = self.part.stop - self.part.start
+        return projection_matrix("orthonormal", length, self.length, seed=0)
 
 
 def averaged(numbers: Tensor, grid: tuple[int, int], inside: Tensor | None = None) -> Tensor:

@@ -41,12 +41,9 @@ class PatchEmbedding(nn.Module):
     """
 
     def __init__(self, channels: Sequence[int], kind: Embedding, dimension: int) -> None:
-        """Prepare the convolutions.
+        """Prepare the convolutions for maps of these channels, the finest first.
 
-        Args:
-            channels: C of every map, finest map first.
-            kind: see the class.
-            dimension: length of a patch vector (``neighbourhood`` and ``rooted`` only).
+        ``dimension`` is the length of a patch vector (``neighbourhood`` and ``rooted`` only).
         """
         super().__init__()
         if kind not in get_args(Embedding):

@@ -22,6 +22,7 @@ class PatchExtractor:
     Attributes:
         preprocessing: how an image becomes network input.
         backbone: the frozen network.
+        own_backbone: the module it is a copy of, where it is one of the user's own.
         grid: (h, w) of the patch grid.
         dimension: D of a patch vector.
     """
@@ -29,13 +30,7 @@ class PatchExtractor:
     def __init__(
         self, config: FeatureConfig, device: torch.device, backbone: nn.Module | None = None
     ) -> None:
-        """Load the backbone.
-
-        Args:
-            config: everything else that decides what a patch vector is.
-            device: that the network and the embedding run on.
-            backbone: a module of the user's own in place of the one that ``config`` names; copied,
-                see ``custom_backbone``.
+        """Load the backbone, or copy a module of the user's own, see ``custom_backbone``.
 
         Raises:
             BackboneError: no such backbone, or its weights cannot be had.
@@ -46,6 +41,7 @@ class PatchExtractor:
             raise UsageError(f"precision must be fp32 or bf16, got {config.precision!r}")
         self.config = config
         self.device = device
+        self.own_backbone = backbone
         if backbone is None:
             self.backbone = named_backbone(config.backbone, config.layers, config.weights)
         elif config.layers or config.weights:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -12,6 +11,9 @@ from softpatch.features.backbones import OFFLINE_BACKBONE
 from softpatch.features.embedding import Embedding
 
 Precision = Literal["fp32", "bf16"]
+# Pixels a side of the network's input: at 16, efficientnet_lite0 leaves one patch, which has no
+# others to be compared with.
+SMALLEST_INPUT = 32
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
 
     Sizes may be one number (a square) or (height, width). Another backbone than the preset's
     drops the preset's layers, which the new one would not have.
+
+    Raises:
+        UsageError: an unknown preset, or a crop too small for a network.
     """
     if preset not in PRESETS:
         raise UsageError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
@@ -66,16 +71,15 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
     if changes.get("backbone", settings["backbone"]) != settings["backbone"]:
         settings["layers"] = None
     settings.update(changes)
-    if settings["layers"] is not None:
-        settings["layers"] = tuple(settings["layers"])
-    settings["resize"], settings["crop"] = _pair(settings["resize"]), _pair(settings["crop"])
-    if settings["tile"] is not None:
-        settings["tile"] = _pair(settings["tile"])
     if "resize" in changes and "crop" not in changes:
         settings["crop"] = settings["resize"]
+    if settings["layers"] is not None:
+        settings["layers"] = tuple(settings["layers"])
+    for name in ("resize", "crop", "tile"):
+        size = settings[name]
+        settings[name] = (size, size) if isinstance(size, int) else size and tuple(size)
+    if 0 < min(settings["crop"]) < SMALLEST_INPUT:
+        raise UsageError(
+            f"a network needs at least {SMALLEST_INPUT} pixels a side, got {settings['crop']}"
+        )
     return FeatureConfig(**settings)
-
-
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    return height, width

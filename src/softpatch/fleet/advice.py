@@ -18,34 +18,19 @@ NAMED = 3  # unreadable pictures that are listed
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to attend to.
+    """One thing to attend to."""
 
-    Attributes:
-        code: one of ``CODES``.
-        text: the matter in words.
-        commands: to run, in order; may be empty.
-    """
-
-    code: str
+    code: str  # one of ``CODES``
     text: str
-    commands: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()  # to run, in order
 
 
 def advise(visit: Visit, again: str) -> list[Advice]:
-    """Advice on a camera, most urgent first.
-
-    Args:
-        visit: of the camera.
-        again: the command that fits cameras, to which options are added.
-    """
+    """Advice on a camera, most urgent first; ``again`` is the command to add options to."""
     name = shlex.quote(visit.camera)
     audit = shlex.join(["softpatch", "audit", str(visit.folder), "-o", f"audit/{visit.camera}"])
-    look = shlex.join(
-        [
-            "softpatch", "predict", str(visit.model), str(visit.folder),
-            "-o", f"look/{visit.camera}", "--report",
-        ]
-    )  # fmt: skip
+    scoring = ["softpatch", "predict", str(visit.model), str(visit.folder)]
+    look = shlex.join([*scoring, "-o", f"look/{visit.camera}", "--report"])
     if visit.outcome == FAILED:
         return [Advice("failed", str(visit.error), (f"{again} --only {name}",))]
     if visit.outcome == GONE:
@@ -57,18 +42,12 @@ def advise(visit: Visit, again: str) -> list[Advice]:
         kept = "; the model was not fitted again" if visit.outcome == KEPT else ""
         text = f"{in_words(drift)}{kept}: look at them, and accept them if they are right"
         found.append(Advice("drifted", text, (look, f"{again} --only {name} --force")))
-    if (
-        learned is not None
-        and learned.interval is not None
-        and learned.interval[0] > 0
-        and learned.suspects
-    ):
+    if learned is not None and learned.suspects and learned.interval and learned.interval[0] > 0:
         text = f"{share_in_words(learned)}; {len(learned.suspects)} of {learned.pictures} stand out"
         found.append(Advice("bad pictures", text, (audit,)))
     if drift is not None and (light := light_in_words(drift)):
-        found.append(
-            Advice("other light", f"the new pictures {light}", () if drift.drifted else (look,))
-        )
+        commands = () if drift.drifted else (look,)
+        found.append(Advice("other light", f"the new pictures {light}", commands))
     if visit.unreadable:
         names = ", ".join(Path(path).name for path, _ in visit.unreadable[:NAMED])
         more = ", ..." if len(visit.unreadable) > NAMED else ""

@@ -11,19 +11,12 @@ from softpatch.runtime.images import EXTENSIONS, list_images
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera.
+    """One camera."""
 
-    Attributes:
-        name: path of its folder below the plant's, with slashes.
-        folder: of its pictures.
-        pictures: sorted; empty if the folder cannot be listed.
-        error: why it cannot be listed; None if it can.
-    """
-
-    name: str
+    name: str  # path of its folder below the plant's, with slashes
     folder: Path
-    pictures: tuple[Path, ...]
-    error: str | None = None
+    pictures: tuple[Path, ...]  # sorted; empty if the folder cannot be listed
+    error: str | None = None  # why it cannot be listed; None if it can
 
 
 def find_cameras(plant: Path, depth: int | None = None) -> list[Camera]:

@@ -88,14 +88,9 @@ def drift(
     new: Sequence[Path],
     progress: Progress,
 ) -> Drift:
-    """Compare new pictures with those a camera's model was fitted on.
+    """Compare new pictures, at least one, with those a camera's model was fitted on.
 
-    Args:
-        detector: the model.
-        reference: from ``make_reference``, of the training pictures.
-        then: brightness and sharpness of the training pictures.
-        new: pictures not among those, at least one.
-        progress: called with the steps ``look`` and ``predict``.
+    Of the latter are ``reference``, from ``make_reference``, and ``then``.
     """
     brightness, sharpness = changes(then, photographs(new, progress))
     chosen = spread(new, SCORED)
@@ -125,27 +120,25 @@ def make_reference(
 ) -> PatchCore | None:
     """Fit a reference on every other picture; its ``held_out_`` is the unlikeness of the rest.
 
-    Args:
-        detector: its features are used.
-        pictures: readable ones.
-        progress: called with the steps of the fit.
-
-    Returns:
-        None if there are fewer than four pictures.
+    Uses the detector's features. None if there are fewer than four pictures.
     """
     chosen = spread(pictures, 2 * REFERENCE_PICTURES)
     if len(chosen) < 2 * LEAST:
         return None
+    extractor = detector.extractor
+    features: dict[str, Any] = vars(detector.features).copy()
+    features["backbone"] = extractor.own_backbone or detector.features.backbone
     reference = PatchCore(
-        **vars(detector.features),
+        **features,
         roi=None if detector.roi is None else detector.roi.mask,
         bank_size=VECTORS,
+        max_false_alarms=None,
         seed=detector.seed,
         device=str(detector.device),
         batch_size=detector.batch_size,
         memory_limit=detector.memory_limit,
     )
-    reference.share_extractor(detector._get_extractor())
+    reference.share_extractor(extractor)
     reference.fit(chosen[::2], on_unreadable=ignore_unreadable, progress=progress)
     reference.held_out_ = torch.from_numpy(unlikeness(reference, chosen[1::2], progress))
     return reference

@@ -21,16 +21,10 @@ State = tuple[str, int, int]  # a file's name below the camera's folder, bytes, 
 
 @dataclass(frozen=True)
 class FitRecord:
-    """Pictures of one fit.
+    """Pictures of one fit."""
 
-    Attributes:
-        pictures: the state of every picture in the folder, sorted.
-        unreadable: path and reason of pictures that could not be read.
-        photographs: brightness and sharpness of the pictures.
-    """
-
-    pictures: tuple[State, ...]
-    unreadable: tuple[tuple[str, str], ...]
+    pictures: tuple[State, ...]  # every one in the folder, sorted
+    unreadable: tuple[tuple[str, str], ...]  # path and reason
     photographs: Photographs
 
     def write(self, path: Path) -> None:
@@ -49,9 +43,7 @@ def read_record(path: Path) -> FitRecord | None:
         return FitRecord(
             tuple((str(name), int(size), int(time)) for name, size, time in content["pictures"]),
             tuple((str(path), str(reason)) for path, reason in content["unreadable"]),
-            Photographs(
-                tuple(map(float, seen["brightness"])), tuple(map(float, seen["sharpness"]))
-            ),
+            Photographs(*(tuple(map(float, seen[key])) for key in ("brightness", "sharpness"))),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector, PatchCore, make_detector
+from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.load import load
-from softpatch.detectors.threshold import SUSPECT, Threshold, threshold_without_labels
+from softpatch.detectors.threshold import Threshold
 from softpatch.errors import DatasetError, ModelFileError, SoftPatchError
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
@@ -24,7 +25,7 @@ from softpatch.fleet.drift import Drift, drift, make_reference
 from softpatch.fleet.fit_record import SUFFIX, FitRecord, new_among, read_record, states
 from softpatch.fleet.photographs import photographs
 from softpatch.images.sources import fail_unreadable, ignore_unreadable
-from softpatch.noise.contamination import estimate_contamination
+from softpatch.noise.contamination import SUSPECT, estimate_contamination
 from softpatch.storage import model_file
 
 MODEL = ".softpatch"
@@ -73,51 +74,30 @@ class Learned:
             contamination, interval = estimate.rate, (estimate.low, estimate.high)
             order = suspicion.argsort(kind="stable")[::-1].tolist()
             suspects = [names[row] for row in order if estimate.confidence[row] > SUSPECT]
-        threshold = header.get("threshold")
-        promise = None
-        if "held_out" in state and threshold is not None:
-            share = header["parameters"]["max_false_alarms"]
-            chosen = threshold_without_labels(state["held_out"].numpy(), share)
-            promise = chosen if chosen.value == threshold else None
-        return cls(len(names), contamination, interval, tuple(suspects), threshold, promise)
+        calibration = Calibration.restored(header, state)
+        promise = calibration.promise(header["parameters"].get("max_false_alarms"))
+        return cls(
+            len(names), contamination, interval, tuple(suspects), calibration.threshold, promise
+        )
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What was done for one camera.
+    """What was done for one camera."""
 
-    Attributes:
-        camera: its name.
-        folder: of its pictures.
-        model: its model file, which need not exist.
-        outcome: ``fitted``, ``unchanged``, ``kept``, ``checked``, ``failed`` or ``gone``.
-        error: why it failed.
-        learned: from its model file; None if that cannot be read.
-        unreadable: path and reason of pictures that could not be read.
-        drift: of the new pictures; None if there are none, or no model to compare with.
-    """
-
-    camera: str
-    folder: Path
-    model: Path
-    outcome: str
-    error: str | None = None
-    learned: Learned | None = None
-    unreadable: tuple[tuple[str, str], ...] = ()
-    drift: Drift | None = None
+    camera: str  # its name
+    folder: Path  # of its pictures
+    model: Path  # its file, which need not exist
+    outcome: str  # FITTED and the like
+    error: str | None = None  # why it failed
+    learned: Learned | None = None  # from its model file; None if that cannot be read
+    unreadable: tuple[tuple[str, str], ...] = ()  # path and reason
+    drift: Drift | None = None  # None without new pictures or a model to compare with
 
 
 @dataclass(frozen=True)
 class FleetSettings:
-    """How cameras are fitted.
-
-    Attributes:
-        output: folder of the models.
-        method, options: see ``make_detector``.
-        check: fit nothing.
-        force: fit even if nothing has changed, or the new pictures look different.
-        strict: a camera with an unreadable picture fails.
-    """
+    """How cameras are fitted, see ``fit_many``."""
 
     output: Path
     method: str
@@ -125,6 +105,10 @@ class FleetSettings:
     check: bool
     force: bool
     strict: bool
+
+    def model(self, camera: Camera) -> Path:
+        """The file of a camera's model."""
+        return self.output / f"{camera.name}{MODEL}"
 
     def detector(self) -> Detector:
         """A new detector; all of a process share a backbone."""
@@ -134,12 +118,9 @@ class FleetSettings:
 
     def load(self, model: Path) -> Detector:
         """Load a model with the options of this run."""
-        options = {
-            name: self.options[name]
-            for name in ("device", "weights", "batch_size")
-            if name in self.options
-        }
-        return load(model, **options)
+        running = {"device", "weights", "batch_size"} & self.options.keys()
+        detector: Detector = load(model, **{name: self.options[name] for name in running})
+        return detector
 
 
 @cache
@@ -149,13 +130,12 @@ def _extractor(config: FeatureConfig, device: torch.device) -> PatchExtractor:
 
 def visit_unchanged(camera: Camera, settings: FleetSettings) -> Visit | None:
     """The visit of a camera that needs no work; None if it needs some."""
-    model, record = _files(camera, settings)
-    fitted_on = read_record(record)
+    model = settings.model(camera)
+    fitted_on = read_record(_beside(model, SUFFIX))
     if settings.force or camera.error is not None or fitted_on is None:
         return None
-    if states(camera.folder, camera.pictures) != fitted_on.pictures:
-        return None
-    if settings.strict and fitted_on.unreadable:
+    changed = states(camera.folder, camera.pictures) != fitted_on.pictures
+    if changed or (settings.strict and fitted_on.unreadable):
         return None
     try:
         header, state = model_file.read(model)
@@ -164,19 +144,12 @@ def visit_unchanged(camera: Camera, settings: FleetSettings) -> Visit | None:
         learned = Learned.of(header, state)
     except (ModelFileError, LookupError, TypeError, ValueError):  # damaged
         return None
-    return Visit(
-        camera.name,
-        camera.folder,
-        model,
-        UNCHANGED,
-        learned=learned,
-        unreadable=fitted_on.unreadable,
-    )
+    unreadable = fitted_on.unreadable
+    return Visit(camera.name, camera.folder, model, UNCHANGED, None, learned, unreadable)
 
 
 def visit(camera: Camera, settings: FleetSettings, progress: Progress = silent) -> Visit:
     """Compare and fit a camera as needed; anything that goes wrong becomes its error."""
-    model, _ = _files(camera, settings)
     try:
         return _visit(camera, settings, progress)
     except Exception as error:
@@ -185,14 +158,14 @@ def visit(camera: Camera, settings: FleetSettings, progress: Progress = silent) 
             words = "out of memory; use a smaller --coreset-ratio or --resize"
         elif not isinstance(error, SoftPatchError):
             words = f"{type(error).__name__}: {words}"
-        return Visit(camera.name, camera.folder, model, FAILED, error=words)
+        return Visit(camera.name, camera.folder, settings.model(camera), FAILED, error=words)
 
 
 def _visit(camera: Camera, settings: FleetSettings, progress: Progress) -> Visit:
     if camera.error is not None:
         raise DatasetError(camera.error)
-    model, record = _files(camera, settings)
-    fitted_on = read_record(record)
+    model = settings.model(camera)
+    fitted_on = read_record(_beside(model, SUFFIX))
     found = None
     if fitted_on is not None:
         try:
@@ -209,10 +182,8 @@ def _visit(camera: Camera, settings: FleetSettings, progress: Progress) -> Visit
     else:
         fitted_on = _fit(camera, settings, progress)
         outcome = FITTED
-    return Visit(
-        camera.name, camera.folder, model, outcome, learned=Learned.of(*model_file.read(model)),
-        unreadable=fitted_on.unreadable, drift=found,
-    )  # fmt: skip
+    learned, unreadable = Learned.of(*model_file.read(model)), fitted_on.unreadable
+    return Visit(camera.name, camera.folder, model, outcome, None, learned, unreadable, found)
 
 
 def _drift(
@@ -222,19 +193,15 @@ def _drift(
     new = [camera.folder / name for name in new_among(now, fitted_on.pictures)]
     if not new:
         return None
-    path = _reference(model)
+    path = _beside(model, REFERENCE)
     reference = settings.load(path) if path.is_file() else None
-    return drift(
-        settings.load(model),
-        reference if isinstance(reference, PatchCore) else None,
-        fitted_on.photographs,
-        new,
-        progress,
-    )
+    if not isinstance(reference, PatchCore):
+        reference = None
+    return drift(settings.load(model), reference, fitted_on.photographs, new, progress)
 
 
 def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> FitRecord:
-    model, record = _files(camera, settings)
+    model = settings.model(camera)
     before = states(camera.folder, camera.pictures)  # so changes during the fit count as new
     detector = settings.detector()
     detector.fit(
@@ -243,31 +210,24 @@ def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> FitReco
         progress=progress,
     )
     readable = [Path(name) for name in detector.image_names_]
-    fitted_on = FitRecord(
-        before,
-        tuple((error.name, error.reason) for error in detector.skipped_),
-        photographs(readable, progress),
-    )
+    unreadable = tuple((error.name, error.reason) for error in detector.skipped_)
+    fitted_on = FitRecord(before, unreadable, photographs(readable, progress))
     reference = make_reference(detector, readable, progress)
     model.parent.mkdir(parents=True, exist_ok=True)
     detector.save(model)
     if reference is not None:
-        reference.save(_reference(model))
+        reference.save(_beside(model, REFERENCE))
     else:
-        _reference(model).unlink(missing_ok=True)
+        _beside(model, REFERENCE).unlink(missing_ok=True)
     # Written last: after a kill before it, the camera is fitted again.
-    fitted_on.write(record)
+    fitted_on.write(_beside(model, SUFFIX))
     return fitted_on
 
 
 def _made_as(detector: Detector, header: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
     """Whether the model file was fitted with this detector's options, backbone and region."""
-    ours = {
-        "method": detector.method,
-        "features": vars(detector.features),
-        "parameters": {"seed": detector.seed, **detector._parameters()},
-    }
-    backbone = detector._get_extractor().backbone
+    ours = detector.described()
+    backbone = detector.extractor.backbone
     roi = None if detector.roi is None else detector.roi.mask
     stored = state.get("roi")
     return (
@@ -277,13 +237,5 @@ def _made_as(detector: Detector, header: Mapping[str, Any], state: Mapping[str, 
     )
 
 
-def _reference(model: Path) -> Path:
-    return model.with_name(model.name.removesuffix(MODEL) + REFERENCE)
-
-
-def _files(camera: Camera, settings: FleetSettings) -> tuple[Path, Path]:
-    """Paths of the model and of its fit record."""
-    return (
-        settings.output / f"{camera.name}{MODEL}",
-        settings.output / f"{camera.name}{SUFFIX}",
-    )
+def _beside(model: Path, suffix: str) -> Path:
+    return model.with_name(model.name.removesuffix(MODEL) + suffix)

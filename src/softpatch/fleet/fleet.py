@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from softpatch.compute.processes import worker_processes
+from softpatch.compute.processes import in_processes
 from softpatch.compute.progress import Progress, silent
 from softpatch.errors import UsageError
 from softpatch.fleet.advice import CODES, OK, Advice, advise
@@ -31,15 +31,10 @@ Finished = Callable[[Sequence[Visit], int], None]
 
 @dataclass(frozen=True)
 class CameraReport:
-    """One camera in the report.
-
-    Attributes:
-        visit: what was done for it.
-        advice: most urgent first.
-    """
+    """One camera in the report."""
 
     visit: Visit
-    advice: tuple[Advice, ...]
+    advice: tuple[Advice, ...]  # most urgent first
 
     @property
     def attention(self) -> str:
@@ -49,17 +44,11 @@ class CameraReport:
 
 @dataclass(frozen=True)
 class Fleet:
-    """A plant's cameras.
+    """A plant's cameras."""
 
-    Attributes:
-        plant: their folder.
-        output: folder of their models.
-        lines: the reports of the cameras; those that need attention come first.
-    """
-
-    plant: Path
-    output: Path
-    lines: tuple[CameraReport, ...]
+    plant: Path  # their folder
+    output: Path  # folder of their models
+    lines: tuple[CameraReport, ...]  # those that need attention come first
 
     @property
     def failed(self) -> bool:
@@ -127,19 +116,14 @@ def fit_many(
         output.mkdir(parents=True, exist_ok=True)
     visits = [] if only else _gone(plant, output, names)
     total = len(chosen) + len(visits)
-    waiting = []
-    for camera in chosen:
-        done = visit_unchanged(camera, settings)
-        if done is None:
-            waiting.append(camera)
-        else:
-            visits.append(done)
-    if finished is not None:
-        finished(visits, total)
+    unchanged = {camera: visit_unchanged(camera, settings) for camera in chosen}
+    finished = finished or (lambda *_: None)
+    visits += [done for done in unchanged.values() if done is not None]
+    finished(visits, total)
+    waiting = [camera for camera, done in unchanged.items() if done is None]
     for done in _visits(waiting, settings, jobs, progress):
         visits.append(done)
-        if finished is not None:
-            finished([done], total)
+        finished([done], total)
     again = command or f"softpatch fit-many {plant} -o {output}"
     lines = [CameraReport(done, tuple(advise(done, again))) for done in visits]
     return Fleet(plant, output, tuple(sorted(lines, key=_urgency)))
@@ -150,19 +134,14 @@ def _visits(
 ) -> Iterator[Visit]:
     """Visit cameras, in this process or in several; yields each as it is done."""
     if jobs == 1:
-        for camera in cameras:
-            yield visit(camera, settings, progress)
-        return
-    with worker_processes(jobs, torch.get_num_threads()) as pool:
-        waiting = {pool.submit(visit, camera, settings): camera for camera in cameras}
-        for future in as_completed(waiting):
-            error = future.exception()
-            if error is None:
-                yield future.result()
-            else:  # the process died: out of memory, most likely
-                camera = waiting[future]
-                model = settings.output / f"{camera.name}{MODEL}"
-                yield Visit(camera.name, camera.folder, model, FAILED, error=str(error))
+        return (visit(camera, settings, progress) for camera in cameras)
+
+    def without_result(camera: Camera, error: BaseException) -> Visit:
+        model = settings.model(camera)
+        return Visit(camera.name, camera.folder, model, FAILED, error=str(error))
+
+    one = partial(visit, settings=settings)
+    return in_processes(one, cameras, jobs, torch.get_num_threads(), without_result)
 
 
 def _gone(plant: Path, output: Path, names: set[str]) -> list[Visit]:

@@ -18,25 +18,15 @@ MEASURED = 64  # pictures; more hardly make the median more precise
 
 @dataclass(frozen=True)
 class Photographs:
-    """Brightness and sharpness of some pictures.
+    """Brightness and sharpness of some pictures."""
 
-    Attributes:
-        brightness: mean grey of each, 0..1.
-        sharpness: octaves by which its fine detail exceeds its coarse detail; pictures too small
-            for that are left out.
-    """
-
-    brightness: tuple[float, ...]
+    brightness: tuple[float, ...]  # mean grey of each, 0..1
+    # Octaves by which fine exceeds coarse detail; pictures too small for that are left out.
     sharpness: tuple[float, ...]
 
 
 def photographs(pictures: Sequence[Path], progress: Progress = silent) -> Photographs:
-    """Measure ``MEASURED`` of the pictures, evenly spread.
-
-    Args:
-        pictures: paths; unreadable ones are skipped.
-        progress: called with the step ``look``.
-    """
+    """Measure ``MEASURED`` of the pictures, evenly spread; unreadable ones are skipped."""
     sources = [ImageSource(str(path), path) for path in spread(pictures, MEASURED)]
     measured = measure_images(sources, ignore_unreadable, progress)
     sharpness = [picture.sharpness for picture in measured]

@@ -23,18 +23,9 @@ NAMED = 3  # suspects of a camera, in the table and on the page
 def write_report(fleet: Fleet, output: Path, progress: Progress = silent) -> list[Path]:
     """Write ``fleet.csv``, ``fleet.json`` and ``fleet.html``.
 
-    Args:
-        fleet: result of ``fit_many``.
-        output: folder, made if need be.
-        progress: called with the step ``draw``.
-
-    Returns:
-        the files written.
-
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
-    output.mkdir(parents=True, exist_ok=True)
     shown = [paths for line in fleet.lines for paths in _shown(line.visit).values()]
     thumbs = thumbnails(list(chain.from_iterable(shown)), progress)
     page = fill(
@@ -43,14 +34,13 @@ def write_report(fleet: Fleet, output: Path, progress: Progress = silent) -> lis
         summary=summary(fleet),
         cameras=[_card(line, thumbs) for line in fleet.lines],
     )
-    return write_files(
-        output,
-        {
-            "fleet.csv": csv_bytes([_numbers(line) for line in fleet.lines]),
-            "fleet.json": f"{json.dumps(as_dict(fleet), indent=1)}\n".encode(),
-            "fleet.html": page,
-        },
-    )
+    files = {
+        "fleet.csv": csv_bytes([_numbers(line) for line in fleet.lines]),
+        "fleet.json": f"{json.dumps(as_dict(fleet), indent=1)}\n".encode(),
+        "fleet.html": page,
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    return write_files(output, files)
 
 
 def summary(fleet: Fleet) -> str:

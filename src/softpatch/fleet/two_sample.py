@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from softpatch.detectors.threshold import SUSPECT
-from softpatch.noise.contamination import chance_of_bad
+from softpatch.noise.contamination import SUSPECT, chance_of_bad
 
 Floats = npt.NDArray[np.floating]
 
@@ -19,24 +18,15 @@ NORMAL_QUANTILE = 1.959964  # of a 95 % interval
 
 @dataclass(frozen=True)
 class Comparison:
-    """New numbers against old ones.
+    """New numbers against old ones."""
 
-    Attributes:
-        new: number of new ones, at least 1.
-        outside: number of new ones in the tails of the good old ones.
-        low, high: 95 % interval of the share outside.
-        expected: share outside if nothing has changed.
-        chance: p-value: the chance of ``outside`` or more if nothing has changed.
-        least: the smallest p-value possible, that of all new ones outside.
-    """
-
-    new: int
-    outside: int
-    low: float
+    new: int  # number of them, at least 1
+    outside: int  # how many are in the tails of the good old ones
+    low: float  # 95 % interval of the share outside
     high: float
-    expected: float
-    chance: float
-    least: float
+    expected: float  # share outside if nothing has changed
+    chance: float  # p-value: the chance of ``outside`` or more if nothing has changed
+    least: float  # the smallest p-value possible, that of all new ones outside
 
 
 def compare(new: Floats, old: Floats) -> Comparison:
@@ -54,15 +44,8 @@ def compare(new: Floats, old: Floats) -> Comparison:
     outside = int(((new < lowest) | (new > highest)).sum())
     law = [_chance(count, len(new), gaps, len(old)) for count in range(len(new) + 1)]
     low, high = _interval(outside, len(new))
-    return Comparison(
-        new=len(new),
-        outside=outside,
-        low=low,
-        high=high,
-        expected=gaps / (len(old) + 1),
-        chance=min(1.0, math.fsum(law[outside:])),
-        least=law[-1],
-    )
+    expected, chance = gaps / (len(old) + 1), min(1.0, math.fsum(law[outside:]))
+    return Comparison(len(new), outside, low, high, expected, chance, least=law[-1])
 
 
 def _chance(count: int, new: int, gaps: int, old: int) -> float:

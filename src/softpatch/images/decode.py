@@ -50,11 +50,7 @@ def decode_reduced(
 
     A photograph of 4,000 x 3,000 pixels takes a seventh of the time; scores of 20 of them changed
     by 0.1 % in the median and by 1.3 % at most (`python -m benchmarks.decoding`).
-
-    Args:
-        content: see ``read_image``.
-        name: see ``read_image``.
-        min_decode_side: see ``softpatch.runtime.images.decode``.
+    ``min_decode_side`` is that of ``softpatch.runtime.images.decode``.
 
     Returns:
         the image, and its (height, width) in the file.

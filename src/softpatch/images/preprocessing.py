@@ -68,11 +68,7 @@ class Preprocessing:
         """``(C, H, W)`` -> ``(C, h, w)`` in [0, 1]: what all tiles show, at their scale."""
         layout = self.layout(*image.shape[1:])
         rows, columns = layout.rows, layout.columns
-        resized = F.interpolate(
-            image.unsqueeze(0),
-            size=(rows.resized, columns.resized),
-            mode="bilinear",
-            antialias=True,
-        )[0]
+        size = (rows.resized, columns.resized)
+        resized = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
         top, left = rows.offset, columns.offset
         return to_unit(resized[:, top : top + rows.seen, left : left + columns.seen])

@@ -25,15 +25,9 @@ class RegionOfInterest:
     """
 
     def __init__(self, mask: Any) -> None:
-        """Take over a mask.
+        """Take over an ``(h, w)`` bool tensor, or an image, white (above one half) inside.
 
-        Args:
-            mask: an image as ``read_image`` takes it, white (above one half) inside; or an
-                ``(h, w)`` bool tensor.
-
-        Raises:
-            ImageError: an image that cannot be read.
-            UsageError: nothing is inside.
+        ImageError if ``read_image`` cannot read it, UsageError if nothing is inside.
         """
         if isinstance(mask, Tensor) and mask.dtype == torch.bool:
             self.mask = mask.cpu()
@@ -81,22 +75,13 @@ def _shrunk(mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile of an image; the whole of it where it is not cut.
+    """One tile of an image; the whole of it where it is not cut."""
 
-    Attributes:
-        name: of the image.
-        layout: of all its tiles.
-        number: which one this is.
-        region: ``(tiles, P)`` bool, the patches of all tiles inside the region of interest; None
-            without one.
-        first, last: whether it is that among the image's tiles that show some of the region.
-    """
-
-    name: str
-    layout: TileLayout
-    number: int
-    region: Tensor | None
-    first: bool
+    name: str  # of the image
+    layout: TileLayout  # of all its tiles
+    number: int  # which one this is
+    region: Tensor | None  # (tiles, P) bool, patches of all tiles inside; None without a region
+    first: bool  # whether it is that among the image's tiles that show some of the region
     last: bool
 
     @property
@@ -108,11 +93,7 @@ class Tile:
 def tiles_of(
     name: str, layout: TileLayout, region: RegionOfInterest | None, grid: tuple[int, int]
 ) -> list[Tile]:
-    """The tiles of an image that show some of the region of interest.
-
-    Raises:
-        UsageError: none of them does.
-    """
+    """The tiles of an image that show some of the region of interest; UsageError if none does."""
     if region is None:
         inside = None
         numbers = list(range(len(layout.tiles)))

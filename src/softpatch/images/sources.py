@@ -35,15 +35,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ImageSource:
-    """One image that has not been read yet.
+    """One image that has not been read yet."""
 
-    Attributes:
-        name: the path as given, or ``image <index>`` for in-memory images.
-        content: anything ``read_image`` takes.
-    """
-
-    name: str
-    content: Any
+    name: str  # the path as given, or ``image <index>`` for in-memory images
+    content: Any  # anything ``read_image`` takes
 
 
 class UnreadableImageWarning(UserWarning):
@@ -62,6 +57,17 @@ def ignore_unreadable(error: ImageError) -> None:
 def fail_unreadable(error: ImageError) -> None:
     """Stop at the first unreadable image."""
     raise error
+
+
+def noting(on_unreadable: OnUnreadable) -> tuple[OnUnreadable, list[ImageError]]:
+    """The same, and a list that fills with what it is called with."""
+    noted: list[ImageError] = []
+
+    def note(error: ImageError) -> None:
+        noted.append(error)
+        on_unreadable(error)
+
+    return note, noted
 
 
 def is_single_image(images: Images) -> bool:

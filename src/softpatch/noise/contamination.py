@@ -1,4 +1,4 @@
-"""How many of the training pictures are bad, from how suspicious each is."""
+"""How suspicious each training image is, and how many of them are bad."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 Floats = npt.NDArray[np.float64]
 
@@ -16,6 +18,9 @@ FITTED = (0.1, 0.5)  # quantiles of the good pictures that the Gumbel law is lai
 TAIL = 0.01  # share of good pictures that lie beyond where bad ones are counted
 MOST = 0.5  # of the pictures can be bad; beyond, they would be the rule
 ROUNDS = 50
+SUSPECT = 0.5  # chance of being bad from which an image does not count as good
+SUSPICION_SHARE = 0.01  # of its patches, the worst, make an image suspicious
+MOST_PATCHES = 16
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,36 @@ class _Good:
     def tail(self) -> float:
         """Where the last ``TAIL`` of the good pictures begins."""
         return self.location + self.scale * _standard_quantile(1 - TAIL)
+
+
+def image_suspicion(outlier: Tensor, image_index: Tensor) -> Tensor:
+    """How odd each image is where it is oddest.
+
+    Args:
+        outlier: ``(M, P)`` outlier scores, of images or of their tiles.
+        image_index: ``(M,)`` the image each is from, ascending.
+
+    Returns:
+        ``(N,)`` means of each image's worst 1 % of scores, or worst ``MOST_PATCHES``: in a large
+        tiled image a small defect is as suspicious as in a small one.
+    """
+    scores = worst_mean(outlier)
+    of_images = scores.new_zeros(int(image_index[-1]) + 1)
+    return of_images.scatter_reduce_(0, image_index, scores, "amax")
+
+
+def worst_mean(outlier: Tensor) -> Tensor:
+    """``(M, P)`` outlier scores -> ``(M,)`` means of the worst of each row."""
+    count = min(MOST_PATCHES, max(1, int(SUSPICION_SHARE * outlier.shape[1])))
+    return outlier.topk(count, dim=1).values.mean(dim=1)
+
+
+def suspects(suspicion: Tensor | None, device: torch.device) -> Tensor:
+    """Int64 indices of the images that are more likely bad than good; none of None."""
+    if suspicion is None:
+        return torch.empty(0, dtype=torch.long, device=device)
+    chances = torch.from_numpy(chance_of_bad(suspicion.cpu().numpy()))
+    return (chances > SUSPECT).nonzero().flatten().to(device)
 
 
 def chance_of_bad(suspicion: npt.NDArray[np.floating]) -> Floats:

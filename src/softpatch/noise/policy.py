@@ -1,19 +1,102 @@
-"""What is done about noise: how it is told, how much stays out, whether the bank is softened."""
+"""What is done about noise: how it is scored, how much stays out, whether the bank is softened."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from softpatch.errors import UsageError
+from softpatch.noise.discriminators import (
+    Discriminator,
+    Tau,
+    discriminator_name,
+    make_discriminator,
+)
 
-Tau = float | Literal["auto"]
+AUTO: Literal["auto"] = "auto"
+ALIGNED = 0.9  # alignment from which places in different images show the same
 DEVIATIONS = 2.0  # above the median of log W, from which a patch is noise
-UPPER_QUARTILE = 0.6745  # standard deviations that a normal law's lies above its median
+UPPER_QUARTILE = 0.6745  # standard deviations that a normal law's is above its median
+
+
+@dataclass(frozen=True)
+class NoiseOptions:
+    """What a user has chosen of it; None and ``auto`` leave a choice open. See ``SoftPatch``."""
+
+    discriminator: str | Discriminator
+    k: int
+    tau: Tau | None
+    denoise: bool
+    soft_weight: bool | None
+    references: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class NoisePolicy:
+    """The choices that go together.
+
+    Attributes:
+        name: of the discriminator, as options and model files have it.
+        discriminator: what the outlier scores W are.
+        tau: how many of the patches stay out of the bank, see ``noise_threshold``.
+        soft_weight: whether W softens what is in the bank.
+        denoise: False keeps every patch.
+        alignment: of the training images; None where nobody had to know.
+    """
+
+    name: str
+    discriminator: Discriminator
+    tau: Tau
+    soft_weight: bool
+    denoise: bool
+    alignment: float | None
+
+    @classmethod
+    def choose(cls, options: NoiseOptions, alignment: float | None) -> Self:
+        """The choices that were made, and for those left open what goes well with them.
+
+        Where parts are in place, distances tell defects from good patches however often they recur,
+        and few good patches have to go. Elsewhere a place shows something different in every image:
+        what has its like at any position in two others stays. See docs/robust.md.
+
+        Args:
+            options: see there; the discriminator says which tau and weights go with it.
+            alignment: see ``softpatch.noise.alignment``; None is unknown and counts as not aligned.
+
+        Raises:
+            UsageError: an unknown discriminator, or options that it does not take.
+        """
+        chosen = options.discriminator
+        if isinstance(chosen, str) and chosen == AUTO:
+            aligned = alignment is not None and alignment >= ALIGNED
+            chosen = "lof-distance" if aligned else "position-free"
+        if isinstance(chosen, str):
+            chosen = make_discriminator(chosen, options.k, options.references, options.seed)
+        return cls(
+            name=discriminator_name(chosen),
+            discriminator=chosen,
+            tau=chosen.tau if options.tau is None else options.tau,
+            soft_weight=chosen.soft_weight if options.soft_weight is None else options.soft_weight,
+            denoise=options.denoise,
+            alignment=alignment,
+        )
+
+    def cutoff(self, outlier: Tensor) -> float:
+        """The W above which patches stay out of the bank; of outlier scores of any shape."""
+        if not self.denoise:
+            return math.inf
+        return noise_threshold(outlier.flatten().cpu().numpy(), self.tau)
+
+    def weights(self, outlier: Tensor) -> Tensor:
+        """With which vectors of these outlier scores are in the bank."""
+        return outlier if self.soft_weight else torch.ones_like(outlier)
 
 
 def check_tau(tau: Tau) -> None:
@@ -39,55 +122,3 @@ def noise_threshold(outlier: npt.NDArray[np.float32], tau: Tau) -> float:
     median, upper = np.quantile(outlier, [0.5, 0.75])
     deviations = DEVIATIONS / UPPER_QUARTILE * math.log(upper / median)
     return float(median) * math.exp(deviations)
-
-
-AUTO: Literal["auto"] = "auto"
-ALIGNED = 0.9  # alignment from which places in different pictures show the same
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """The three choices that go together.
-
-    Attributes:
-        discriminator: what the outlier scores W are.
-        tau: how many of the patches stay out of the bank, see ``noise_threshold``.
-        soft_weight: whether W softens what is in the bank.
-    """
-
-    discriminator: str
-    tau: Tau
-    soft_weight: bool
-
-
-PAPER = Strategy("lof", 0.15, soft_weight=True)
-# Its scores grow with distance, which would soften what is rare and good: 0.01 of pixel AUROC on
-# bottle, 0.03 on magnetic tile.
-FUSED = Strategy("fused", "auto", soft_weight=False)
-ANYWHERE = Strategy("anywhere", 0.15, soft_weight=False)
-
-
-def strategy_of(
-    discriminator: str, tau: Tau | None, soft_weight: bool | None, alignment: float | None
-) -> Strategy:
-    """The choices that were made, and for those left open what was measured to go well with them.
-
-    Where parts lie in place, distances tell defects from good patches however often they recur,
-    and few good patches have to go. Where they do not, a place shows something else in every
-    picture: what has its like anywhere in two others stays. See docs/robust.md.
-
-    Args:
-        discriminator: by name, or ``auto``: by the alignment.
-        tau: None leaves it open.
-        soft_weight: None leaves it open.
-        alignment: see ``softpatch.noise.alignment``; None is unknown, which counts as not aligned.
-    """
-    if discriminator == AUTO:
-        aligned = alignment is not None and alignment >= ALIGNED
-        discriminator = (FUSED if aligned else ANYWHERE).discriminator
-    usual = {each.discriminator: each for each in (FUSED, ANYWHERE)}.get(discriminator, PAPER)
-    return Strategy(
-        discriminator,
-        usual.tau if tau is None else tau,
-        usual.soft_weight if soft_weight is None else soft_weight,
-    )

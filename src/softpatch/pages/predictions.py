@@ -14,9 +14,29 @@ from softpatch.pages.localize import peak_box
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
 from softpatch.runtime.files import file_digest, write_atomically
 from softpatch.runtime.heatmap import FULL_COLOUR
-from softpatch.runtime.prediction import Prediction
+from softpatch.runtime.prediction import Prediction, Row
+from softpatch.runtime.writers import Writer
 
 CELLS = 32  # a side of a reduced map: ten thousand of them take 40 MB
+
+
+class Page(Writer):
+    """``predictions.html``, see ``write_page``."""
+
+    def __init__(self, output: Path, root: Path, normal_limit: float, progress: Progress) -> None:
+        self.output, self.root, self.normal_limit = output, root, normal_limit
+        self.progress = progress
+        self.predictions: list[Prediction] = []
+
+    def add(self, prediction: Prediction, row: Row) -> None:
+        """Keep it with a small map."""
+        del row
+        self.predictions.append(in_small(prediction))
+
+    def finish(self, rows: Sequence[Row]) -> None:
+        """Write it."""
+        del rows
+        write_page(self.predictions, self.normal_limit, self.root, self.output, self.progress)
 
 
 def in_small(prediction: Prediction) -> Prediction:

@@ -14,31 +14,20 @@ TRUNCATE = 4.0  # the Gaussian is cut off at this many sigmas, as scipy.ndimage 
 
 
 def anomaly_map(scores: Tensor, size: tuple[int, int], sigma: float = BLUR_SIGMA) -> Tensor:
-    """Upsample bilinearly and blur.
+    """``(B, h, w)`` patch scores -> ``(B, *size)`` of their dtype: bilinearly upsampled, blurred.
 
-    Args:
-        scores: ``(B, h, w)`` patch scores.
-        size: (height, width) of the map in pixels.
-        sigma: of the Gaussian blur, in pixels; 0 for none.
-
-    Returns:
-        ``(B, *size)`` of the dtype of ``scores``; equals ``F.interpolate`` followed by
-        ``scipy.ndimage.gaussian_filter``.
+    Equals ``F.interpolate`` followed by ``scipy.ndimage.gaussian_filter``. The size is (height,
+    width) in pixels, and so is ``sigma``; 0 does not blur.
     """
     rows, columns = (divide(side, None, side, side) for side in size)
     return _spread(scores, rows, columns, sigma)
 
 
 def tiled_anomaly_map(scores: Tensor, layout: TileLayout, sigma: float = BLUR_SIGMA) -> Tensor:
-    """One map of all tiles of an image: upsample, blend where they overlap, blur.
+    """One map of the ``(tiles, h, w)`` scores of an image: upsample, blend overlaps, blur.
 
     A tile counts the more, the farther a pixel is from the border of what the tile shows, so that
-    the map has no seams.
-
-    Args:
-        scores: ``(tiles, h, w)`` patch scores.
-        layout: the image's tiles.
-        sigma: of the Gaussian blur, in pixels of the map; 0 for none.
+    the map has no seams. ``sigma`` is in pixels of the map.
 
     Returns:
         ``(layout.rows.seen, layout.columns.seen)``; of a single tile, its ``anomaly_map``.
@@ -47,11 +36,6 @@ def tiled_anomaly_map(scores: Tensor, layout: TileLayout, sigma: float = BLUR_SI
     h, w = scores.shape[1:]
     grid = scores.view(down, across, h, w).transpose(1, 2).reshape(down * h, across * w)
     return _spread(grid, layout.rows, layout.columns, sigma)
-
-
-def image_score(scores: Tensor) -> Tensor:
-    """``(B, ...)`` patch scores -> ``(B,)``: the worst patch decides."""
-    return scores.flatten(1).amax(dim=1)
 
 
 def _spread(scores: Tensor, rows: Axis, columns: Axis, sigma: float) -> Tensor:

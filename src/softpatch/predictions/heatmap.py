@@ -16,12 +16,7 @@ LAYER_SIDE = 512  # pixels of a layer: twice the map of most networks
 
 
 def overlay(content: object, prediction: Prediction, normal_limit: float) -> Image.Image:
-    """Draw a prediction's map over its image.
-
-    Args:
-        content: the image, as ``read_image`` takes it.
-        prediction: made from it.
-        normal_limit: the model's ``normal_limit_``.
+    """Draw a prediction's map over its image, which is given as ``read_image`` takes it.
 
     Returns:
         an RGB image of the same aspect, at most ``LONGEST_SIDE`` pixels long, see ``paint``.
@@ -48,10 +43,6 @@ def mask(prediction: Prediction) -> Image.Image:
 
 def layer(prediction: Prediction, normal_limit: float) -> Image.Image:
     """Draw a prediction's map alone, to be put over its image.
-
-    Args:
-        prediction: whose map.
-        normal_limit: the model's ``normal_limit_``.
 
     Returns:
         an RGBA image of the image's aspect, at most ``LAYER_SIDE`` pixels long, opaque where

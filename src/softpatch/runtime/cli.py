@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .errors import ImageError, SoftPatchError, UsageError
+from .errors import ImageError, SoftPatchError, UsageError, last_words
+
+if TYPE_CHECKING:
+    from .prediction import Prediction
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit code 0, 1 (the work failed) or 2 (bad use)."""
     try:
         _run(_parser().parse_args(arguments))
-    except UsageError as error:
-        _fail(str(error), 2)
-    except SoftPatchError as error:
-        _fail(str(error), 1)
+    except (SoftPatchError, OSError) as error:
+        _fail(*last_words(error))
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except MemoryError:
         _fail("out of memory", 1)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}", 1)
 
 
 def _fail(message: str, code: int) -> None:
@@ -53,9 +52,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> None:
     from .detector import Detector, fail_unreadable
-    from .files import csv_bytes, write_atomically
-    from .heatmap import overlay, png_bytes
+    from .heatmap import overlay
     from .images import list_images
+    from .writers import Drawings, Tables, Writer, write_predictions
 
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"--threads must be at least 1, got {options.threads}")
@@ -68,39 +67,23 @@ def _run(options: argparse.Namespace) -> None:
     output.mkdir(parents=True, exist_ok=True)
 
     skipped: list[ImageError] = []
-    on_unreadable = fail_unreadable if options.strict else skipped.append
-    rows: list[dict[str, object]] = []
-    for prediction in detector.predict(paths, on_unreadable=on_unreadable):
-        height, width = prediction.size
-        row: dict[str, object] = {
-            "path": prediction.name, "score": prediction.score, **prediction.verdict,
-            "width": width, "height": height,
-        }  # fmt: skip
-        if not options.no_heatmaps:
-            # The whole file name is kept: a.png and a.jpg may be side by side.
-            target = Path("heatmaps") / f"{Path(prediction.name).relative_to(root)}.png"
-            (output / target).parent.mkdir(parents=True, exist_ok=True)
-            drawing = overlay(prediction.name, prediction, detector.normal_limit)
-            write_atomically(output / target, png_bytes(drawing))
-            row["heatmap"] = target.as_posix()
-        rows.append(row)
-        if sys.stderr.isatty():
-            print(f"\rscored {len(rows)} of {len(paths)}", end="", file=sys.stderr, flush=True)
+    limit = detector.normal_limit
+    writers: list[Writer] = [Tables(output, options.model, limit, detector.threshold, skipped)]
+    if not options.no_heatmaps:
+        writers.insert(0, Drawings(output, root, "heatmap", lambda p: overlay(p.name, p, limit)))
+
+    def predictions() -> Iterator[Prediction]:
+        on_unreadable = fail_unreadable if options.strict else skipped.append
+        for count, prediction in enumerate(detector.predict(paths, on_unreadable=on_unreadable), 1):
+            yield prediction
+            if sys.stderr.isatty():
+                print(f"\rscored {count} of {len(paths)}", end="", file=sys.stderr, flush=True)
+
+    rows = write_predictions(predictions(), writers)
     if sys.stderr.isatty():
         print(file=sys.stderr)
     for error in skipped:
         print(f"skipped {error}", file=sys.stderr)
     if not rows:
         raise ImageError(str(images), "none of the pictures can be read")
-
-    rows.sort(key=lambda row: -float(str(row["score"])))
-    result = {
-        "model": str(options.model),
-        "normal_limit": detector.normal_limit,
-        "threshold": detector.threshold,
-        "predictions": rows,
-        "skipped": [{"path": error.name, "reason": error.reason} for error in skipped],
-    }
-    write_atomically(output / "predictions.csv", csv_bytes(rows))
-    write_atomically(output / "predictions.json", (json.dumps(result, indent=2) + "\n").encode())
     print(f"scored {len(rows)} pictures, wrote {output}")

@@ -15,6 +15,14 @@ class UsageError(SoftPatchError, ValueError):
     """A wrong argument; a command exits with 2."""
 
 
+def last_words(error: Exception) -> tuple[str, int]:
+    """The line that a command ends with, and its exit code: 2 for bad use, else 1."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}", 1
+    return str(error), 2 if isinstance(error, UsageError) else 1
+
+
 class ImageError(SoftPatchError):
     """An image that cannot be used.
 

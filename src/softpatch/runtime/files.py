@@ -39,11 +39,7 @@ def file_digest(path: Path) -> str:
 
 
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
-    """Write files of these names, each atomically; their paths, in order.
-
-    Raises:
-        OSError: as ``write_atomically``.
-    """
+    """Write files of these names, each by ``write_atomically``; their paths, in order."""
     paths = [folder / name for name in contents]
     for path in paths:
         write_atomically(path, contents[path.name])

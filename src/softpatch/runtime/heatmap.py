@@ -26,14 +26,9 @@ _COLOURS = np.array([[255, 235, 60], [255, 150, 20], [235, 30, 30], [170, 0, 110
 
 
 def overlay(content: object, prediction: Prediction, normal_limit: float) -> Image.Image:
-    """Draw a prediction's map over its image.
+    """Draw a prediction's map over its image, which is given as ``decode`` takes it.
 
     softpatch's own overlay scales image and map with torch, whose pixels differ from Pillow's.
-
-    Args:
-        content: the image, as ``decode`` takes it.
-        prediction: made from it.
-        normal_limit: the detector's; scores up to it stay transparent.
 
     Returns:
         an RGB image of the same aspect, at most ``LONGEST_SIDE`` pixels long, see ``paint``.
@@ -68,7 +63,7 @@ def paint(
     pixel_threshold: float | None,
     normal_limit: float,
 ) -> Image.Image:
-    """Draw scores over an image.
+    """Draw scores over an image: RGB, what the network does not see is dimmed, defects outlined.
 
     Args:
         canvas: ``(H, W, 3)`` values 0..255 of the image; drawn on.
@@ -76,10 +71,6 @@ def paint(
         box: (left, top, right, bottom) that the network sees.
         pixel_threshold: of the prediction.
         normal_limit: scores up to it stay transparent, so a good image looks calm.
-
-    Returns:
-        an RGB image. What the network does not see is dimmed; what is defective by the threshold
-        has an outline.
     """
     left, top, right, bottom = box
     seen = np.zeros(canvas.shape[:2], dtype=bool)

@@ -89,16 +89,7 @@ def read_levels(
 
 
 def check_header(content: bytes, name: str, most: int) -> None:
-    """Refuse a file that is no image or too large a one, without decoding it.
-
-    Args:
-        content: the file's bytes.
-        name: what errors call it.
-        most: pixels it may have.
-
-    Raises:
-        ImageError: as said.
-    """
+    """Raise ImageError for a file that is no image or has more than ``most`` pixels, undecoded."""
     with _opened(io.BytesIO(content), name) as image:
         if image.width * image.height > most:
             raise _too_large(name, most)

@@ -18,12 +18,7 @@ TRUNCATE = 4.0  # the Gaussian is cut off at this many sigmas
 def score_tiles(
     run: Run, image: npt.NDArray[np.uint8], layout: TileLayout
 ) -> tuple[float, npt.NDArray[np.float32]]:
-    """Score an image tile by tile.
-
-    Args:
-        run: gives ``score`` ``(B,)`` and ``patches`` ``(B, h, w)`` of tiles.
-        image: ``(H, W, 3)``.
-        layout: its tiles.
+    """Score an ``(H, W, 3)`` image; ``run`` gives ``score`` and ``patches`` ``(B, h, w)`` of tiles.
 
     Returns:
         score and ``(layout.rows.seen, layout.columns.seen)`` map.

@@ -61,15 +61,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class TileLayout:
-    """The tiles of one image, row by row.
+    """The tiles of one image, row by row."""
 
-    Attributes:
-        rows: how they divide its height.
-        columns: how they divide its width.
-    """
-
-    rows: Axis
-    columns: Axis
+    rows: Axis  # how they divide its height
+    columns: Axis  # how they divide its width
 
     @classmethod
     def of(

@@ -25,6 +25,8 @@ from softpatch.serving.settings import ServerSettings
 from softpatch.serving.uploads import FIELD, Upload, read_uploads
 
 RETRY_SECONDS = 1
+PICTURES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: PICTURES}}
 PAGE = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -43,12 +45,7 @@ class Service:
 
 
 def create_app(models: Models, settings: ServerSettings | None = None) -> FastAPI:
-    """The service as an ASGI application; while it runs it scores and watches the model files.
-
-    Args:
-        models: to serve.
-        settings: limits of the service; the defaults if None.
-    """
+    """The service as an ASGI application; while it runs it scores and watches the model files."""
     settings = settings or ServerSettings()
     metrics = Metrics()
     queue = ScoringQueue(settings.queue, metrics.batches.observe)
@@ -190,24 +187,7 @@ async def reload(served: Annotated[Served, Depends(_named)], service: Serving) -
     "/models/{name}/detect",
     responses=_problems(400, 404, 408, 413, 503),
     openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": [FIELD],
-                        "properties": {
-                            FIELD: {
-                                "type": "array",
-                                "minItems": 1,
-                                "items": {"type": "string", "format": "binary"},
-                            }
-                        },
-                    }
-                }
-            },
-        }
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
     },
 )
 async def detect(

@@ -21,34 +21,21 @@ FileState = tuple[int, int, int]  # time of change in ns, bytes, inode
 
 @dataclass(frozen=True)
 class Served:
-    """One loaded state of a model; a request keeps the one it started with.
+    """One loaded state of a model; a request keeps the one it started with."""
 
-    Attributes:
-        name: its name in URLs.
-        path: of its file.
-        detector: fitted.
-        file: state of the file when last read, loaded or not; None if it was missing.
-        loaded: when the detector was loaded.
-        problem: why the current file is not the one served; None if it is.
-    """
-
-    name: str
-    path: Path
+    name: str  # in URLs
+    path: Path  # of its file
     detector: Detector
-    file: FileState | None
-    loaded: datetime
-    problem: str | None = None
+    file: FileState | None  # when last read, loaded or not; None if it was missing
+    loaded: datetime  # when the detector was
+    problem: str | None = None  # why the current file is not the one served; None if it is
 
 
 class Models:
     """Models by name; a new file replaces the old one once it has scored a picture."""
 
     def __init__(self, paths: Mapping[str, Path], load: Callable[[Path], Detector]) -> None:
-        """Load all of them.
-
-        Args:
-            paths: files written by ``Detector.save``, by name.
-            load: loads one file.
+        """Load files written by ``Detector.save``, by name, with ``load``.
 
         Raises:
             UsageError: no models, or a name that does not fit into a URL.

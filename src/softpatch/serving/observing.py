@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from datetime import UTC, datetime
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -41,29 +42,16 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)  # memory, processor time, open files
-        self.requests = Counter(
-            "softpatch_requests", "Requests answered.", ["method", "route", "status"],
-            registry=self._registry,
-        )  # fmt: skip
-        self.seconds = Histogram(
-            "softpatch_request_seconds", "From a request to its answer.", ["route"],
-            registry=self._registry,
-        )  # fmt: skip
-        self.pictures = Counter(
-            "softpatch_pictures", "Pictures scored.", ["model", "verdict"], registry=self._registry
-        )
-        self.batches = Histogram(
-            "softpatch_batch_pictures", "Pictures scored together.", buckets=(1, 2, 4, 8, 16, 32),
-            registry=self._registry,
-        )  # fmt: skip
-        self.loads = Counter(
-            "softpatch_model_loads", "Model files loaded again.", ["model", "result"],
-            registry=self._registry,
-        )  # fmt: skip
-        self.waiting = Gauge(
-            "softpatch_waiting_pictures", "Pictures that wait or are being scored.",
-            registry=self._registry,
-        )  # fmt: skip
+        counter = partial(Counter, registry=self._registry, namespace="softpatch")
+        histogram = partial(Histogram, registry=self._registry, namespace="softpatch")
+        gauge = partial(Gauge, registry=self._registry, namespace="softpatch")
+        self.requests = counter("requests", "Requests answered.", ["method", "route", "status"])
+        self.seconds = histogram("request_seconds", "From a request to its answer.", ["route"])
+        self.pictures = counter("pictures", "Pictures scored.", ["model", "verdict"])
+        sizes = (1, 2, 4, 8, 16, 32)
+        self.batches = histogram("batch_pictures", "Pictures scored together.", buckets=sizes)
+        self.loads = counter("model_loads", "Model files loaded again.", ["model", "result"])
+        self.waiting = gauge("waiting_pictures", "Pictures that wait or are being scored.")
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""

@@ -16,23 +16,16 @@ TOLERANCE = 0.5  # pixels of the map by which an outline with fewer points may b
 
 @dataclass(frozen=True)
 class Polygon:
-    """The outline of one region.
+    """The outline of one region."""
 
-    Attributes:
-        points: ``(n, 2)``, n at least 3, x to the right and y down in pixels of the picture.
-        share: of the picture's area, 0 to 1, without holes.
-    """
-
-    points: Line
-    share: float
+    points: Line  # (n, 2), n at least 3, x to the right and y down in pixels of the picture
+    share: float  # of the picture's area, 0 to 1, without holes
 
 
 def anomalous_regions(prediction: Prediction, normal_limit: float) -> list[Polygon]:
     """Outline the regions where the map exceeds ``Prediction.pixel_threshold``, largest first.
 
-    Args:
-        prediction: of the picture; a good one has no regions.
-        normal_limit: the model's ``normal_limit_``, used instead if the model has no threshold.
+    A good picture has none; without a threshold the model's ``normal_limit_`` takes its place.
     """
     from contourpy import FillType, contour_generator
 

@@ -33,12 +33,7 @@ class ScoringQueue:
     """A queue of pictures scored by a thread, so that scoring never blocks the service."""
 
     def __init__(self, room: int, on_batch: Callable[[int], object]) -> None:
-        """Prepare an empty queue.
-
-        Args:
-            room: pictures that may wait or be scored at a time.
-            on_batch: called with the number of pictures in each batch.
-        """
+        """Room for so many pictures at a time; ``on_batch`` gets the number in each batch."""
         self.room = room
         self.waiting = 0
         self._on_batch = on_batch

@@ -30,12 +30,7 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; started requests are answered first.
 
-    Args:
-        models: see ``create_app``.
-        settings: see ``create_app``.
-        host: address to listen on.
-        port: 0 takes a free one.
-        ready: called with the URL once connections are accepted.
+    Port 0 takes a free one; ``ready`` is called with the URL once connections are accepted.
 
     Raises:
         UsageError: the address is not available.

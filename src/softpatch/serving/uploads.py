@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
@@ -20,15 +21,10 @@ LINGER = 5.0  # seconds for reading and discarding the rest of a refused request
 
 @dataclass(frozen=True)
 class Upload:
-    """One uploaded picture.
+    """One uploaded picture."""
 
-    Attributes:
-        name: file name given by the client.
-        content: bytes of the file, not decoded.
-    """
-
-    name: str
-    content: bytes
+    name: str  # of the file, as the client gave it
+    content: bytes  # of the file, not decoded
 
 
 async def read_uploads(request: Request, settings: ServerSettings) -> list[Upload]:
@@ -59,11 +55,8 @@ async def _received(request: Request, settings: ServerSettings) -> list[Upload]:
     limited = Request(request.scope, _limited(request.receive, settings.max_bytes))
     most = settings.max_pictures
     async with limited.form(max_files=most, max_fields=most) as form:
-        uploads = []
-        for part in form.getlist(FIELD):
-            if isinstance(part, UploadFile):
-                uploads.append(Upload(part.filename or "image", await part.read()))
-        return uploads
+        files = [part for part in form.getlist(FIELD) if isinstance(part, UploadFile)]
+        return [Upload(file.filename or "image", await file.read()) for file in files]
 
 
 def _limited(receive: Receive, most: int) -> Receive:
@@ -84,12 +77,10 @@ def _limited(receive: Receive, most: int) -> Receive:
 
 async def _discard(receive: Receive, message: Message) -> None:
     """Read to the end, as a client that is still sending would not see the answer."""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(LINGER):
             while message.get("more_body", False):
                 message = await receive()
-    except TimeoutError:
-        pass
 
 
 def _check(uploads: list[Upload], max_pixels: int) -> None:

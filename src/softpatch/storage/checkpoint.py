@@ -9,7 +9,7 @@ resumed one computes the same numbers in the same batches: the model is the same
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import safetensors.torch
@@ -17,14 +17,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from softpatch.compute.progress import Progress, silent
 from softpatch.errors import ScratchError, UsageError
 from softpatch.runtime.files import write_atomically
 
 SUFFIX = ".safetensors"
 TAG = "SOFTPATCH-CHECKPOINT"
 ABOUT = "What a fit of softpatch has finished; it is removed once the model is written.\n"
-POSITIONS = 28  # of the patch grid are scored between two files
 HASHED = 64 * 2**20  # bytes at a time; more of a spilled array would stay resident
 
 
@@ -115,37 +113,6 @@ def _blocks(tensor: Tensor) -> Iterator[Tensor]:
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
-def scored_in_parts(
-    discriminate: Callable[[Tensor, Progress], Tensor],
-    patches: Tensor,
-    at_once: int,
-    checkpoint: Checkpoint | None,
-    progress: Progress,
-) -> Tensor:
-    """``(P, N, D)`` -> ``(P, N)`` outlier scores, so many positions at a time and each once."""
-    if checkpoint is None:
-        return discriminate(patches, progress)
-    scores = []
-    for start in range(0, len(patches), at_once):
-        step = f"outlier scores from {start}"
-        kept = checkpoint.get(step)
-        if kept is None:
-            kept = {"scores": discriminate(patches[start : start + at_once], silent)}
-            checkpoint.put(step, kept)
-        scores.append(kept["scores"].to(patches.device))
-        progress("discriminate", min(start + at_once, len(patches)), len(patches))
-    return torch.cat(scores)
-
-
-def of_the_fit(
-    checkpoint: Checkpoint | None, patches: Tensor, image_index: Tensor, options: object
-) -> Checkpoint | None:
-    """The checkpoint for what is made from training patches by a method with its options."""
-    if checkpoint is None:
-        return None
-    return checkpoint.of(patches, image_index, options, *_machine(patches.device))
-
-
-def _machine(device: torch.device) -> tuple[object, ...]:
-    """What the last bits depend on besides."""
+def machine(device: torch.device) -> tuple[object, ...]:
+    """What the last bits of a result depend on besides: device, threads, torch."""
     return device.type, torch.get_num_threads(), torch.__version__

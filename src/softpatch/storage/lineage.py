@@ -8,24 +8,17 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Lineage:
-    """The origin of one version of a model.
+    """The origin of one version of a model."""
 
-    Attributes:
-        version: 1 for a fit, then counted in the order of writing.
-        parents: sha256 of the model files it was made from; none for a fit, several for a merge.
-        added: number of images that an update added.
-    """
-
-    version: int = 1
-    parents: tuple[str, ...] = ()
-    added: int = 0
+    version: int = 1  # of a fit, then counted in the order of writing
+    parents: tuple[str, ...] = ()  # sha256 of the files it was made from; several for a merge
+    added: int = 0  # images that an update added
 
     @classmethod
     def from_header(cls, header: dict[str, Any]) -> Self:
-        """Read the entry ``lineage``; files of a fit have none.
+        """Read the entry ``lineage``, which files of a fit lack.
 
-        Raises:
-            ValueError, TypeError, KeyError: the entry is damaged.
+        ValueError, TypeError or KeyError if it is damaged.
         """
         if "lineage" not in header:
             return cls()

@@ -36,20 +36,12 @@ _ENTRIES = {
 
 
 def write(path: Path, header: dict[str, Any], state: dict[str, Tensor]) -> None:
-    """Write a header and tensors to a temporary file, then rename it.
-
-    Raises:
-        ModelFileError: the file cannot be written.
-    """
+    """Write a header and tensors, see ``write_content``."""
     write_content(path, content(header, state))
 
 
 def write_content(path: Path, content: bytes) -> None:
-    """Write the content of a model file, whole or not at all.
-
-    Raises:
-        ModelFileError: the file cannot be written.
-    """
+    """Write the content of a model file, whole or not at all; ModelFileError if it cannot be."""
     try:
         write_atomically(path, content)
     except OSError as error:
@@ -64,11 +56,7 @@ def content(header: dict[str, Any], state: dict[str, Tensor]) -> bytes:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Read and check the header alone.
-
-    Raises:
-        ModelFileError: the file is missing, cut, no model, or of a newer format.
-    """
+    """Read and check the header alone; ModelFileError if it is missing, cut, foreign or newer."""
     return _read(path, tensors=False)[0]
 
 

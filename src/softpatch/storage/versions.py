@@ -55,14 +55,9 @@ def write_version(detector: Versioned, path: Path) -> None:
 
 
 def roll_back(path: Path, to: int | None = None) -> Lineage:
-    """Restore a kept version; the current one is kept, so that this can be undone.
+    """Restore version ``to``, or that which the current one was made from; its lineage.
 
-    Args:
-        path: of the model file.
-        to: number of the version; None restores the one that the current version was made from.
-
-    Returns:
-        lineage of the restored version.
+    The current version is kept, so that this can be undone.
 
     Raises:
         ModelFileError: the version is not kept, or damaged.
@@ -97,11 +92,7 @@ def keep_version(path: Path) -> None:
 
 
 def lineage_of(path: Path) -> Lineage:
-    """Read the lineage in a model file's header.
-
-    Raises:
-        ModelFileError: it is no model file.
-    """
+    """Read the lineage in a model file's header; ModelFileError if it is no model file."""
     try:
         return Lineage.from_header(model_file.read_header(path))
     except (KeyError, TypeError, ValueError) as error:

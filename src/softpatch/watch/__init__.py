@@ -1,4 +1,4 @@
-"""Score what appears in a folder, each picture once, across kills at any moment."""
+"""Score the images that appear in a folder, each once, even if killed at any moment."""
 
 from softpatch.watch.journal import Journal
 from softpatch.watch.scoring import by_exported, by_model

@@ -1,4 +1,4 @@
-"""Pictures that have arrived in a folder, and for how long they have not changed."""
+"""Images that have arrived in a folder, and for how long they have not changed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,12 @@ from softpatch.runtime.images import EXTENSIONS
 
 @dataclass(frozen=True)
 class Arrival:
-    """One state of a file: written to again, it is another picture.
-
-    Attributes:
-        path: where it lies.
-        name: the same, from the folder that is watched, with slashes.
-        bytes: its size.
-        modified_ns: when it was last written to.
-    """
+    """One state of a file: once written to again, it is another image."""
 
     path: Path
-    name: str
+    name: str  # the path below the watched folder, with slashes
     bytes: int
-    modified_ns: int
+    modified_ns: int  # when it was last written to
 
     @property
     def unchanged(self) -> bool:
@@ -38,18 +31,18 @@ class Arrival:
 
 
 class Arrivals:
-    """The pictures below a folder, looked at again and again."""
+    """The images below a folder, at every look."""
 
     def __init__(self, folder: Path, without: Sequence[Path]) -> None:
-        """Watch ``folder`` without the folders ``without``."""
+        """Watch ``folder`` except the folders ``without``."""
         self.folder = folder
         self._without = [other.resolve() for other in without]
         self._since: dict[Arrival, float] = {}
 
     def look(self) -> list[tuple[Arrival, float]]:
-        """All that lie there, oldest first, and for how many seconds they were seen unchanged.
+        """All images, oldest first, and for how many seconds they were seen unchanged.
 
-        Hidden files and folders are passed over: programs copy under such names.
+        Hidden files and folders are left out: programs copy under such names.
         """
         now = time.monotonic()
         found = self._found()

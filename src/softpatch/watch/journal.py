@@ -1,4 +1,4 @@
-"""The results as lines of one file, which is also the memory of what has been done."""
+"""The results as lines of one file, which also records what has been done."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from softpatch.errors import DatasetError, UsageError
 from softpatch.watch.arrivals import Arrival
 
 NAME = "results.jsonl"
+STATE = ("path", "bytes", "modified_ns")  # of an image that has arrived
 
 
 class Journal:
-    """One JSON object a line and picture, written once the picture is done.
+    """One line per image, a JSON object, written when the image is done.
 
-    A line counts from its end of line on: what a kill left of the last one is cut off when the
-    journal is opened again, and that picture is done again. So each has one line.
+    A line counts once it ends: a last line that a kill left without its end is cut off when the
+    journal is opened again, and that image is done again. So each image has one line.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open or begin the journal of a folder, for this process alone.
+        """Open or begin the journal in a folder, for this process alone.
 
         Raises:
             UsageError: another process has it open.
-            DatasetError: it holds a line that is none of a journal.
+            DatasetError: it holds a line that is not from a journal.
         """
         self.path = folder / NAME
         self._file = self.path.open("a+b")
@@ -37,7 +38,7 @@ class Journal:
         self._file.truncate(whole)
         try:
             records = [json.loads(line) for line in content[:whole].splitlines()]
-            self._done = {(r["path"], r["bytes"], r["modified_ns"]) for r in records}
+            self._done = {tuple(record[key] for key in STATE) for record in records}
         except (ValueError, KeyError, TypeError) as error:
             self._file.close()
             raise DatasetError(
@@ -48,25 +49,21 @@ class Journal:
         return (arrival.name, arrival.bytes, arrival.modified_ns) in self._done
 
     def add(self, arrival: Arrival, result: dict[str, Any]) -> dict[str, Any]:
-        """Write a picture's line, and wait until it is on the disk."""
-        record = {
-            "path": arrival.name,
-            "bytes": arrival.bytes,
-            "modified_ns": arrival.modified_ns,
-            **result,
-        }
+        """Write an image's line, and wait until it is on the disk."""
+        state = (arrival.name, arrival.bytes, arrival.modified_ns)
+        record = {**dict(zip(STATE, state, strict=True)), **result}
         self._file.write(json.dumps(record).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._done.add((arrival.name, arrival.bytes, arrival.modified_ns))
+        self._done.add(state)
         return record
 
     def close(self) -> None:
-        """Let another process have it."""
+        """Let another process open it."""
         self._file.close()
 
     def _lock(self) -> None:
-        """The system drops the lock with the process, however that ends."""
+        """The system drops the lock when the process ends, however it ends."""
         if sys.platform == "win32":
             return
         import fcntl
@@ -76,5 +73,5 @@ class Journal:
         except BlockingIOError as error:
             self._file.close()
             raise UsageError(
-                f"{self.path}: another softpatch watch writes to it; give an --out of its own"
+                f"{self.path}: another softpatch watch writes to it; give an --output of its own"
             ) from error

@@ -1,4 +1,4 @@
-"""What scores the pictures that arrive: a model, or an exported file without torch."""
+"""Scoring the images that arrive: by a model, or by an exported file without torch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from softpatch.runtime.prediction import Prediction
 if TYPE_CHECKING:
     from softpatch.detectors import Detector
 
-# (picture, whether to draw) -> its record, and its heat map as a PNG file's content.
-# Raises ImageError for a picture that cannot be read.
+# (path, whether to draw) -> prediction, and heat map as the content of a PNG file.
+# Raises ImageError for an image that cannot be read.
 Scorer = Callable[[Path, bool], tuple[Prediction, bytes | None]]
 EXPORTED = (".onnx", ".xml")
 
 
 def by_model(detector: Detector) -> Scorer:
-    """By a fitted detector."""
+    """Score with a fitted detector."""
     from softpatch.predictions.heatmap import overlay
     from softpatch.runtime.heatmap import png_bytes
 
@@ -33,7 +33,7 @@ def by_model(detector: Detector) -> Scorer:
 
 
 def by_exported(file: Path) -> Scorer:
-    """By what ``softpatch export`` wrote, through ``softpatch_runtime``.
+    """Score with a file that ``softpatch export`` wrote, through ``softpatch_runtime``.
 
     Raises:
         ModelFileError: the file cannot be used, or ``softpatch_runtime`` is not installed.

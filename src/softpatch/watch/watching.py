@@ -1,4 +1,4 @@
-"""The loop: wait for pictures, score them, write them down."""
+"""The loop: wait for images, score them, record them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from softpatch.errors import DatasetError, ImageError
+from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.runtime.files import write_atomically
+from softpatch.runtime.prediction import row
 from softpatch.watch.arrivals import Arrival, Arrivals
 from softpatch.watch.journal import Journal
 from softpatch.watch.scoring import Scorer
 
 HEATMAPS = "heatmaps"
+SHORTEST, LONGEST = 0.01, 86_400  # seconds between looks
 
 
 def watch(
@@ -32,31 +35,36 @@ def watch(
     patience: float = 30.0,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[dict[str, Any]]:
-    """Score each picture that appears in ``folder`` once, whenever this process is killed.
+    """Score each image that appears in ``folder`` once, even if this process is killed.
 
-    A picture is read when it has not changed for ``interval`` seconds, and written down when it
-    has not changed meanwhile either. In the order heat map, line in the journal, move, each step
-    is done or not, and one that a kill has prevented is done by the next process.
+    An image is read once it has not changed for ``interval`` seconds, and recorded if it did not
+    change while it was scored. The steps are heat map, line in the journal, move: each is done or
+    not, and what a kill prevents is done by the next process.
 
     Args:
         score: see ``scoring``.
-        folder: watched with all folders below, but for ``output`` and ``move``.
-        output: for the journal and the heat maps; it exists.
-        move: where pictures go when they are done; it exists. They stay if None.
+        folder: watched with all folders below, except ``output`` and ``move``.
+        output: existing folder for the journal and the heat maps.
+        move: existing folder that images go to when they are done. They stay if None.
         heatmaps: whether to draw them.
-        once: end when all that is there is done, instead of waiting for more.
-        interval: seconds between looks.
-        patience: seconds without a change after which a picture that cannot be read is written
-            down as such; until then, it may be half copied.
-        stopped: asked after each picture and look; the loop ends when it says so.
+        once: end when all images that are there are done, instead of waiting for more.
+        interval: seconds between looks, 0.01 to 86,400.
+        patience: seconds without a change after which an image that cannot be read is recorded as
+            such, at least 0; until then, it may be half copied.
+        stopped: called after each image and look; the loop ends when it returns True.
 
     Yields:
-        each new line of the journal.
+        each new line of the journal: ``path`` below the folder, ``bytes``, ``modified_ns``, and
+        either the other columns of ``prediction.row``, or ``error``.
 
     Raises:
-        UsageError: another process writes to ``output``.
+        UsageError: another process writes to ``output``, or a time out of range.
         DatasetError: no such folder, or the journal is damaged.
     """
+    if not SHORTEST <= interval <= LONGEST:
+        raise UsageError(f"the interval must lie in [{SHORTEST}, {LONGEST}] s, got {interval}")
+    if not patience >= 0:
+        raise UsageError(f"the patience must be at least 0 s, got {patience}")
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
     arrivals = Arrivals(folder, [output] if move is None else [output, move])
@@ -86,20 +94,17 @@ def watch(
 
 
 def _result(score: Scorer, arrival: Arrival, output: Path | None) -> dict[str, Any] | None:
-    """What the journal says of a picture, its heat map written; None if it changed meanwhile."""
+    """An image's line of the journal, its heat map written; None if it changed meanwhile."""
     drawing = None
     try:
         prediction, drawing = score(arrival.path, output is not None)
-        height, width = prediction.size
-        result: dict[str, Any] = {
-            "score": prediction.score, **prediction.verdict, "width": width, "height": height,
-        }  # fmt: skip
+        result = row(replace(prediction, name=arrival.name))
     except ImageError as error:
         result = {"error": error.reason}
     if not arrival.unchanged:
         return None
     if output is not None and drawing is not None:
-        # With the time, or the next picture of that name would take its place.
+        # With the time, or the next image of that name would replace it.
         result["heatmap"] = f"{HEATMAPS}/{arrival.name}-{arrival.modified_ns}.png"
         target = output / result["heatmap"]
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +119,7 @@ def _remove_halves(heatmaps: Path) -> None:
 
 
 def _move(arrival: Arrival, target: Path) -> None:
-    """Move a picture, beside another one of its name if there is one."""
+    """Move an image, under another name if its own is there already."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         if not target.exists():

@@ -16,11 +16,7 @@ def recipe_names() -> list[str]:
 
 
 def recipe_path(name: str) -> Path:
-    """The file of a recipe.
-
-    Raises:
-        UsageError: no recipe of that name.
-    """
+    """The file of a recipe; UsageError if there is none of that name."""
     if name not in recipe_names():
         raise UsageError(f"no recipe is called {name!r}; there are {', '.join(recipe_names())}")
     return FOLDER / f"{name}.yaml"

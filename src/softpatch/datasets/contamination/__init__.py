@@ -4,13 +4,3 @@ kinds.py     which pictures each kind of contamination draws from
 pictures.py  pictures taken again: turned and shifted a little, or photographed badly
 draw.py      the draw, its manifest, and the training and test sets it gives
 """
-
-from softpatch.datasets.contamination.draw import (
-    Contamination,
-    contaminate,
-    largest_noise,
-    read_manifest,
-)
-from softpatch.datasets.contamination.kinds import KINDS
-
-__all__ = ["KINDS", "Contamination", "contaminate", "largest_noise", "read_manifest"]

@@ -12,14 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from softpatch.datasets.contamination.kinds import (
-    KINDS,
-    NOUNS,
-    candidates,
-    largest_count,
-    pick,
-    pools,
-)
+from softpatch.datasets.contamination import kinds
 from softpatch.datasets.contamination.pictures import augmented, badly_taken, fault_of
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, UsageError
@@ -39,7 +32,6 @@ class Contamination:
         seed: of the draw.
         injected: the bad pictures added to ``category.train``; the ``kind`` of each says what is
             wrong with it: its defect, its own category or its capture fault.
-        test: the test pictures.
         augment: whether injected pictures are randomly rotated, shifted, scaled and flipped.
         kind: of contamination, one of ``KINDS``.
     """
@@ -95,10 +87,9 @@ class Contamination:
         if self.kind == "capture-faults":
             taken = partial(badly_taken, path, sample.kind, self.seed, index)
             return ImageSource(f"{path} ({sample.kind})", taken)
-        if self.kind == "near-duplicates":
-            return ImageSource(f"{path} (copy {index})", partial(augmented, path, self.seed, index))
-        if self.augment:
-            return ImageSource(f"{path} (augmented)", partial(augmented, path, self.seed, index))
+        if self.kind == "near-duplicates" or self.augment:
+            how = f"copy {index}" if self.kind == "near-duplicates" else "augmented"
+            return ImageSource(f"{path} ({how})", partial(augmented, path, self.seed, index))
         return ImageSource(str(path), path)
 
 
@@ -138,14 +129,14 @@ def contaminate(
         raise UsageError("contamination kind 'capture-faults' cannot be augmented as well")
     clean = len(category.train)
     count = int(noise * clean + 1e-9)  # 0.29 * 100 is 28.999999999999996
-    choice = pools(category, kind, others, difficulty)
-    most = largest_count(kind, choice)
+    choice = kinds.pools(category, kind, others, difficulty)
+    most = kinds.largest_count(kind, choice)
     if count > most:
         raise DatasetError(
-            f"{category.name}: noise {noise:g} needs {count} {NOUNS[kind]} of {most:g}; "
+            f"{category.name}: noise {noise:g} needs {count} {kinds.NOUNS[kind]} of {most:g}; "
             f"the largest possible ratio is {_ratio(most, clean):g}"
         )
-    injected = _labelled(kind, pick(kind, choice, count, seed), seed)
+    injected = _labelled(kind, kinds.pick(kind, choice, count, seed), seed)
     return Contamination(category, noise, overlap, seed, injected, augment, kind)
 
 
@@ -158,7 +149,9 @@ def largest_noise(category: Category, kind: str, others: Sequence[Category] = ()
     Raises:
         UsageError: no kind has that name.
     """
-    return _ratio(largest_count(kind, pools(category, kind, others)), len(category.train))
+    return _ratio(
+        kinds.largest_count(kind, kinds.pools(category, kind, others)), len(category.train)
+    )
 
 
 def read_manifest(path: Path, category: Category, others: Sequence[Category] = ()) -> Contamination:
@@ -178,18 +171,18 @@ def read_manifest(path: Path, category: Category, others: Sequence[Category] = (
         noise, seed = float(manifest["noise"]), int(manifest["seed"])
         overlap = {"overlap": True, "no-overlap": False}[manifest["policy"]]
         augment, kind = bool(manifest["augment"]), manifest.get("kind", "defects")
-        if kind not in KINDS:
+        if kind not in kinds.KINDS:
             raise ValueError(f"no contamination kind is called {kind!r}")
-        distinct = len(set(names)) == len(names)
-        if not all(isinstance(name, str) for name in names) or not (
-            distinct or kind == "near-duplicates"
-        ):
+        distinct = len(set(names)) == len(names) or kind == "near-duplicates"
+        if not all(isinstance(name, str) for name in names) or not distinct:
             raise ValueError("injected pictures must be names, each once")
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such manifest") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(f"{path}: not a contamination manifest ({error!r})") from error
-    known = {_portable(sample, category): sample for sample in candidates(category, kind, others)}
+    known = {
+        _portable(sample, category): sample for sample in kinds.candidates(category, kind, others)
+    }
     if missing := [name for name in names if name not in known]:
         place = "none of the other categories" if kind == "other-category" else category.folder
         raise DatasetError(f"{path}: names {missing[0]}, which {place} does not have")

@@ -9,19 +9,19 @@ from typing import Any
 from softpatch.distributed.cluster import Cluster, TaskEnvironment
 from softpatch.images.sources import ImageSource
 
-PICTURES = 32  # that an actor takes at a time, 100 MB of patches at 28 x 28 x 1024
+IMAGES = 32  # that an actor takes at a time, 100 MB of patches at 28 x 28 x 1024
 MOST_LISTS = 1000  # lists grow beyond, so that what is shuffled stays some 1,000 parts a shard
 
 
 class Worker:
     """Base of what an actor does; made once for each."""
 
-    def __init__(self, surroundings: TaskEnvironment) -> None:
-        self.surroundings = surroundings
+    def __init__(self, environment: TaskEnvironment) -> None:
+        self.environment = environment
 
     def __call__(self, batch: dict[str, Any]) -> Any:
         """One row of ``stream`` to the columns of one row."""
-        self.surroundings.enter()  # here, as Ray calls from another thread than it began with
+        self.environment.enter()  # here, as Ray calls from another thread than it began with
         sources = pickle.loads(batch["sources"][0])
         # One list of several has no length, and is embedded in full batches as all of them are.
         return self.work(int(batch["first"][0]), sources if batch["only"][0] else iter(sources))
@@ -37,20 +37,14 @@ def stream(
     arguments: Sequence[Any],
     sources: Sequence[ImageSource],
     *,
-    each: int = PICTURES,
+    each: int = IMAGES,
     gpu: bool = False,
 ) -> Iterator[Any]:
-    """Read pictures on the cluster.
+    """Read pictures on all of the cluster, in lists of at least ``each``.
 
-    An actor that was lost with its node is made again, and so is what it had made.
-
-    Args:
-        cluster: to use all of.
-        worker: made as ``worker(cluster.surroundings, *arguments)``.
-        arguments: see there; large ones as references to the object store.
-        sources: the pictures.
-        each: pictures of a list at least.
-        gpu: whether every actor takes one.
+    An actor is made as ``worker(cluster.environment, *arguments)``, large arguments being
+    references to the object store. One that was lost with its node is made again, and so is what
+    it had made.
 
     Yields:
         in order, for every list, a reference to its row: an Arrow table.
@@ -70,7 +64,7 @@ def stream(
     most = min(len(rows), cluster.gpus if gpu else cluster.slots)
     made = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         worker,
-        fn_constructor_args=(cluster.surroundings, *arguments),
+        fn_constructor_args=(cluster.environment, *arguments),
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
         num_cpus=cluster.cpus,

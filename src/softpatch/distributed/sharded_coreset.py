@@ -10,7 +10,6 @@ keeps a constant factor is due to Malkomes et al. 2015; r and s say by how much 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +19,7 @@ from torch import Tensor
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.compute.progress import Progress
-from softpatch.compute.scratch import ScratchSpace
-from softpatch.detectors import SoftPatch
-from softpatch.distributed.recipe import Recipe
-from softpatch.distributed.shards import Shards, together
+from softpatch.distributed.blocks import Blocks, Floats, concatenated
 
 # Picks of a shard, in shares of the bank: some shards need more of the bank than others.
 OVERSAMPLED = 4
@@ -49,43 +45,39 @@ class Coverage:
 
 
 def sharded_coreset(
-    shards: Shards, eligible: Tensor, size: int, seed: int, progress: Progress
-) -> tuple[Tensor, Tensor, Coverage]:
+    blocks: Blocks, eligible: Tensor, size: int, seed: int, progress: Progress
+) -> tuple[Tensor, Coverage]:
     """Pick patches farthest-first, shard by shard and then among those picked.
 
     Args:
-        shards: of all patches.
+        blocks: of all patches.
         eligible: ``(M, P)`` bool; the others are neither picked nor covered.
         size: m, vectors of the bank.
         seed: see ``greedy_coreset``.
         progress: told of the steps ``shards``, ``coreset`` and ``cover``.
 
     Returns:
-        ``(m,)`` indices into the M * P patches, ``(m, D)`` patches, and how well they cover.
+        ``(m,)`` indices into the M * P patches, and how well they cover.
     """
-    share = min(size + 1, -(-OVERSAMPLED * (size + 1) // len(shards.blocks)))
-    picked, patches, looked_at = [], [], []
-    for block, (index, vectors, compared) in shards.each(
-        _pick, shards.recipe, share, seed, eligible=eligible
-    ):
+    share = min(size + 1, -(-OVERSAMPLED * (size + 1) // len(blocks.positions)))
+    picked, vectors = [], []
+    for block, (index, patches) in blocks.each(_pick, share, seed, eligible=eligible):
         width = block.stop - block.start
         places = torch.from_numpy(index.copy())
         image, place = places // width, places % width
-        picked.append(image * shards.positions + block.start + place)
-        patches.append(torch.from_numpy(vectors.copy()))
-        looked_at.append(torch.from_numpy(compared.copy()))
-        progress("shards", block.stop, shards.positions)
+        picked.append(image * blocks.shape[1] + block.start + place)
+        vectors.append(torch.from_numpy(patches.copy()))
+        progress("shards", block.stop, blocks.shape[1])
     every, order = torch.cat(picked).sort()
-    candidates, compared_by = torch.cat(patches)[order], torch.cat(looked_at)[order]
-    chosen = greedy_coreset(compared_by, size + 1, seed=seed, progress=progress)
-    bank, apart = chosen[:size], compared_by[chosen]
+    candidates = torch.cat(vectors)[order]
+    chosen = greedy_coreset(candidates, size + 1, seed=seed, progress=progress)
+    bank = chosen[:size]
     radius = 0.0
-    vectors = compared_by[bank].numpy()
-    for block, worst in shards.each(_radius, shards.recipe, vectors, eligible=eligible):
+    for block, worst in blocks.each(_radius, candidates[bank].numpy(), eligible=eligible):
         radius = max(radius, worst)
-        progress("cover", block.stop, shards.positions)
-    separation = least_distance(apart) if len(chosen) > size else 0.0
-    return every[bank], candidates[bank], Coverage(radius, separation)
+        progress("cover", block.stop, blocks.shape[1])
+    separation = least_distance(candidates[chosen]) if len(chosen) > size else 0.0
+    return every[bank], Coverage(radius, separation)
 
 
 def least_distance(vectors: Tensor) -> float:
@@ -96,41 +88,21 @@ def least_distance(vectors: Tensor) -> float:
 
 
 def _pick(
-    eligible: npt.NDArray[np.bool_],
-    recipe: Recipe,
-    size: int,
-    seed: int,
-    *parts: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Indices into ``eligible``, those patches, and what their distances are taken from."""
-    patches = together(parts)
-    compared = _compared(recipe, patches).flatten(0, 1)
+    eligible: npt.NDArray[np.bool_], size: int, seed: int, *parts: Floats
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Indices into ``eligible``, and those patches."""
+    patches = concatenated(parts).flatten(0, 1)
     allowed = torch.from_numpy(eligible.copy()).flatten()
     if not allowed.any():
-        nothing: Any = compared[:0].numpy()
-        return np.empty(0, np.int64), patches.flatten(0, 1)[:0].numpy(), nothing
-    picks = greedy_coreset(compared, size, eligible=allowed, seed=seed)
-    return picks.numpy(), patches.flatten(0, 1)[picks].numpy(), compared[picks].numpy()
+        return np.empty(0, np.int64), patches[:0].numpy()
+    picks = greedy_coreset(patches, size, eligible=allowed, seed=seed)
+    return picks.numpy(), patches[picks].numpy()
 
 
-def _radius(
-    eligible: npt.NDArray[np.bool_],
-    recipe: Recipe,
-    bank: npt.NDArray[np.float32],
-    *parts: npt.NDArray[np.float32],
-) -> float:
+def _radius(eligible: npt.NDArray[np.bool_], bank: Floats, *parts: Floats) -> float:
     """Distance of the eligible patch of a shard that is farthest from the bank."""
-    compared = _compared(recipe, together(parts))
-    covered = compared[torch.from_numpy(eligible.copy())]
+    covered = concatenated(parts)[torch.from_numpy(eligible.copy())]
     if not len(covered):
         return 0.0
     vectors = torch.from_numpy(bank.copy())
     return float(MemoryBank(vectors, torch.ones(len(vectors))).nearest(covered)[0].max())
-
-
-def _compared(recipe: Recipe, patches: Tensor) -> Tensor:
-    """What distances are taken from: the patches, or their projection where one is asked for."""
-    detector = recipe.make()
-    if isinstance(detector, SoftPatch):
-        return detector._project(patches, ScratchSpace())
-    return patches

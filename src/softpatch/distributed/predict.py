@@ -1,7 +1,7 @@
-"""Predictions as Parquet: the model lies in the object store once, actors score and write.
+"""Predictions as Parquet: the model is in the object store once, actors score and write.
 
-Every list of pictures becomes one file, named by its place, so that a list that is scored again
-after a node was lost replaces its own file. The folder has its name only once it is complete.
+Every list of images becomes one file, named after its first one, so that a list that is scored
+again after a node was lost replaces its own file. The folder gets its name when it is complete.
 """
 
 from __future__ import annotations
@@ -20,34 +20,28 @@ import numpy as np
 from softpatch.compute.progress import Progress
 from softpatch.detectors import Detector
 from softpatch.detectors.load import restore
+from softpatch.distributed.actors import Worker, stream
 from softpatch.distributed.cluster import Cluster, TaskEnvironment
-from softpatch.distributed.pictures import filesystem_of
-from softpatch.distributed.stream import Worker, stream
+from softpatch.distributed.remote_images import filesystem_of
 from softpatch.errors import ImageError
 from softpatch.images.sources import ImageSource, OnUnreadable
-from softpatch.runtime.prediction import Prediction
+from softpatch.runtime.prediction import Prediction, row
 from softpatch.storage import model_file
 
 NAME = "predictions.parquet"
-WORST = 10  # pictures that are told by name
+WORST = 10  # images that are named
 
 
 @dataclass
 class Scored:
-    """What there is to say about pictures that were scored.
+    """The outcome of scoring images."""
 
-    Attributes:
-        pictures: how many.
-        anomalous: how many of them; None where the model has no threshold.
-        worst: name and score of the most anomalous, worst first.
-    """
-
-    pictures: int = 0
-    anomalous: int | None = None
-    worst: list[tuple[str, float]] = field(default_factory=list)
+    pictures: int = 0  # how many were scored
+    anomalous: int | None = None  # how many of them are; None if the model has no threshold
+    worst: list[tuple[str, float]] = field(default_factory=list)  # name and score, worst first
 
     def add(self, other: Scored) -> None:
-        """Take in what another list of pictures came to."""
+        """Take in the outcome of another list of images."""
         self.pictures += other.pictures
         if other.anomalous is not None:
             self.anomalous = (self.anomalous or 0) + other.anomalous
@@ -55,23 +49,23 @@ class Scored:
 
 
 class ScoringActor(Worker):
-    """Pictures to a file of predictions."""
+    """Images to a file of predictions."""
 
-    def __init__(self, surroundings: TaskEnvironment, model: Any, folder: str, maps: bool) -> None:
-        super().__init__(surroundings)
+    def __init__(self, environment: TaskEnvironment, model: Any, folder: str, maps: bool) -> None:
+        super().__init__(environment)
         self.model = model
         self.folder = folder
         self.maps = maps
 
     @cached_property
     def detector(self) -> Detector:
-        """Made with the first list, as of ``Embedder``."""
+        """Made with the first list, as ``Embedder`` does."""
         import ray
 
         return restore(*ray.get(self.model))
 
     def work(self, first: int, sources: Iterable[ImageSource]) -> dict[str, Any]:
-        """A row of ``scored``: about them, and names of and reasons for those unreadable."""
+        """A row of ``scored``: the outcome, and name and reason of each unreadable image."""
         unreadable: list[ImageError] = []
         found = list(self.detector.predict(sources, on_unreadable=unreadable.append))
         filesystem, folder = filesystem_of(self.folder)
@@ -94,27 +88,27 @@ def predict_to_parquet(
     on_unreadable: OnUnreadable,
     progress: Progress,
 ) -> Scored:
-    """Score pictures on a cluster; a folder of Parquet files, the model's scores bit for bit.
+    """Score images on a cluster; a folder of Parquet files, the model's scores bit for bit.
 
     Args:
         cluster: to use.
         model: the model's file.
-        sources: the pictures.
+        sources: the images.
         output: folder or URL that gets ``predictions.parquet``, in place of an earlier one; every
             node must be able to write there.
-        maps: whether to keep each picture's anomaly map, some 200 kB.
+        maps: whether to keep each image's anomaly map, some 200 kB.
         run: ``device``, ``weights`` and ``batch_size`` as ``load`` takes them.
-        on_unreadable: gets the pictures that cannot be read, in order.
-        progress: told of the step ``predict``.
+        on_unreadable: gets the images that cannot be read, in order.
+        progress: gets the step ``predict``.
 
     Raises:
         ModelFileError: as ``load``.
-        ImageError: none of the pictures can be read.
+        ImageError: none of the images can be read.
     """
     import ray
 
     header, state = model_file.read(model)
-    device = restore(model, header, dict(state), run).device  # and every error it may have
+    device = restore(model, header, dict(state), run).device  # and every error it may raise
     filesystem, folder = filesystem_of(output)
     final, partial = f"{folder}/{NAME}", f"{folder}/.{NAME}.{secrets.token_hex(4)}"
     filesystem.makedirs(partial, exist_ok=True)
@@ -145,29 +139,30 @@ def predict_to_parquet(
 
 
 def parquet(predictions: Sequence[Prediction], maps: bool) -> bytes:
-    """A file of predictions: name, score, anomalous, level, threshold, height, width, and maps.
+    """A file of the rows that ``prediction.row`` makes; null where they lack a column.
 
-    ``anomalous``, ``level`` and ``threshold`` are null without a threshold. A map is the list
-    ``map`` of ``map_height`` rows, each of ``map_width`` numbers.
+    With ``maps``, a row has its anomaly map as ``map``, a list of ``map_height`` * ``map_width``
+    numbers, row by row.
     """
     import pyarrow as pa
     from pyarrow.parquet import write_table
 
-    columns: dict[str, tuple[Any, list[Any]]] = {
-        "name": (pa.string(), [one.name for one in predictions]),
-        "score": (pa.float64(), [one.score for one in predictions]),
-        "anomalous": (pa.bool_(), [one.anomalous for one in predictions]),
-        "level": (pa.float64(), [one.level for one in predictions]),
-        "threshold": (pa.float64(), [one.threshold for one in predictions]),
-        "height": (pa.int32(), [one.size[0] for one in predictions]),
-        "width": (pa.int32(), [one.size[1] for one in predictions]),
+    columns = {
+        "path": pa.string(),
+        "score": pa.float64(),
+        "anomalous": pa.bool_(),
+        "level": pa.float64(),
+        "threshold": pa.float64(),
+        "width": pa.int32(),
+        "height": pa.int32(),
     }
+    rows = [row(one) for one in predictions]
     if maps:
-        drawn = [one.anomaly_map for one in predictions]
-        columns["map"] = (pa.list_(pa.float32()), [one.ravel() for one in drawn])
-        columns["map_height"] = (pa.int32(), [one.shape[0] for one in drawn])
-        columns["map_width"] = (pa.int32(), [one.shape[1] for one in drawn])
-    table = pa.table({name: pa.array(values, kind) for name, (kind, values) in columns.items()})
+        columns |= {"map": pa.list_(pa.float32()), "map_height": pa.int32()}
+        columns |= {"map_width": pa.int32()}
+        for line, one in zip(rows, predictions, strict=True):
+            line["map"] = one.anomaly_map.ravel()
+            line["map_height"], line["map_width"] = one.anomaly_map.shape
     file = io.BytesIO()
-    write_table(table, file)
+    write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns.items())), file)
     return file.getvalue()

@@ -19,11 +19,7 @@ class RemotePicture:
     url: str
 
     def __call__(self) -> bytes:
-        """The bytes of its file.
-
-        Raises:
-            ImageError: it cannot be fetched.
-        """
+        """The bytes of its file; ImageError if it cannot be fetched."""
         import fsspec
 
         try:
@@ -36,11 +32,6 @@ class RemotePicture:
         return content
 
 
-def is_url(location: str) -> bool:
-    """Whether it is fsspec's to read."""
-    return "://" in location
-
-
 def find_pictures(location: str) -> Sequence[Path | ImageSource]:
     """All pictures below a folder or URL, sorted; those of a folder as ``list_images`` has them.
 
@@ -48,7 +39,7 @@ def find_pictures(location: str) -> Sequence[Path | ImageSource]:
         DatasetError: no such folder, or no pictures in it.
         UsageError: a protocol that nothing here reads.
     """
-    if not is_url(location):
+    if "://" not in location:
         return list_images(Path(location))
     filesystem, root = filesystem_of(location)
     try:
@@ -75,8 +66,7 @@ def find_pictures(location: str) -> Sequence[Path | ImageSource]:
 def filesystem_of(location: str) -> tuple[Any, str]:
     """The fsspec filesystem of a path or URL, and the path in it.
 
-    Raises:
-        UsageError: an unknown protocol, or one whose package is not installed.
+    UsageError for an unknown protocol, or one whose package is not installed.
     """
     from fsspec.core import url_to_fs
 

@@ -1,0 +1,84 @@
+"""Where images come from: a folder without the excluded ones, or a URL with ``--engine ray``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from softpatch.cli.options import option
+from softpatch.cli.terminal import note
+from softpatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from softpatch.distributed.cluster import Cluster
+    from softpatch.images.sources import ImageSource
+
+of_cluster = partial(option, panel="On a Ray cluster")
+ENGINE = of_cluster(
+    "local, or ray, which takes a URL such as s3://bucket/photos, too. "
+    "Needs the extra: pip install 'softpatch[ray]'",
+    default="local",
+)
+ADDRESS = of_cluster(
+    "Cluster that this machine is part of: auto or HOST:PORT.  [one is started here]"
+)
+
+
+@contextmanager
+def cluster_of(engine: str, address: str | None) -> Iterator[Cluster | None]:
+    """The cluster to work on while the block runs; None for this machine alone."""
+    check_engine(engine, address)
+    if engine == "local":
+        yield None
+        return
+    from softpatch.distributed.cluster import connected
+
+    with connected(address) as cluster:
+        yield cluster
+
+
+def check_engine(engine: str, address: str | None) -> None:
+    """Raise UsageError for an unknown engine, or an address without a cluster."""
+    if engine not in ("local", "ray"):
+        raise UsageError(f"--engine must be local or ray, got {engine!r}")
+    if engine == "local" and address is not None:
+        raise UsageError("--address goes with --engine ray")
+
+
+def images_of(
+    location: str, cluster: Cluster | None, exclude: Path | None
+) -> Sequence[Path | ImageSource]:
+    """The images below a folder, without those of a file of decisions, or on a cluster a URL.
+
+    Raises:
+        DatasetError: no such folder, or no images in it.
+        UsageError: a URL without a cluster, or with ``exclude``.
+    """
+    from softpatch.runtime.images import list_images
+
+    if "://" not in location:
+        return without(exclude, list_images(Path(location)), Path(location))
+    if cluster is None:
+        raise UsageError(f"{location}: URLs are read with --engine ray")
+    if exclude is not None:
+        raise UsageError("--exclude goes with a folder, not with a URL")
+    from softpatch.distributed.remote_images import find_pictures
+
+    return find_pictures(location)
+
+
+def without(decisions: Path | None, pictures: Sequence[Path], folder: Path) -> list[Path]:
+    """The images without those decided to be removed; notes how many those are."""
+    if decisions is None:
+        return list(pictures)
+    from softpatch.auditing.decisions import read_decisions, without_removed
+
+    kept, unknown = without_removed(pictures, folder, read_decisions(decisions))
+    note(f"left out {len(pictures) - len(kept)} picture(s), as {decisions} says")
+    if unknown:
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        note(f"not in {folder}, so not left out: {unknown[0]}{more}")
+    return kept

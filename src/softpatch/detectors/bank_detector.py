@@ -1,0 +1,191 @@
+"""What SoftPatch and PatchCore share: a bank, scored by the distance to its nearest vector."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Self, Unpack
+
+import torch
+from torch import Tensor
+
+from softpatch.bank.memory_bank import Distance, MemoryBank
+from softpatch.compute.progress import Progress, silent
+from softpatch.detectors.bank_options import BankOptions
+from softpatch.detectors.base import Detector
+from softpatch.detectors.comparison import compared_length, to_compare
+from softpatch.detectors.estimate import FitCost, bank_cost
+from softpatch.detectors.learned_bank import LearnedBank
+from softpatch.detectors.options import CommonOptions
+from softpatch.detectors.patch_table import LocalPatches, PatchTable
+from softpatch.detectors.threshold import Threshold, check_false_alarms
+from softpatch.detectors.update import admit_all, score_update, update
+from softpatch.errors import UsageError
+from softpatch.images.sources import Images, OnUnreadable, noting, warn_unreadable
+from softpatch.noise.policy import NoisePolicy
+from softpatch.storage.lineage import Lineage
+
+FALSE_ALARMS = 0.01  # share of good images that the default threshold may call anomalous
+
+
+class BankDetector(Detector):
+    """A detector with a memory bank. A method adds ``_learn``, and with noise its policy.
+
+    Attributes after ``fit``:
+        bank_: the ``MemoryBank``.
+        held_out_: ``(n,)`` float32 scores of training images, each by the bank without the image's
+            own vectors; None without ``max_false_alarms``.
+        held_out_of_: ``(n, 2)`` int64, of each the image, an index in ``image_names_``, and how
+            many images the bank had seen.
+    """
+
+    _learned: LearnedBank | None
+
+    def __init__(
+        self,
+        *,
+        coreset_ratio: float,
+        bank_size: int,
+        distance: Distance,
+        max_false_alarms: float | None,
+        **options: Unpack[CommonOptions],
+    ) -> None:
+        super().__init__(**options)
+        if max_false_alarms:
+            check_false_alarms(max_false_alarms)
+        if not 0 < coreset_ratio <= 1:
+            raise UsageError(f"coreset_ratio must lie in (0, 1], got {coreset_ratio}")
+        if bank_size < 1:
+            raise UsageError(f"bank_size must be at least 1, got {bank_size}")
+        if distance not in ("squared", "euclidean"):
+            raise UsageError(f"distance must be squared or euclidean, got {distance!r}")
+        self.coreset_ratio = coreset_ratio
+        self.bank_size = bank_size
+        self.distance = distance
+        self.max_false_alarms = max_false_alarms
+
+    # -- what a method with noise adds -------------------------------------------------------
+
+    def _choose_policy(self, table: PatchTable) -> NoisePolicy | None:
+        """What a fit on these images does about noise; None does nothing."""
+        del table
+        return None
+
+    def _policy(self, alignment: float | None) -> NoisePolicy | None:
+        """The same, where it is known how aligned the images are."""
+        del alignment
+        return None
+
+    # ----------------------------------------------------------------------------------------
+
+    @property
+    def bank_options(self) -> BankOptions:
+        """The options that the bank and its scores depend on."""
+        return BankOptions(
+            self.coreset_ratio, self.bank_size, self.distance, self.max_false_alarms, self.seed
+        )
+
+    @property
+    def learned_(self) -> LearnedBank:
+        """See ``Detector``."""
+        learned = super().learned_
+        assert isinstance(learned, LearnedBank)
+        return learned
+
+    @property
+    def bank_(self) -> MemoryBank:
+        """See the class."""
+        return self.learned_.bank
+
+    @property
+    def held_out_(self) -> Tensor | None:
+        """See the class."""
+        return self.learned_.calibration.held_out
+
+    @held_out_.setter
+    def held_out_(self, scores: Tensor) -> None:
+        """``(n,)`` float32 scores of other images, of which it is not known which they are."""
+        self._recalibrate(held_out=scores, held_out_of=None)
+
+    @property
+    def held_out_of_(self) -> Tensor | None:
+        """See the class."""
+        return self.learned_.calibration.held_out_of
+
+    def update(
+        self,
+        images: Images,
+        *,
+        forget: float = 0.0,
+        on_unreadable: OnUnreadable = warn_unreadable,
+        progress: Progress = silent,
+    ) -> Self:
+        """Learn from more images, of which most are good, without those learned from before.
+
+        As in ``fit``, outlier patches stay out of the bank. It grows by ``coreset_ratio`` of the
+        new patches, to ``bank_size`` at most; old vectors stay, but for what the new images show
+        to be outliers and, where there is no room, the new ones' share. The threshold is chosen
+        again, unless it was set otherwise since.
+
+        Args:
+            images: as in ``fit``; one is enough.
+            forget: share of the bank's vectors, drawn by ``seed``, that are forgotten first. A
+                vector outlives u updates with probability (1 - forget) ** u, unless the new
+                images bring its like again. 0 forgets nothing.
+            on_unreadable: as in ``fit``.
+            progress: as in ``fit``.
+
+        Returns:
+            itself, the next version of the model; as it was where an error is raised.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            DatasetError: no readable images, or of a size the model cannot compare.
+            UsageError: ``forget`` outside [0, 1).
+            ScratchError: no room for temporary files.
+        """
+        if not 0 <= forget < 1:
+            raise UsageError(f"forget must lie in [0, 1), got {forget}")
+        learned = replace(self.learned_, options=self.bank_options)
+        parent = self.digest()
+        note, skipped = noting(on_unreadable)
+        run = self._run(progress)
+        with torch.inference_mode():
+            table = self.embedder.collect(images, note, run, least=1)
+            policy = self._policy(learned.alignment)
+            if policy is None:
+                scores = admit_all(learned, table)
+            else:
+                compared = to_compare(table, policy.discriminator, self.extractor.embedding, run)
+                scores = score_update(learned, compared, policy, run)
+            self._learned = update(learned, table, scores, forget, run)
+        self.skipped_ = skipped
+        self.lineage_ = Lineage(self.lineage_.version + 1, (parent,), len(table.names))
+        return self
+
+    def choose_threshold(self, max_false_alarms: float) -> Threshold:
+        """Set ``threshold_`` from ``held_out_``, without labels; nothing is fitted again.
+
+        Raises:
+            NotFittedError: not fitted, or without ``max_false_alarms``.
+            UsageError: ``max_false_alarms`` outside (0, 1).
+        """
+        chosen = self.learned_.calibration.choose(max_false_alarms)
+        self.threshold_ = chosen.value
+        return chosen
+
+    def promise(self) -> Threshold | None:
+        """What ``threshold_`` promises; None without one, or where it was set in another way."""
+        return self.learned_.calibration.promise(self.max_false_alarms)
+
+    def _restored(self, header: dict[str, Any], tensors: dict[str, Tensor]) -> LearnedBank:
+        alignment = tensors.get("alignment")
+        policy = self._policy(None if alignment is None else float(alignment))
+        embedding = self.extractor.embedding
+        compared = None if policy is None else compared_length(policy.discriminator, embedding)
+        return LearnedBank.restored(
+            header, tensors, self.bank_options, self.extractor.dimension, compared
+        )
+
+    def _cost(self, sample: LocalPatches, images: int) -> FitCost:
+        policy = self._choose_policy(sample)
+        return bank_cost(sample, images, self.bank_options, policy, self.extractor.embedding)

@@ -1,0 +1,229 @@
+"""Held-out scores of training images: where heat-map colours begin, and where the verdict turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from softpatch.bank.memory_bank import MemoryBank
+from softpatch.compute.progress import Progress
+from softpatch.detectors.bank_options import BankOptions
+from softpatch.detectors.patch_table import PatchTable
+from softpatch.detectors.reservoir import take_union
+from softpatch.detectors.run import Run
+from softpatch.detectors.threshold import Threshold, threshold_without_labels
+from softpatch.errors import NotFittedError
+from softpatch.noise.contamination import suspects
+
+NORMAL_SHARE = 0.99  # of training patches stay below the normal limit
+NORMAL_SAMPLE = 4096  # patches it is estimated from
+MOST_HELD_OUT = 500  # training images that are scored for the threshold
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the scores of a model mean.
+
+    Attributes:
+        normal_limit: the patch score that 99 % of the training patches stay below, those of
+            images more likely bad than good left out where the method can tell.
+        threshold: images with a larger score are called anomalous; None calls none so.
+        held_out: ``(n,)`` float32 scores of training images, at most ``MOST_HELD_OUT``, each by
+            the bank without the image's own vectors; None where no threshold was asked for.
+        held_out_of: ``(n, 2)`` int64, of each the image's index, and how many images the bank had
+            seen.
+    """
+
+    normal_limit: float
+    threshold: float | None = None
+    held_out: Tensor | None = None
+    held_out_of: Tensor | None = None
+
+    def choose(self, max_false_alarms: float) -> Threshold:
+        """The threshold without labels.
+
+        Raises:
+            NotFittedError: there are no held-out scores.
+            UsageError: ``max_false_alarms`` outside (0, 1).
+        """
+        if self.held_out is None:
+            raise NotFittedError(
+                "the training pictures have not been scored for a threshold; "
+                "fit with max_false_alarms, or set threshold_"
+            )
+        return threshold_without_labels(self.held_out.cpu().numpy(), max_false_alarms)
+
+    def chosen(self, max_false_alarms: float | None) -> Self:
+        """With the threshold that this share chooses; with none where nothing is asked for."""
+        if not max_false_alarms or self.held_out is None:
+            return replace(self, threshold=None)
+        return replace(self, threshold=self.choose(max_false_alarms).value)
+
+    def promise(self, max_false_alarms: float | None) -> Threshold | None:
+        """What the threshold promises; None where it was set in another way."""
+        if not max_false_alarms or self.held_out is None or self.threshold is None:
+            return None
+        chosen = self.choose(max_false_alarms)
+        return chosen if chosen.value == self.threshold else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a model file holds beside ``normal_limit`` and ``threshold``."""
+        kept = {"held_out": self.held_out, "held_out_of": self.held_out_of}
+        return {name: tensor for name, tensor in kept.items() if tensor is not None}
+
+    @classmethod
+    def restored(cls, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+        """What a model file, which may hold anything, says.
+
+        Raises:
+            KeyError, TypeError, ValueError: no calibration.
+        """
+        limit = header["normal_limit"]
+        if not 0 <= limit < float("inf"):
+            raise ValueError("the normal limit is no score")
+        threshold = header.get("threshold")
+        threshold = None if threshold is None else float(threshold)
+        if not 0 <= (threshold or 0.0) < float("inf"):
+            raise ValueError("the threshold is no score")
+        held_out, held_out_of = tensors.get("held_out"), tensors.get("held_out_of")
+        if held_out is not None:
+            if held_out.ndim != 1 or held_out.dtype != torch.float32 or not len(held_out):
+                raise ValueError("held_out is no list of scores")
+            if not bool((held_out.isfinite() & (held_out >= 0)).all()):
+                raise ValueError("held_out holds numbers that are no scores")
+        if held_out_of is not None and (
+            held_out is None
+            or held_out_of.shape != (len(held_out), 2)
+            or held_out_of.dtype != torch.int64
+        ):
+            raise ValueError("held_out_of does not match held_out")
+        return cls(limit, threshold, held_out, held_out_of)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Training images, each to be scored as if the bank had not seen it.
+
+    Attributes:
+        bank: whose vectors from a patch's own image are passed over.
+        options: how a patch and an image are scored.
+        patches: ``(M, P, D)``.
+        image_index: ``(M,)`` int64, ascending: which of these images each is from.
+        bank_image_index: ``(m,)`` int64, the same of each vector of the bank; -1 for other images.
+        suspects: int64 indices of images more likely bad than good, which do not count.
+        before: how many images the model learned from earlier; indices of ``suspects`` begin there.
+    """
+
+    bank: MemoryBank
+    options: BankOptions
+    patches: Tensor
+    image_index: Tensor
+    bank_image_index: Tensor
+    suspects: Tensor
+    before: int = 0
+
+    def limit(self) -> float:
+        """The normal limit, from a sample of the patches.
+
+        Those of suspects do not count: of bottles of which 30 % are bad, 99 % of all patches stay
+        below 3610, of the unsuspected below 1577, of the good below 1590.
+        """
+        positions = self.patches.shape[1]
+        counts = ~torch.isin(self.image_index + self.before, self.suspects)
+        counts |= ~counts.any()
+        rows = counts.nonzero().flatten()
+        total = len(rows) * positions
+        drawn = torch.linspace(0, total - 1, min(NORMAL_SAMPLE, total)).long().to(rows.device)
+        row = rows[drawn // positions]
+        own = (self.image_index[row], self.bank_image_index)
+        scores = self.bank.score(self.patches[row, drawn % positions], self.options.distance, own)
+        scores = scores[scores.isfinite()]  # infinite where the whole bank is from one image
+        return float(torch.quantile(scores, NORMAL_SHARE))
+
+    def scores(self, progress: Progress) -> tuple[Tensor, Tensor]:
+        """``held_out`` and ``held_out_of`` of a ``Calibration``."""
+        images = self.image_index.unique()  # type: ignore[no-untyped-call]
+        drawn = images[held_out_images(len(images)).to(images.device)].tolist()
+        scores, scored = [], []
+        for done, image in enumerate(drawn, start=1):
+            own = self.patches[self.image_index == image].flatten(0, 1)[None]  # of its tiles
+            of = torch.full((own.shape[1],), image, device=own.device)
+            found = self.options.patch_scores(self.bank, own, (of, self.bank_image_index))
+            score = self.options.image_scores(
+                self.bank, own, found, (of[:1], self.bank_image_index)
+            ).squeeze()
+            if score.isfinite():  # else the whole bank is from this image
+                scores.append(score)
+                scored.append(image)
+            progress("calibrate", done, len(drawn))
+        scored_images = self.image_index.new_tensor(scored) + self.before
+        seen = torch.full_like(scored_images, self.before + int(self.image_index[-1]) + 1)
+        return torch.stack(scores), torch.stack([scored_images, seen], dim=1)
+
+
+def held_out_images(images: int) -> Tensor:
+    """``(n,)`` int64, ascending: which of that many training images are scored."""
+    return torch.linspace(0, images - 1, min(MOST_HELD_OUT, images)).long()
+
+
+def calibrate(
+    bank: MemoryBank,
+    options: BankOptions,
+    table: PatchTable,
+    picks: Tensor,
+    suspicion: Tensor | None,
+    run: Run,
+) -> Calibration:
+    """After a fit; images are scored only where a threshold is asked for.
+
+    Args:
+        bank: the memory bank.
+        options: of the fit.
+        table: patches of all training images.
+        picks: ``(m,)`` which of them the bank is.
+        suspicion: ``(N,)`` of the images; None where the method does not tell.
+        run: told of the step ``calibrate``.
+    """
+    device = bank.vectors.device
+    rows = torch.isin(table.image_index.cpu(), held_out_images(len(table.names))).nonzero()
+    here, _ = table.at_hand(rows.flatten())
+    held_out = HeldOut(
+        bank=bank,
+        options=options,
+        patches=here.patches,
+        image_index=here.image_index,
+        bank_image_index=table.image_index.to(device)[picks.to(device) // table.shape[1]],
+        suspects=suspects(suspicion, device),
+    )
+    limit = held_out.limit()
+    if not options.max_false_alarms:
+        return Calibration(limit)
+    scores, of = held_out.scores(run.progress)
+    return Calibration(limit, None, scores, of).chosen(options.max_false_alarms)
+
+
+def recalibrate(
+    earlier: Calibration, held_out: HeldOut, share: float, progress: Progress
+) -> Calibration:
+    """After an update with new images, which are that share of all.
+
+    What no longer shows how good images score is dropped: scores of suspects, and those by a bank
+    that had seen half of the images or fewer, which are too high. A threshold that was set in
+    another way than by ``max_false_alarms`` stays.
+    """
+    limit = (1 - share) * earlier.normal_limit + share * held_out.limit()
+    asked = held_out.options.max_false_alarms
+    if not asked or earlier.held_out is None or earlier.held_out_of is None:
+        return replace(earlier, normal_limit=limit)
+    new, of_new = held_out.scores(progress)
+    draw = held_out.options.seed + held_out.before
+    scores = take_union(earlier.held_out, new, MOST_HELD_OUT, share, draw)
+    of = take_union(earlier.held_out_of, of_new, MOST_HELD_OUT, share, draw)
+    counts = (2 * of[:, 1] > of[:, 1].max()) & ~torch.isin(of[:, 0], held_out.suspects)
+    counts |= ~counts.any()
+    after = Calibration(limit, earlier.threshold, scores[counts], of[counts])
+    return after.chosen(asked) if earlier.promise(asked) is not None else after

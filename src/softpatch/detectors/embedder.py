@@ -1,0 +1,96 @@
+"""Images -> the patches of their tiles, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sized
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softpatch.detectors.patch_table import LocalPatches, PatchCollector, PatchTable, require_images
+from softpatch.detectors.run import Run
+from softpatch.features.cache import cached_maps
+from softpatch.features.extractor import PatchExtractor
+from softpatch.images.roi import RegionOfInterest, Tile, tiles_of
+from softpatch.images.sources import Images, OnUnreadable, listed_sources, noting, prefetch
+
+
+class Embedder:
+    """A patch extractor, and what of every image it sees.
+
+    Attributes:
+        extractor: prepared tiles -> patch vectors.
+        roi: the region of interest; None sees everything.
+        batch_size: tiles the network sees at once.
+    """
+
+    def __init__(
+        self, extractor: PatchExtractor, roi: RegionOfInterest | None, batch_size: int
+    ) -> None:
+        self.extractor = extractor
+        self.roi = roi
+        self.batch_size = batch_size
+
+    def embed(
+        self,
+        images: Any,
+        on_unreadable: OnUnreadable,
+        extract: Callable[[Tensor], Tensor] | None = None,
+    ) -> Iterator[tuple[list[Tile], Tensor]]:
+        """Yield tiles and their ``(b, h * w, D)`` patches, batch by batch.
+
+        The last batch is padded: results depend on the batch size in the last bits (2 threads,
+        112 px), and an image's patches must not depend on how many images there are or which
+        process embeds them. A run smaller than one batch is not padded.
+
+        Args:
+            images: an iterable of ``ImageSource``.
+            on_unreadable: gets every image that cannot be read.
+            extract: used in place of the extractor, see ``cached_maps``.
+        """
+        extract = extract or self.extractor
+        preprocessing = self.extractor.preprocessing
+        few = isinstance(images, Sized) and len(images) < self.batch_size
+        tiles: list[Tile] = []
+        batch: list[Tensor] = []
+        for source, size, prepared in prefetch(
+            images, preprocessing, on_unreadable, preprocessing.min_decode_side
+        ):
+            layout = preprocessing.layout(*size)
+            for tile in tiles_of(source.name, layout, self.roi, self.extractor.grid):
+                tiles.append(tile)
+                batch.append(prepared[tile.number])
+                if len(batch) == self.batch_size:
+                    yield tiles, extract(torch.stack(batch)).flatten(1, 2)
+                    tiles, batch = [], []
+        if batch:
+            count = len(batch)
+            batch += [] if few else [batch[-1]] * (self.batch_size - count)
+            yield tiles, extract(torch.stack(batch))[:count].flatten(1, 2)
+
+    def collect(
+        self, images: Images, on_unreadable: OnUnreadable, run: Run, least: int = 2
+    ) -> LocalPatches:
+        """The patches of training images, in this process.
+
+        Arguments are those of ``Detector.fit``; the checkpoint keeps what the network has made.
+
+        Raises:
+            DatasetError: fewer readable images than ``least``.
+        """
+        note, skipped = noting(on_unreadable)
+        sources = listed_sources(images)
+        extractor = self.extractor
+        collector = PatchCollector(run.scratch, len(sources), extractor.grid, extractor.dimension)
+        extract = cached_maps(extractor, run.checkpoint)
+        for tiles, batch in self.embed(sources, note, extract):
+            for tile, patches in zip(tiles, batch, strict=True):
+                collector.add(tile, patches)
+            run.progress("embed", len(collector.names), len(sources))
+        require_images(collector.names, len(skipped), least)
+        return collector.table(self.roi)
+
+
+# What makes the training images of a fit a table of patches: here, or on a cluster.
+Embed = Callable[[Embedder, Images, OnUnreadable, Run], PatchTable]

@@ -1,0 +1,56 @@
+"""The detectors by the names that the command line has for them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from softpatch.detectors.base import Detector
+from softpatch.detectors.padim import PaDiM
+from softpatch.detectors.patchcore import PatchCore
+from softpatch.detectors.softpatch import SoftPatch
+from softpatch.errors import UsageError
+from softpatch.noise.discriminators import DISCRIMINATORS, OLD_NAMES
+
+# name -> class and the options the name stands for
+METHODS: Mapping[str, tuple[type[Detector], Mapping[str, Any]]] = MappingProxyType(
+    {
+        "softpatch": (SoftPatch, {}),
+        **{f"softpatch-{name}": (SoftPatch, {"discriminator": name}) for name in DISCRIMINATORS},
+        "patchcore": (PatchCore, {}),
+        "padim": (PaDiM, {}),
+    }
+)
+OLD_METHODS = MappingProxyType(
+    {f"softpatch-{old}": f"softpatch-{new}" for old, new in OLD_NAMES.items()}
+)
+
+
+def no_threshold(method: str) -> dict[str, Any]:
+    """The option, where a method has it, that spares an evaluation the scores of a threshold."""
+    able = method in METHODS and "max_false_alarms" in METHODS[method][0].option_names()
+    return {"max_false_alarms": None} if able else {}
+
+
+def make_detector(method: str, **options: Any) -> Detector:
+    """Build a detector by its name; options the method does not have are errors.
+
+    Raises:
+        UsageError: unknown method or option.
+    """
+    if method in OLD_METHODS:
+        warnings.warn(
+            f"{method} is called {OLD_METHODS[method]} now; the old name goes in the next version",
+            FutureWarning,
+            stacklevel=2,
+        )
+        method = OLD_METHODS[method]
+    if method not in METHODS:
+        raise UsageError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
+    kind, implied = METHODS[method]
+    for option in options:
+        if option not in kind.option_names():
+            raise UsageError(f"{method} has no option {option.replace('_', '-')!r}")
+    return kind(**{**implied, **options})

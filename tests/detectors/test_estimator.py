@@ -1,0 +1,107 @@
+"""The contract that people know from scikit-learn: options are kept as given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from softpatch import NotFittedError, PaDiM, PatchCore, SoftPatch, UsageError
+from softpatch.detectors import Detector
+from softpatch.detectors.options import CommonOptions
+
+SMALL: dict[str, Any] = {"resize": 64, "crop": 64}
+every_method = pytest.mark.parametrize("kind", [SoftPatch, PatchCore, PaDiM])
+
+
+@every_method
+def test_options_are_kept_as_given(kind: type[Detector]) -> None:
+    given: dict[str, Any] = {
+        "resize": 64, "layers": ("blocks.4",), "device": "auto", "roi": np.ones((4, 4)), "seed": 7,
+    }  # fmt: skip
+    params = kind(**given).get_params()
+    assert set(params) == kind.option_names()
+    for name, value in given.items():
+        assert params[name] is value
+    assert params["batch_size"] is params["memory_limit"] is params["backbone"] is None
+
+
+@every_method
+def test_scikit_learn_clones_it(kind: type[Detector]) -> None:
+    clone = pytest.importorskip("sklearn.base").clone
+    one = kind(**SMALL, seed=3)
+    other = clone(one)
+    assert other is not one
+    assert other.get_params() == one.get_params()
+
+
+@pytest.mark.usefixtures("one_backbone")
+def test_it_is_the_last_step_of_a_pipeline(small_pictures: Path) -> None:
+    pipeline = pytest.importorskip("sklearn.pipeline").Pipeline
+    line = pipeline([("detector", SoftPatch(**SMALL))])
+    line.set_params(detector__k=4)
+    line.fit(sorted(small_pictures.iterdir()))
+    assert line["detector"].k == 4
+    assert len(list(line.predict(sorted(small_pictures.iterdir())))) == 8
+
+
+@pytest.mark.usefixtures("one_backbone")
+@every_method
+def test_set_params_is_whole_or_not_at_all(kind: type[Detector], small_pictures: Path) -> None:
+    detector = kind(**SMALL).fit(small_pictures)
+    with pytest.raises(UsageError, match="has no option 'tall'"):
+        detector.set_params(seed=1, tall=3)
+    with pytest.raises(UsageError, match="batch_size must be at least 1"):
+        detector.set_params(seed=1, batch_size=0)
+    assert (detector.seed, len(detector.image_names_)) == (0, 8)
+    assert detector.set_params(seed=1) is detector
+    assert detector.seed == 1
+    with pytest.raises(NotFittedError):
+        _ = detector.image_names_
+
+
+@pytest.mark.usefixtures("one_backbone")
+def test_a_clone_learns_the_same(small_pictures: Path) -> None:
+    detector = SoftPatch(**SMALL).fit(small_pictures)
+    other = detector.clone()
+    with pytest.raises(NotFittedError):
+        other.predict(small_pictures)
+    assert other.fit(small_pictures).digest() == detector.digest()
+    assert detector.clone(k=3).k == 3
+
+
+@pytest.mark.usefixtures("one_backbone")
+def test_repr_shows_what_is_not_usual(small_pictures: Path) -> None:
+    assert repr(PaDiM()) == "<PaDiM(), not fitted>"
+    detector = SoftPatch(tau=0.1, roi=np.ones((4, 4)), **SMALL)
+    options = f"tau=0.1, resize=64, crop=64, roi={np.ndarray!r}"
+    assert repr(detector) == f"<SoftPatch({options}), not fitted>"
+    detector.fit(small_pictures)
+    assert repr(detector) == f"<SoftPatch({options}), fitted on 8 images>"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "0"])
+def test_seeds_out_of_range(seed: Any) -> None:
+    with pytest.raises(UsageError, match=r"seed must be a whole number in \[0, 2\^32\)"):
+        SoftPatch(seed=seed)
+
+
+@pytest.mark.parametrize("device", ["meta", "mps", "xpu"])
+def test_devices_that_are_not_for_it(device: str) -> None:
+    with pytest.raises(UsageError, match=f"do not run on {device}; use auto, cpu or cuda"):
+        SoftPatch(device=device)
+
+
+@pytest.mark.usefixtures("one_backbone")
+def test_what_is_called_from_python_is_what_the_command_line_calls(small_pictures: Path) -> None:
+    record = SoftPatch(**SMALL).fit(small_pictures).predict(small_pictures / "0.png")
+    assert record.threshold is not None
+    assert record.anomalous is (record.score > record.threshold)
+
+
+def test_every_common_option_has_a_default() -> None:
+    assert set(SoftPatch().get_params()) >= set(CommonOptions.__annotations__)
+    assert torch.device(SoftPatch().device)

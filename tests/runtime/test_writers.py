@@ -1,0 +1,84 @@
+"""The row of a prediction, and who writes what of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from softpatch import ImageError, Prediction
+from softpatch.predictions.heatmap import mask, overlay
+from softpatch.runtime.prediction import Row, row
+from softpatch.runtime.writers import Drawings, Tables, Writer, write_predictions
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> list[Prediction]:
+    """Of two files in a subfolder, the second more anomalous."""
+    found = []
+    for index, score in enumerate((1.0, 3.0)):
+        path = tmp_path / "in" / "sub" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (6, 4), (100, 100, 100)).save(path)
+        heat = np.full((4, 4), score, dtype=np.float32)
+        found.append(Prediction(str(path), score, heat, (4, 6), (0, 0, 6, 4), threshold=2.0))
+    return found
+
+
+def test_a_row_has_what_the_prediction_says(predictions: list[Prediction]) -> None:
+    one = predictions[1]
+    assert row(one) == {
+        "path": one.name, "score": 3.0, "anomalous": True, "level": 0.6, "threshold": 2.0,
+        "width": 6, "height": 4,
+    }  # fmt: skip
+    assert list(row(replace(one, threshold=None))) == ["path", "score", "width", "height"]
+    at_zero = row(replace(one, threshold=0.0))
+    assert (at_zero["anomalous"], at_zero["threshold"]) == (True, 0.0)
+
+
+def test_every_writer_gets_all_of_them(predictions: list[Prediction], tmp_path: Path) -> None:
+    class Own(Writer):
+        """Another format."""
+
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def add(self, prediction: Prediction, row: Row) -> None:
+            row["order"] = len(self.seen)
+            self.seen.append(prediction.name)
+
+    root, out, own = tmp_path / "in", tmp_path / "out", Own()
+    out.mkdir()
+    rows = write_predictions(
+        predictions,
+        [
+            Drawings(out, root, "heatmap", lambda one: overlay(one.name, one, 1.0)),
+            Drawings(out, root, "mask", mask), own,
+            Tables(out, tmp_path / "m", 1.0, 2.0, [ImageError("b.png", "no picture")]),
+        ],
+    )  # fmt: skip
+    assert own.seen == [one.name for one in predictions]
+    assert rows == [
+        {**row(predictions[at]), "heatmap": f"heatmaps/sub/{at}.png.png",
+         "mask": f"masks/sub/{at}.png.png", "order": at}
+        for at in (1, 0)
+    ]  # fmt: skip
+    for name in ("heatmap", "mask"):
+        with Image.open(out / rows[0][name]) as drawn:
+            assert drawn.size == (6, 4)
+    with (out / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        assert [line["path"] for line in csv.DictReader(file)] == [one["path"] for one in rows]
+    assert json.loads((out / "predictions.json").read_text("utf-8")) == {
+        "model": str(tmp_path / "m"), "normal_limit": 1.0, "threshold": 2.0, "predictions": rows,
+        "skipped": [{"path": "b.png", "reason": "no picture"}],
+    }  # fmt: skip
+
+
+def test_without_predictions_nothing_is_written(tmp_path: Path) -> None:
+    assert write_predictions([], [Tables(tmp_path, tmp_path / "m", 1.0, None, [])]) == []
+    assert not list(tmp_path.iterdir())
