@@ -48,7 +48,7 @@ def main() -> None:
 
 def measure(size: tuple[int, int], training: int, keep: Path | None) -> dict[str, Any]:
     from softpatch import SoftPatch
-    from softpatch.predictions.heatmap import overlay
+    from softpatch.predictions.overlays import overlay
 
     model = SoftPatch(tile=TILE, memory_limit=LIMIT, max_false_alarms=None)
     views = model.preprocessing.layout(*size).tiles  # loads the network

@@ -74,6 +74,8 @@ def test_a_fitted_detector_stays_as_it_is(small_detector: SoftPatch, small_pictu
 def test_unreadable_pictures_are_passed_over(small_pictures: Path) -> None:
     pictures = [*sorted(small_pictures.iterdir())[:4], Path("none.png")]
     assert SoftPatch(**SMALL).estimate(pictures).images == 5
+    with pytest.raises(DatasetError, match="0 readable training pictures"):
+        SoftPatch(**SMALL).estimate([])
     with pytest.raises(DatasetError, match="at least 2"):
         SoftPatch(**SMALL).estimate([Path("none.png")] * 3)
 

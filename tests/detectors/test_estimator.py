@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from softpatch import NotFittedError, PaDiM, PatchCore, SoftPatch, UsageError
+from softpatch import NotFittedError, PaDiM, PatchCore, SoftPatch, UsageError, load
 from softpatch.detectors import Detector
 from softpatch.detectors.options import CommonOptions
 
@@ -73,6 +73,35 @@ def test_a_clone_learns_the_same(small_pictures: Path) -> None:
     assert detector.clone(k=3).k == 3
 
 
+def test_a_clone_with_other_features_has_another_network() -> None:
+    detector = SoftPatch(**SMALL, dimension=64)
+    assert detector.extractor.dimension == 64
+    assert detector.clone(seed=3).extractor is detector.extractor
+    assert detector.clone(dimension=32).extractor.dimension == 32
+
+
+@pytest.mark.usefixtures("one_backbone")
+def test_numbers_of_numpy_are_numbers(small_pictures: Path, tmp_path: Path) -> None:
+    numbers: dict[str, Any] = {"k": np.int64(3), "seed": np.int64(2), "tau": np.float64(0.2)}
+    detector = SoftPatch(**SMALL, **numbers)
+    detector.fit(small_pictures).save(tmp_path / "m")
+    back = load(tmp_path / "m", SoftPatch)
+    assert (back.k, back.seed, back.tau) == (3, 2, 0.2)
+    assert "list" not in repr(back)
+
+
+@pytest.mark.usefixtures("one_backbone")
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf"), "5"])
+def test_a_threshold_is_a_score_or_none(wrong: Any, small_pictures: Path) -> None:
+    detector = PatchCore(**SMALL).fit(small_pictures)
+    before = detector.threshold_
+    with pytest.raises(UsageError, match="threshold must be a score of at least 0"):
+        detector.threshold_ = wrong
+    assert detector.threshold_ == before
+    detector.threshold_ = float(np.float32(3))
+    assert detector.threshold_ == 3.0
+
+
 @pytest.mark.usefixtures("one_backbone")
 def test_repr_shows_what_is_not_usual(small_pictures: Path) -> None:
     assert repr(PaDiM()) == "<PaDiM(), not fitted>"
@@ -83,7 +112,7 @@ def test_repr_shows_what_is_not_usual(small_pictures: Path) -> None:
     assert repr(detector) == f"<SoftPatch({options}), fitted on 8 images>"
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "0"])
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "0", True])
 def test_seeds_out_of_range(seed: Any) -> None:
     with pytest.raises(UsageError, match=r"seed must be a whole number in \[0, 2\^32\)"):
         SoftPatch(seed=seed)

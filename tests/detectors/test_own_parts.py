@@ -94,7 +94,7 @@ def test_an_audit_says_it_in_its_words(small_pictures: Path) -> None:
 
 def test_what_is_no_discriminator(small_model: Path) -> None:
     wrong: Any = lambda patches: patches  # noqa: E731
-    with pytest.raises(UsageError, match=r"inherit from softpatch\.Discriminator"):
+    with pytest.raises(UsageError, match=r"inherits from softpatch\.Discriminator"):
         SoftPatch(discriminator=wrong)
     with pytest.raises(ModelFileError, match="has the discriminator auto, none of its own"):
         load(small_model, discriminator=FromMean())
@@ -134,3 +134,52 @@ def test_the_command_line_predicts_without_the_discriminator(
     run = [sys.executable, "-c", "from softpatch.cli import main; main()"]
     subprocess.run([*run, *map(str, command)], check=True)
     assert (out / "predictions.csv").read_text().count("\n") == 9
+
+
+@pytest.mark.usefixtures("one_backbone")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(lambda scores: scores.T, r"expected .* \(64, 8\), got \(8, 64\)", id="turned"),
+        pytest.param(lambda scores: scores[:-1], r"got \(63, 8\)", id="short"),
+        pytest.param(lambda scores: scores.tolist(), "got list", id="list"),
+        pytest.param(lambda scores: None, "got NoneType", id="none"),
+        pytest.param(lambda scores: scores * 0, "above 0 .*got others", id="zero"),
+        pytest.param(lambda scores: -scores, "above 0 .*got others", id="negative"),
+        pytest.param(lambda scores: scores * torch.nan, "got others", id="nan"),
+        pytest.param(lambda scores: scores * 1e30, "at most 1e.15, got others", id="huge"),
+    ],
+)
+def test_what_a_discriminator_must_not_return(
+    change: Any, message: str, small_pictures: Path
+) -> None:
+    class Wrong(FromMean):
+        def __call__(self, patches: Tensor, progress: Progress = silent) -> Tensor:
+            changed: Tensor = change(super().__call__(patches))
+            return changed
+
+    with pytest.raises(UsageError, match=message) as caught:
+        SoftPatch(**SMALL, discriminator=Wrong()).fit(small_pictures)
+    assert "Wrong: expected (P, N) outlier scores" in str(caught.value)
+
+
+@pytest.mark.usefixtures("one_backbone")
+def test_scores_of_other_types_are_taken(small_pictures: Path, tmp_path: Path) -> None:
+    class Doubles(FromMean):
+        def __call__(self, patches: Tensor, progress: Progress = silent) -> Tensor:
+            return super().__call__(patches).double()
+
+    SoftPatch(**SMALL, discriminator=Doubles()).fit(small_pictures).save(tmp_path / "m")
+    assert len(load(tmp_path / "m").image_names_) == 8
+
+
+def test_a_class_or_a_wrong_tau_is_refused_at_once() -> None:
+    wrong: Any = FromMean
+    with pytest.raises(UsageError, match="give an object of a class"):
+        SoftPatch(discriminator=wrong)
+
+    class Greedy(FromMean):
+        tau = 3.0
+
+    with pytest.raises(UsageError, match="tau must lie in"):
+        SoftPatch(discriminator=Greedy())

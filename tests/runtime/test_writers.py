@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from softpatch import ImageError, Prediction
-from softpatch.predictions.heatmap import mask, overlay
-from softpatch.runtime.prediction import Row, row
-from softpatch.runtime.writers import Drawings, Tables, Writer, write_predictions
+from softpatch.predictions.overlays import mask, overlay
+from softpatch.runtime.writers import Drawings, Row, Tables, Writer, row, write_predictions
 
 
 @pytest.fixture

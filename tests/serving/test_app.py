@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from softpatch import UsageError, load
-from softpatch.predictions.heatmap import layer
+from softpatch.predictions.overlays import layer
 from softpatch.serving import ServerSettings
 from softpatch.serving.observing import VERDICTS, JsonLines
 from tests.png import png_that_claims

@@ -43,7 +43,7 @@ def demo(
     from softpatch.datasets import contaminate, make_product_line, read_category
     from softpatch.detectors import SoftPatch, make_detector, no_threshold
     from softpatch.evaluation.protocol import evaluate
-    from softpatch.predictions.heatmap import overlay
+    from softpatch.predictions.overlays import overlay
     from softpatch.runtime.files import write_atomically
     from softpatch.runtime.writers import Drawings
 
@@ -127,7 +127,7 @@ def _write_figure(
     from softpatch.datasets import read_mask
     from softpatch.evaluation.frames import mask_at_input
     from softpatch.images.decode import read_image
-    from softpatch.predictions.heatmap import overlay
+    from softpatch.predictions.overlays import overlay
     from softpatch.runtime.files import write_atomically
 
     # A hidden picture of each kind where there is one: that is where learning it does harm.

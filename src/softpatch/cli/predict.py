@@ -74,19 +74,19 @@ def _predict(
     from softpatch.images.sources import image_sources
     from softpatch.pages.predictions import Page
     from softpatch.pages.render import need_jinja
-    from softpatch.predictions.heatmap import mask, overlay
+    from softpatch.predictions.overlays import mask, overlay
     from softpatch.runtime import writers
 
     if flags["report"]:
         need_jinja()
     detector = load(model, **run)
-    output.mkdir(parents=True, exist_ok=True)
     own = output.resolve()  # a second run must not score the first one's heat maps
     sources = [
         source
         for source in image_sources(images)
         if not Path(source.name).resolve().is_relative_to(own)
     ]
+    output.mkdir(parents=True, exist_ok=True)
     root = images if images.is_dir() else images.parent
     limit = detector.normal_limit_
     started = time.perf_counter()

@@ -7,9 +7,11 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, Unpack, overload
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -108,9 +110,10 @@ class Detector(ABC):
             features["embedding"] = self.default_embedding
         self.features = configure(given["preset"], **features)
         self.roi = None if given["roi"] is None else RegionOfInterest(given["roi"])
-        self.seed: int = given["seed"]
-        if not isinstance(self.seed, int) or not 0 <= self.seed < SEEDS:
-            raise UsageError(f"seed must be a whole number in [0, 2^32), got {self.seed}")
+        seed = given["seed"]
+        if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= int(seed) < SEEDS:
+            raise UsageError(f"seed must be a whole number in [0, 2^32), got {seed!r}")
+        self.seed = int(seed)
         self.device = _device(given["device"])
         # On 2 cores efficientnet_lite0 takes 12 ms an image in fours, 18 one by one.
         usual = 4 if self.device.type == "cpu" else 32
@@ -181,9 +184,11 @@ class Detector(ABC):
         return self
 
     def clone(self, **changes: Any) -> Self:
-        """Another one, not fitted, with the same network and these options changed."""
+        """Another one, not fitted, with these options changed; it shares the network if it can."""
         other = type(self)(**{**self.get_params(), **changes})
-        other._extractor = self._extractor
+        same = other._own_backbone is self._own_backbone and other.device == self.device
+        if same and other.features == self.features:
+            other._extractor = self._extractor
         return other
 
     def __sklearn_tags__(self) -> Any:
@@ -239,7 +244,7 @@ class Detector(ABC):
             ScratchError: no room for the checkpoint or the temporary files of a large fit.
         """
         del y
-        self._learned = None  # until all of the new state is there
+        self._learned, self.lineage_ = None, Lineage()  # until all of the new state is there
         note, self.skipped_ = noting(on_unreadable)
         embedder = self.embedder  # in memory before the scratch space looks at what is left
         self._checkpoint = None if checkpoint is None else Checkpoint(Path(checkpoint))
@@ -251,7 +256,6 @@ class Detector(ABC):
                 made_from = table.patches, table.image_index, options, *machine(self.device)
                 run = replace(run, checkpoint=self._checkpoint.of(*made_from))
             self._learned = self._learn(table, run)
-        self.lineage_ = Lineage()
         return self
 
     def estimate(self, images: Images) -> Estimate:
@@ -353,7 +357,10 @@ class Detector(ABC):
 
     def _parameters(self) -> dict[str, Any]:
         """The method's own options, for the model file."""
-        return {name: getattr(self, name) for name in self._own_options()}
+        own = {name: getattr(self, name) for name in self._own_options()}
+        return {  # a grid of parameters may be of numpy's numbers, which JSON does not take
+            name: one.item() if isinstance(one, np.generic) else one for name, one in own.items()
+        }
 
     # -- what was learned --------------------------------------------------------------------
 
@@ -385,7 +392,7 @@ class Detector(ABC):
 
     @threshold_.setter
     def threshold_(self, value: float | None) -> None:
-        self._recalibrate(threshold=value)
+        self._recalibrate(threshold=float(value) if isinstance(value, Real) else value)
 
     def _recalibrate(self, **changes: Any) -> None:
         learned: Any = self.learned_

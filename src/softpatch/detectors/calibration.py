@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Self
 
 import torch
@@ -16,7 +18,7 @@ from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.reservoir import take_union
 from softpatch.detectors.run import Run
 from softpatch.detectors.threshold import Threshold, threshold_without_labels
-from softpatch.errors import NotFittedError
+from softpatch.errors import NotFittedError, UsageError
 from softpatch.noise.contamination import suspects
 
 NORMAL_SHARE = 0.99  # of training patches stay below the normal limit
@@ -42,6 +44,22 @@ class Calibration:
     threshold: float | None = None
     held_out: Tensor | None = None
     held_out_of: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what is no calibration."""
+        for name, score in (("normal limit", self.normal_limit), ("threshold", self.threshold)):
+            if score is not None and not (isinstance(score, Real) and 0 <= score < math.inf):
+                raise UsageError(f"the {name} must be a score of at least 0, got {score!r}")
+        held_out, of = self.held_out, self.held_out_of
+        if held_out is not None:
+            if held_out.ndim != 1 or held_out.dtype != torch.float32 or not len(held_out):
+                raise UsageError("held_out is no list of float32 scores")
+            if not bool((held_out.isfinite() & (held_out >= 0)).all()):
+                raise UsageError("held_out holds numbers that are no scores")
+        if of is not None and (
+            held_out is None or of.shape != (len(held_out), 2) or of.dtype != torch.int64
+        ):
+            raise UsageError("held_out_of does not match held_out")
 
     def choose(self, max_false_alarms: float) -> Threshold:
         """The threshold without labels.
@@ -82,26 +100,13 @@ class Calibration:
         Raises:
             KeyError, TypeError, ValueError: no calibration.
         """
-        limit = header["normal_limit"]
-        if not 0 <= limit < float("inf"):
-            raise ValueError("the normal limit is no score")
         threshold = header.get("threshold")
-        threshold = None if threshold is None else float(threshold)
-        if not 0 <= (threshold or 0.0) < float("inf"):
-            raise ValueError("the threshold is no score")
-        held_out, held_out_of = tensors.get("held_out"), tensors.get("held_out_of")
-        if held_out is not None:
-            if held_out.ndim != 1 or held_out.dtype != torch.float32 or not len(held_out):
-                raise ValueError("held_out is no list of scores")
-            if not bool((held_out.isfinite() & (held_out >= 0)).all()):
-                raise ValueError("held_out holds numbers that are no scores")
-        if held_out_of is not None and (
-            held_out is None
-            or held_out_of.shape != (len(held_out), 2)
-            or held_out_of.dtype != torch.int64
-        ):
-            raise ValueError("held_out_of does not match held_out")
-        return cls(limit, threshold, held_out, held_out_of)
+        return cls(
+            header["normal_limit"],
+            None if threshold is None else float(threshold),
+            tensors.get("held_out"),
+            tensors.get("held_out_of"),
+        )
 
 
 @dataclass(frozen=True)

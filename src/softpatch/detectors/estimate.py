@@ -20,7 +20,7 @@ from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibration import MOST_HELD_OUT
 from softpatch.detectors.comparison import compared_length
 from softpatch.detectors.embedder import Embedder
-from softpatch.detectors.patch_table import LocalPatches
+from softpatch.detectors.patch_table import LocalPatches, require_images
 from softpatch.detectors.reservoir import DIMENSION, reservoir_size
 from softpatch.detectors.run import Run
 from softpatch.features.embedding import PatchEmbedding
@@ -82,6 +82,7 @@ def estimate(
 ) -> Estimate:
     """See ``Detector.estimate``; ``cost`` is what a method's own steps take."""
     every = listed_sources(images)
+    require_images(every, 0, least=1)
     places = sorted({at * len(every) // PROBE_IMAGES for at in range(PROBE_IMAGES)})
     probed = [every[place] for place in places]
     with torch.inference_mode():

@@ -12,9 +12,8 @@ from softpatch.bank.memory_bank import MemoryBank
 from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.reservoir import PatchReservoir
+from softpatch.noise.discriminators import LARGEST_SCORE
 from softpatch.storage.model_file import LARGEST_NUMBER
-
-LARGEST_WEIGHT = 1e15  # in a model file; W of copies is 1e12
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class LearnedBank:
             raise ValueError("bank and weights do not belong together")
         if {vectors.dtype, weights.dtype} != {torch.float32} or weights.min() < 0:
             raise ValueError("bank or weights are not what a bank holds")
-        if vectors.abs().max() > LARGEST_NUMBER or weights.max() > LARGEST_WEIGHT:
+        if vectors.abs().max() > LARGEST_NUMBER or weights.max() > LARGEST_SCORE:
             raise ValueError("bank or weights hold numbers no patch has")
         if vectors.shape[1] != dimension:
             raise ValueError("the bank's vectors are not this backbone's patches")

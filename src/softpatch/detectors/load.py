@@ -131,7 +131,10 @@ def _options(
     backbone: nn.Module | None,
 ) -> dict[str, Any]:
     """Constructor options, from the header and the parts of one's own that were given."""
-    options = {**header["features"], **header["parameters"]}
+    options = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in (header["features"] | header["parameters"]).items()
+    }
     if header["backbone"].get("own"):
         if backbone is None:
             raise ModelFileError(

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from softpatch.bank.coreset import greedy_coreset
-from softpatch.compute.progress import silent
 from softpatch.compute.scratch import ScratchSpace, chunks
 from softpatch.detectors.run import Run
 from softpatch.errors import DatasetError
 from softpatch.images.roi import RegionOfInterest, Tile
-from softpatch.noise.discriminators import Discriminator
+from softpatch.noise.discriminators import Discriminator, outlier_scores
 from softpatch.runtime.tiling import TileLayout
 
 POSITIONS = 28  # of the patch grid, scored between two files of a checkpoint
@@ -114,7 +113,7 @@ class LocalPatches:
         """See ``PatchTable``; with a checkpoint, a few positions at a time and each once."""
         by_position = self.patches.transpose(0, 1)  # (M, P, D) -> (P, M, D)
         if run.checkpoint is None:
-            return discriminator(by_position, run.progress).T.contiguous()
+            return outlier_scores(discriminator, by_position, run.progress).T.contiguous()
         positions = len(by_position)
         at_once = POSITIONS if discriminator.by_position else positions
         scores = []
@@ -122,7 +121,8 @@ class LocalPatches:
             step = f"outlier scores from {start}"
             kept = run.checkpoint.get(step)
             if kept is None:
-                kept = {"scores": discriminator(by_position[start : start + at_once], silent)}
+                part = by_position[start : start + at_once]
+                kept = {"scores": outlier_scores(discriminator, part)}
                 run.checkpoint.put(step, kept)
             scores.append(kept["scores"].to(self.patches.device))
             run.progress("discriminate", min(start + at_once, positions), positions)
@@ -223,7 +223,7 @@ def arrange(
     return positions, image_index.repeat_interleave(torch.tensor(counts) // positions)
 
 
-def require_images(names: Sequence[str], skipped: int, least: int) -> None:
+def require_images(names: Sequence[object], skipped: int, least: int) -> None:
     """Raise DatasetError for fewer readable images than a fit or an update needs."""
     if len(names) < least:
         raise DatasetError(

@@ -113,11 +113,13 @@ class SoftPatch(BankDetector):
             check_tau(tau)
         if isinstance(discriminator, str):
             discriminator = current_name(discriminator)
-        elif not isinstance(discriminator, Discriminator):
-            raise UsageError(
-                f"a {type(discriminator).__name__} is no discriminator; inherit from "
-                "softpatch.Discriminator"
-            )
+        else:
+            if isinstance(discriminator, type) or not isinstance(discriminator, Discriminator):
+                raise UsageError(
+                    f"{discriminator!r} is no discriminator; give an object of a class that "
+                    "inherits from softpatch.Discriminator"
+                )
+            check_tau(discriminator.tau)
         self.discriminator = discriminator
         self.k = k
         self.tau = tau

@@ -16,6 +16,7 @@ from softpatch.detectors.reservoir import PatchReservoir, without_share
 from softpatch.detectors.run import Run
 from softpatch.errors import DatasetError, UsageError
 from softpatch.noise.contamination import image_suspicion, suspects, worst_mean
+from softpatch.noise.discriminators import outlier_scores
 from softpatch.noise.policy import NoisePolicy
 
 
@@ -109,7 +110,7 @@ def score_update(
     new = PatchReservoir.of_new(compared, learned.reservoir.axes)
     images = learned.reservoir.joined(new, len(learned.image_names))
     by_position = images.patches.float().transpose(0, 1)  # (r + M, P, d) -> (P, r + M, d)
-    outlier = policy.discriminator(by_position, run.progress).T.contiguous()
+    outlier = outlier_scores(policy.discriminator, by_position, run.progress).T.contiguous()
     known = images.bank_patch_index >= 0
     found = outlier.flatten()[images.bank_patch_index]
     old = slice(len(learned.bank))

@@ -25,7 +25,8 @@ from softpatch.distributed.cluster import Cluster, TaskEnvironment
 from softpatch.distributed.remote_images import filesystem_of
 from softpatch.errors import ImageError
 from softpatch.images.sources import ImageSource, OnUnreadable
-from softpatch.runtime.prediction import Prediction, row
+from softpatch.runtime.prediction import Prediction
+from softpatch.runtime.writers import row
 from softpatch.storage import model_file
 
 NAME = "predictions.parquet"

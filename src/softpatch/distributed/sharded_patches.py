@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softpatch.compute.progress import silent
 from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors.embedder import Embedder
 from softpatch.detectors.patch_table import LocalPatches, require_images
@@ -25,7 +24,7 @@ from softpatch.distributed.cluster import Cluster
 from softpatch.distributed.sharded_coreset import Coverage, sharded_coreset
 from softpatch.errors import UsageError
 from softpatch.images.sources import Images, OnUnreadable, listed_sources, noting
-from softpatch.noise.discriminators import Discriminator
+from softpatch.noise.discriminators import Discriminator, outlier_scores
 from softpatch.runtime.tiling import TileLayout
 
 CORESETS = ("auto", "exact", "sharded")
@@ -157,5 +156,5 @@ def _map(function: Callable[[Tensor], Tensor], *parts: Floats) -> Floats:
 def _outlier_scores(discriminator: Discriminator, *parts: Floats) -> Floats:
     """``(M, p)`` of a block."""
     by_position = concatenated(parts).transpose(0, 1)  # (M, p, D) -> (p, M, D)
-    scores: Any = discriminator(by_position, silent).T.contiguous().numpy()
+    scores: Any = outlier_scores(discriminator, by_position).T.contiguous().numpy()
     return scores  # type: ignore[no-any-return]

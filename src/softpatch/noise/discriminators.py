@@ -24,11 +24,14 @@ from softpatch.noise.neighbors import REFERENCES
 from softpatch.noise.position_free import PositionFree
 
 Tau = float | Literal["auto"]
+LARGEST_SCORE = 1e15  # more would overflow a patch score; W of copies is 1e12
 
 
 @runtime_checkable
 class Discriminator(Protocol):
     """``(P, N, D)`` patches -> ``(P, N)`` float32 outlier scores W, all > 0, larger = odder.
+
+    The patches are everybody's: it must not change them.
 
     Your own one inherits from this class and adds ``__call__``::
 
@@ -106,6 +109,27 @@ class Unavailable(Discriminator):
             f"the model was fitted with a discriminator of its own, {self.name}; "
             "give it: softpatch.load(path, discriminator=...)"
         )
+
+
+def outlier_scores(
+    discriminator: Discriminator, patches: Tensor, progress: Progress = silent
+) -> Tensor:
+    """Its scores W of ``(P, N, D)`` patches: ``(P, N)`` float32.
+
+    Raises:
+        UsageError: a discriminator of one's own that returned something else.
+    """
+    scores = discriminator(patches, progress)
+    if type(discriminator) in DISCRIMINATORS.values():
+        return scores
+    rule = f"{discriminator_name(discriminator)}: expected (P, N) outlier scores above 0"
+    if not isinstance(scores, Tensor) or scores.shape != patches.shape[:2]:
+        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise UsageError(f"{rule}, {tuple(patches.shape[:2])}, got {shape}")
+    scores = scores.float()
+    if not bool(((scores > 0) & (scores <= LARGEST_SCORE)).all()):
+        raise UsageError(f"{rule} and at most {LARGEST_SCORE:g}, got others among them")
+    return scores
 
 
 def discriminator_name(discriminator: Discriminator) -> str:

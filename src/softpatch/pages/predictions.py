@@ -14,8 +14,8 @@ from softpatch.pages.localize import peak_box
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
 from softpatch.runtime.files import file_digest, write_atomically
 from softpatch.runtime.heatmap import FULL_COLOUR
-from softpatch.runtime.prediction import Prediction, Row
-from softpatch.runtime.writers import Writer
+from softpatch.runtime.prediction import Prediction
+from softpatch.runtime.writers import Row, Writer
 
 CELLS = 32  # a side of a reduced map: ten thousand of them take 40 MB
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,27 +60,3 @@ class Prediction:
         if level is None:
             return np.zeros(self.anomaly_map.shape, dtype=bool)
         return self.anomaly_map > level
-
-
-def row(prediction: Prediction) -> Row:
-    """One image's result, the same in CSV, JSON, Parquet and the journal of a watched folder.
-
-    Returns:
-        the columns, of which ``anomalous``, ``level`` and ``threshold`` are there for a model with
-        a threshold only; ``writers.Drawings`` adds its own.
-
-        - ``path``: the image file as given, or its URL.
-        - ``score``: float, at least 0; larger is more anomalous. Comparable within a model.
-        - ``anomalous``: bool, whether the score exceeds the threshold.
-        - ``level``: float, score / (score + threshold): 0 to 1, and 0.5 at the threshold.
-        - ``threshold``: float, the model's.
-        - ``width``, ``height``: int, the image's pixels.
-        - ``heatmap``, ``mask``: path of the drawing, from the folder of the table.
-    """
-    height, width = prediction.size
-    names = () if prediction.threshold is None else ("anomalous", "level", "threshold")
-    judged = {name: getattr(prediction, name) for name in names}
-    return {
-        "path": prediction.name, "score": prediction.score, **judged,
-        "width": width, "height": height,
-    }  # fmt: skip

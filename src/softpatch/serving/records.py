@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
-from softpatch.predictions.heatmap import layer
+from softpatch.predictions.overlays import layer
 from softpatch.runtime.heatmap import png_bytes
 from softpatch.runtime.prediction import Prediction
 from softpatch.serving.models import Served

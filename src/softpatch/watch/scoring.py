@@ -20,7 +20,7 @@ EXPORTED = (".onnx", ".xml")
 
 def by_model(detector: Detector) -> Scorer:
     """Score with a fitted detector."""
-    from softpatch.predictions.heatmap import overlay
+    from softpatch.predictions.overlays import overlay
     from softpatch.runtime.heatmap import png_bytes
 
     def score(path: Path, draw: bool) -> tuple[Prediction, bytes | None]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.runtime.files import write_atomically
-from softpatch.runtime.prediction import row
+from softpatch.runtime.writers import row
 from softpatch.watch.arrivals import Arrival, Arrivals
 from softpatch.watch.journal import Journal
 from softpatch.watch.scoring import Scorer

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from softpatch.predictions.heatmap import LAYER_SIDE, layer, mask, overlay
+from softpatch.predictions.overlays import LAYER_SIDE, layer, mask, overlay
 from softpatch.runtime.heatmap import (
     FULL_COLOUR,
     LONGEST_SIDE,
