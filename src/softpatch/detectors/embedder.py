@@ -42,12 +42,8 @@ class Embedder:
 
         The last batch is padded: results depend on the batch size in the last bits (2 threads,
         112 px), and an image's patches must not depend on how many images there are or which
-        process embeds them. A run smaller than one batch is not padded.
-
-        Args:
-            images: an iterable of ``ImageSource``.
-            on_unreadable: gets every image that cannot be read.
-            extract: used in place of the extractor, see ``cached_maps``.
+        process embeds them. A run smaller than one batch is not padded. ``images`` are iterable
+        ``ImageSource``; ``extract`` is used in place of the extractor, see ``cached_maps``.
         """
         extract = extract or self.extractor
         preprocessing = self.extractor.preprocessing

@@ -200,16 +200,10 @@ class PatchCollector:
 def arrange(
     counts: Sequence[int], grid: tuple[int, int], roi: RegionOfInterest | None
 ) -> tuple[int, Tensor]:
-    """How the patches of images are compared: image with image, or tile with tile.
+    """P and ``(M,)`` int64 image indices, of images with so many patches each.
 
-    Args:
-        counts: patches of every image.
-        grid: (h, w) patches of a tile.
-        roi: the region of interest that the patches lie in.
-
-    Returns:
-        P, and ``(M,)`` int64 image indices. Where the images have different numbers of tiles, a
-        position is one of a tile, and every tile is compared with all others.
+    Images are compared with images. Where they have different numbers of tiles, a position is one
+    of a tile, and every tile is compared with all others.
 
     Raises:
         DatasetError: a region of interest in tiled images of different sizes.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +11,7 @@ from softpatch.detectors.padim import PaDiM
 from softpatch.detectors.patchcore import PatchCore
 from softpatch.detectors.softpatch import SoftPatch
 from softpatch.errors import UsageError
-from softpatch.noise.discriminators import DISCRIMINATORS, OLD_NAMES
+from softpatch.noise.discriminators import DISCRIMINATORS, current_name
 
 # name -> class and the options the name stands for
 METHODS: Mapping[str, tuple[type[Detector], Mapping[str, Any]]] = MappingProxyType(
@@ -22,9 +21,6 @@ METHODS: Mapping[str, tuple[type[Detector], Mapping[str, Any]]] = MappingProxyTy
         "patchcore": (PatchCore, {}),
         "padim": (PaDiM, {}),
     }
-)
-OLD_METHODS = MappingProxyType(
-    {f"softpatch-{old}": f"softpatch-{new}" for old, new in OLD_NAMES.items()}
 )
 
 
@@ -40,13 +36,8 @@ def make_detector(method: str, **options: Any) -> Detector:
     Raises:
         UsageError: unknown method or option.
     """
-    if method in OLD_METHODS:
-        warnings.warn(
-            f"{method} is called {OLD_METHODS[method]} now; the old name goes in the next version",
-            FutureWarning,
-            stacklevel=2,
-        )
-        method = OLD_METHODS[method]
+    first, short, name = method.partition("softpatch-")
+    method = f"{first}{short}{current_name(name)}"
     if method not in METHODS:
         raise UsageError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
     kind, implied = METHODS[method]

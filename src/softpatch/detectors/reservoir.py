@@ -211,14 +211,9 @@ def compress(patches: Tensor, axes: Tensor, rows: Tensor | None = None) -> Tenso
 
 
 def draw_union(old: int, new: int, most: int, share: float, draw: int) -> tuple[Tensor, Tensor]:
-    """Draw from two samples one of at most ``most`` in which every member is equally likely.
+    """Draw from samples of two sizes one of at most ``most`` in which all are equally likely.
 
-    Args:
-        old: size of the one.
-        new: size of the other.
-        most: size of the union at most.
-        share: part of the whole population that the new sample represents.
-        draw: seed.
+    ``share`` is the part of the whole population that the new sample represents.
 
     Returns:
         ascending int64 indices into the one and the other.

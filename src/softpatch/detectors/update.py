@@ -88,13 +88,7 @@ def admit_all(learned: LearnedBank, table: LocalPatches) -> UpdateScores:
 def score_update(
     learned: LearnedBank, compared: PatchTable, policy: NoisePolicy, run: Run
 ) -> UpdateScores:
-    """Compare new images and the reservoir with each other.
-
-    Args:
-        learned: with a reservoir.
-        compared: what the policy's discriminator compares of the new images.
-        policy: of the fit.
-        run: told of the step ``discriminate``.
+    """Compare new images, as ``to_compare`` has them, and the reservoir with each other.
 
     Raises:
         DatasetError: images of another size.

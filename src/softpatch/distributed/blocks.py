@@ -127,13 +127,9 @@ class Blocks:
     def __init__(
         self, cluster: Cluster, embedder: Embedder, embedded: list[Embedded], lists: list[Any]
     ) -> None:
-        """Cut the lists' patches and let go of them.
+        """Cut the patches of lists of images, and let go of them: ``lists`` is emptied.
 
-        Args:
-            cluster: they are on.
-            embedder: that made them.
-            embedded: about each list.
-            lists: references to the patches of each; emptied.
+        What is ``embedded`` says of each what an ``embedder`` on the cluster has made of it.
         """
         self.cluster = cluster
         extractor = embedder.extractor
@@ -228,12 +224,7 @@ def embed_on(
 ) -> Blocks:
     """Embed images on the cluster and cut their patches by position.
 
-    Args:
-        cluster: to use.
-        embedder: like those the actors make; its device decides whether they take a GPU each.
-        sources: the images.
-        on_unreadable: gets those that cannot be read, in order.
-        progress: told of the step ``embed``.
+    The actors make embedders like this one, whose device decides whether they take a GPU each.
     """
     import ray
 

@@ -47,14 +47,9 @@ class Coverage:
 def sharded_coreset(
     blocks: Blocks, eligible: Tensor, size: int, seed: int, progress: Progress
 ) -> tuple[Tensor, Coverage]:
-    """Pick patches farthest-first, shard by shard and then among those picked.
+    """Pick m patches farthest-first, block by block and then among those picked.
 
-    Args:
-        blocks: of all patches.
-        eligible: ``(M, P)`` bool; the others are neither picked nor covered.
-        size: m, vectors of the bank.
-        seed: see ``greedy_coreset``.
-        progress: told of the steps ``shards``, ``coreset`` and ``cover``.
+    Those that are not ``(M, P)`` bool ``eligible`` are neither picked nor covered.
 
     Returns:
         ``(m,)`` indices into the M * P patches, and how well they cover.
