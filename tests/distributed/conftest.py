@@ -27,7 +27,10 @@ class Nodes:
         self.worker = self.add()
 
     def add(self) -> Any:
-        return self.nodes.add_node(num_cpus=1, object_store_memory=STORE)
+        """Another node; Ray waits 30 s, too short where other processes hold the cores."""
+        node = self.nodes.add_node(wait=False, num_cpus=1, object_store_memory=STORE)
+        self.nodes.wait_for_nodes(timeout=START_SECONDS)
+        return node
 
     def lose_worker(self) -> None:
         """Kill the worker node's processes; another node joins."""
