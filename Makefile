@@ -21,8 +21,8 @@ demo: install  ## Run the main job offline: PatchCore against SoftPatch (about 2
 	$(BIN)/softpatch demo $(if $(DATA),--data $(DATA) --output softpatch-demo/$(notdir $(DATA)))
 
 # A process for each core, as most tests have too little work for two; those of a file share fixtures.
-test: install  ## Pass the tests (about 10 minutes on 2 cores; real images if they are there)
-	@echo "== tests: about 10 minutes on 2 cores"
+test: install  ## Pass the tests (about 15 minutes on 2 cores; real images if they are there)
+	@echo "== tests: about 15 minutes on 2 cores"
 	@start=$$(date +%s); OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
 	    --numprocesses auto --maxprocesses 8 --dist loadfile \
 	  && echo "== tests passed in $$(( $$(date +%s) - start )) s"
