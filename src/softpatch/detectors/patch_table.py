@@ -111,18 +111,17 @@ class LocalPatches:
 
     def outlier_scores(self, discriminator: Discriminator, run: Run) -> Tensor:
         """See ``PatchTable``; with a checkpoint, a few positions at a time and each once."""
-        by_position = self.patches.transpose(0, 1)  # (M, P, D) -> (P, M, D)
         if run.checkpoint is None:
-            return outlier_scores(discriminator, by_position, run.progress).T.contiguous()
-        positions = len(by_position)
+            return outlier_scores(discriminator, self.patches, run.progress)
+        positions = self.shape[1]
         at_once = POSITIONS if discriminator.by_position else positions
         scores = []
         for start in range(0, positions, at_once):
             step = f"outlier scores from {start}"
             kept = run.checkpoint.get(step)
             if kept is None:
-                part = by_position[start : start + at_once]
-                kept = {"scores": outlier_scores(discriminator, part)}
+                part = outlier_scores(discriminator, self.patches[:, start : start + at_once])
+                kept = {"scores": part.T.contiguous()}  # (p, M)
                 run.checkpoint.put(step, kept)
             scores.append(kept["scores"].to(self.patches.device))
             run.progress("discriminate", min(start + at_once, positions), positions)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from softpatch.bank.memory_bank import Distance, MemoryBank
 from softpatch.compute.progress import Progress, silent
-from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors.bank_detector import FALSE_ALARMS, BankDetector
 from softpatch.detectors.bank_options import BANK_SIZE
 from softpatch.detectors.calibration import calibrate
@@ -176,7 +175,7 @@ class SoftPatch(BankDetector):
         Args and errors are those of ``fit``.
         """
         embedder = self.embedder  # in memory before the scratch space looks at what is left
-        run = Run(ScratchSpace(self.memory_limit, self.device), progress)
+        run = self._run(progress)
         with torch.inference_mode():
             table = embed(embedder, images, on_unreadable, run)
             policy = self._choose_policy(table)

@@ -103,8 +103,7 @@ def score_update(
         )
     new = PatchReservoir.of_new(compared, learned.reservoir.axes)
     images = learned.reservoir.joined(new, len(learned.image_names))
-    by_position = images.patches.float().transpose(0, 1)  # (r + M, P, d) -> (P, r + M, d)
-    outlier = outlier_scores(policy.discriminator, by_position, run.progress).T.contiguous()
+    outlier = outlier_scores(policy.discriminator, images.patches.float(), run.progress)
     known = images.bank_patch_index >= 0
     found = outlier.flatten()[images.bank_patch_index]
     old = slice(len(learned.bank))

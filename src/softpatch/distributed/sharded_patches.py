@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -155,6 +154,5 @@ def _map(function: Callable[[Tensor], Tensor], *parts: Floats) -> Floats:
 
 def _outlier_scores(discriminator: Discriminator, *parts: Floats) -> Floats:
     """``(M, p)`` of a block."""
-    by_position = concatenated(parts).transpose(0, 1)  # (M, p, D) -> (p, M, D)
-    scores: Any = outlier_scores(discriminator, by_position).T.contiguous().numpy()
-    return scores  # type: ignore[no-any-return]
+    scores: Floats = outlier_scores(discriminator, concatenated(parts)).numpy()
+    return scores

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from softpatch.compute.progress import Progress, silent
@@ -114,18 +115,24 @@ class Unavailable(Discriminator):
 def outlier_scores(
     discriminator: Discriminator, patches: Tensor, progress: Progress = silent
 ) -> Tensor:
-    """Its scores W of ``(P, N, D)`` patches: ``(P, N)`` float32.
+    """Its scores W of ``(M, P, D)`` patches: ``(M, P)`` float32.
 
     Raises:
         UsageError: a discriminator of one's own that returned something else.
     """
-    scores = discriminator(patches, progress)
-    if type(discriminator) in DISCRIMINATORS.values():
-        return scores
-    rule = f"{discriminator_name(discriminator)}: expected (P, N) outlier scores above 0"
-    if not isinstance(scores, Tensor) or scores.shape != patches.shape[:2]:
-        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise UsageError(f"{rule}, {tuple(patches.shape[:2])}, got {shape}")
+    by_position = patches.transpose(0, 1)  # (M, P, D) -> (P, M, D)
+    scores = discriminator(by_position, progress)
+    if type(discriminator) not in DISCRIMINATORS.values():
+        scores = _checked(discriminator_name(discriminator), scores, by_position.shape[:2])
+    return scores.T.contiguous()  # (P, M) -> (M, P)
+
+
+def _checked(name: str, scores: object, shape: torch.Size) -> Tensor:
+    """What a discriminator of one's own returned, which may be anything, as float32."""
+    rule = f"{name}: expected (P, N) outlier scores above 0"
+    if not isinstance(scores, Tensor) or scores.shape != shape:
+        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise UsageError(f"{rule}, {tuple(shape)}, got {found}")
     scores = scores.float()
     if not bool(((scores > 0) & (scores <= LARGEST_SCORE)).all()):
         raise UsageError(f"{rule} and at most {LARGEST_SCORE:g}, got others among them")
