@@ -21,6 +21,7 @@ from softpatch.datasets import (
     Sample,
     contaminate,
     largest_noise,
+    open_dataset,
     read_category,
     read_manifest,
 )
@@ -28,6 +29,7 @@ from softpatch.datasets.contamination.kinds import severity
 from softpatch.datasets.contamination.pictures import FAULTS, badly_taken
 from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.images.decode import read_image
+from tests.datasets import trees
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -303,6 +305,15 @@ def test_other_category_leaves_the_category_itself_out(
     one = contaminate(category, 0.25, overlap=True, seed=0, kind="other-category", others=every)
     assert Counter(sample.kind for sample in one.injected) == {"nut": 3, "screw": 2}
     assert {s.path for s in one.injected} == {s.path for other in others for s in other.train}
+
+
+def test_other_categories_may_have_the_same_folder(tmp_path: Path) -> None:
+    dataset = open_dataset(trees.visa(tmp_path, "candle", "pcb1"))
+    candle, pcb1 = map(dataset.read, dataset.categories)
+    both = [candle, pcb1]
+    one = contaminate(candle, 0.5, overlap=True, seed=0, kind="other-category", others=both)
+    assert {sample.kind for sample in one.injected} == {"pcb1"}
+    assert {sample.path for sample in one.injected} <= {sample.path for sample in pcb1.train}
 
 
 def test_other_category_without_others_says_so(category: Category) -> None:

@@ -43,7 +43,8 @@ def candidates(category: Category, kind: str, others: Sequence[Category] = ()) -
     if kind == "capture-faults":
         return list(category.train)
     if kind == "other-category":
-        strangers = [other for other in others if other.folder != category.folder]
+        own = (category.folder, category.name)  # some sets have one folder for all categories
+        strangers = [other for other in others if (other.folder, other.name) != own]
         # Their kind is the category they show, as that is what is wrong with them here.
         return [Sample(s.path, other.name) for other in strangers for s in other.train]
     return list(category.defects)
