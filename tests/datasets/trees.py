@@ -152,6 +152,21 @@ def magnetic_tile(root: Path) -> Path:
     return root
 
 
+ELPV_ROW = "images/cell{:04}.png  {:<20}{}\n"
+
+
+def elpv(root: Path) -> Path:
+    """Ten good cells of each kind of module, two defective ones, one likely so and one unlikely."""
+    rows: list[str] = []
+    for module in ("mono", "poly"):
+        for third in (3, 0, 0, 1, 0, 0, 0, 2, 0, 0, 3, 0, 0, 0):
+            number = len(rows) + 1
+            rows.append(ELPV_ROW.format(number, third / 3, module))
+            picture(root / "images" / f"cell{number:04}.png")
+    (root / "labels.csv").write_text("".join(rows))
+    return root
+
+
 def folder(root: Path) -> Path:
     return fill(
         root,

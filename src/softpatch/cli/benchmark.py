@@ -31,7 +31,7 @@ def benchmark(
     recipe: str | None = of_grid(
         "A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, robust or realism."
     ),
-    data: list[str] | None = of_grid("Folder that holds categories; may be given again."),
+    data: list[str] | None = of_grid("Folder that holds categories, or elpv; may be given again."),
     layout: str | None = of_grid("Of the data.  [recognised]"),
     categories: str | None = of_grid("Such as bottle,cable.  [all]"),
     methods: str | None = of_grid(

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def datasets(
-    roots: list[Path] | None = argument("Folders to look at, one for each data set.", None),
+    roots: list[Path] | None = argument(
+        "Folders to look at, one for each data set; or elpv, which is a package.", None
+    ),
     layout: str | None = option("Read the folders in this layout.  [recognised]"),
     show: str | None = option("Show how this layout lies on disk.", metavar="LAYOUT"),
     as_json: bool = flag("--json", "As JSON, no bars."),
@@ -29,7 +31,7 @@ def datasets(
 
     softpatch datasets --show visa
 
-    softpatch datasets mvtec/ btad/
+    softpatch datasets mvtec/ btad/ elpv
     """
     from softpatch.datasets import LAYOUTS, open_dataset, survey
 
@@ -92,6 +94,11 @@ def _show_layout(layout: Layout, as_json: bool) -> None:
     say(f"{layout.title}, licence: {layout.licence}")
     if layout.url:
         say(layout.url)
+    if layout.package is not None:
+        say(
+            f"comes with pip install 'softpatch[{layout.package.extra}]', "
+            f"and is then opened by its name: softpatch datasets {layout.name}"
+        )
     say(f"split: {layout.split}")
     if layout.categories:
         say(f"categories: {', '.join(layout.categories)}")
@@ -101,4 +108,5 @@ def _show_layout(layout: Layout, as_json: bool) -> None:
 
 def _described(layout: Layout) -> dict[str, Any]:
     keys = ("name", "title", "licence", "url", "categories", "split", "tree")
-    return {key: getattr(layout, key) for key in keys}
+    extra = layout.package.extra if layout.package is not None else None
+    return {key: getattr(layout, key) for key in keys} | {"extra": extra}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @options.takes(*options.DETECTOR)
 def evaluate(
-    data: Path = option("Folder that holds a data set's categories.", default=...),
+    data: Path = option("Folder that holds a data set's categories, or elpv.", default=...),
     category: str = option("Which category, such as bottle.", default=...),
     layout: str | None = option("Listed by softpatch datasets.  [recognised]"),
     noise: float | None = option("Defective pictures added, as a share of the clean ones.  [0]"),
@@ -44,7 +44,7 @@ def evaluate(
 ) -> None:
     """Measure a METHOD on a category whose training set is contaminated on purpose.
 
-    Needs the extra: pip install 'softpatch[evaluate]'
+    Needs the extra: pip install 'softpatch[evaluate]'; for --data elpv: 'softpatch[elpv]'
 
     Examples:
     softpatch evaluate --data mvtec/ --category bottle --noise 0.1 --overlap
@@ -54,6 +54,8 @@ def evaluate(
     softpatch evaluate --data mvtec/ --category bottle --noise 0.05 --kind mild --pixel-at native
 
     softpatch evaluate --data btad/ --layout btad --category 01
+
+    softpatch evaluate --data elpv --category elpv_mono --noise 0.1
     """
     from softpatch.compute.progress import silent
     from softpatch.datasets import contaminate, open_dataset, read_manifest

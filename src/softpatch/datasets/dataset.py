@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from softpatch.datasets.btad import BTAD
+from softpatch.datasets.elpv import ELPV, ELPV_GRADED
 from softpatch.datasets.folder import FOLDER
 from softpatch.datasets.kolektor import KOLEKTOR
 from softpatch.datasets.layout import Layout, subfolders, tree_found
@@ -21,8 +22,11 @@ from softpatch.datasets.visa import VISA
 from softpatch.errors import DatasetError, UsageError
 
 # A folder that fits several layouts belongs to the first of them.
-_LAYOUTS = (MVTEC_3D, MVTEC_LOCO, MPDD, MVTEC, BTAD, VISA, KOLEKTOR, MAGNETIC_TILE, FOLDER)
-LAYOUTS: Mapping[str, Layout] = MappingProxyType({layout.name: layout for layout in _LAYOUTS})
+_LAYOUTS = (MVTEC_3D, MVTEC_LOCO, MPDD, MVTEC, BTAD, VISA, KOLEKTOR, MAGNETIC_TILE, ELPV, FOLDER)
+_NAMED = (ELPV_GRADED,)  # never recognised: pictures of another layout, tested otherwise
+LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+    {layout.name: layout for layout in (*_LAYOUTS, *_NAMED)}
+)
 
 
 @dataclass(frozen=True)
@@ -62,19 +66,25 @@ def open_dataset(root: Path, layout: str | None = None) -> Dataset:
     """Find the categories of a data set.
 
     Args:
-        root: the folder of the categories, or of one category.
+        root: the folder of the categories, or of one category; or the name of a layout with a
+            ``package``, unless a data set lies in a folder called so.
         layout: a name of ``LAYOUTS``; None detects it.
 
     Raises:
         DatasetError: no such folder, another layout (the message shows the tree expected and the
             tree found), or several layouts side by side.
         UsageError: no layout has that name.
+        MissingExtraError: the package of the layout that ``root`` names is not installed.
     """
     if layout is not None and layout not in LAYOUTS:
         raise UsageError(f"no layout is called {layout!r}; there are {', '.join(LAYOUTS)}")
+    found = _find(root, [LAYOUTS[layout]] if layout else _LAYOUTS)
+    named = LAYOUTS.get(str(root))
+    if not found and named is not None and named.package is not None:
+        root, layout = named.package.root(), layout or named.name
+        found = _find(root, [LAYOUTS[layout]])
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    found = _find(root, [LAYOUTS[layout]] if layout else LAYOUTS.values())
     if not found:
         raise DatasetError(_refusal(root, layout))
     if len(found) > 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from softpatch.datasets.package import Package
 from softpatch.datasets.samples import GOOD, Category, Sample
 from softpatch.runtime.images import EXTENSIONS
 
@@ -32,6 +33,7 @@ class Layout:
             the data set is damaged.
         read: name of a category and its path from ``find`` -> the category. DatasetError if it has
             no training or no test pictures, or is damaged.
+        package: that holds the data set, which its ``name`` opens in place of a folder.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Layout:
     split: str
     find: Callable[[Path], Mapping[str, Path]]
     read: Callable[[str, Path], Category]
+    package: Package | None = None
 
     @property
     def paths(self) -> str:
