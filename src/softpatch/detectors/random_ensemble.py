@@ -1,4 +1,4 @@
-"""The median over several small random banks: no rule for noise at all, and hard to beat.
+"""The median over several small random banks: no rule for noise at all.
 
 What is rare in training is in few of the banks, so that the median does not know it; what is usual
 is near to a vector of each.
