@@ -23,6 +23,8 @@ from softpatch import (
     PaDiM,
     PatchCore,
     Prediction,
+    RandomBank,
+    RandomEnsemble,
     SoftPatch,
     SoftPatchError,
     UnreadableImageWarning,
@@ -34,7 +36,7 @@ from softpatch.detectors import METHODS, make_detector
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
-DETECTORS: list[type[Detector]] = [SoftPatch, PatchCore, PaDiM]
+DETECTORS: list[type[Detector]] = [SoftPatch, PatchCore, PaDiM, RandomBank, RandomEnsemble]
 SMALL: dict[str, Any] = {"resize": 64, "crop": 64, "dimension": 64}
 
 
@@ -111,6 +113,10 @@ BAD_VALUES: list[tuple[type[Detector], str, Any]] = [
     (SoftPatch, "discriminator", "magic"),
     (SoftPatch, "distance", "cosine"),
     (PatchCore, "distance", "cosine"),
+    *((kind, "bank_size", 0) for kind in (PatchCore, RandomBank, RandomEnsemble)),
+    (RandomEnsemble, "distance", "cosine"),
+    (RandomEnsemble, "max_false_alarms", 1),
+    (RandomEnsemble, "banks", 0),
     (PaDiM, "dimensions", 0),
     (PaDiM, "dimensions", -5),
 ]

@@ -50,7 +50,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_a_cell_is_what_evaluate_says(lines: Path, tmp_path: Path) -> None:
-    methods = ["softpatch-lof", "padim", "oracle"]
+    methods = ["softpatch-lof", "padim", "random-bank", "random-ensemble", "oracle"]
     rows = fill_in(small_grid(lines, methods=methods, noise=[0.2], seeds=[1]), tmp_path)
     assert [(row["method"], row["policy"]) for row in rows] == [
         (method, policy) for method in methods for policy in ("overlap", "no-overlap")

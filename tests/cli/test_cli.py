@@ -309,6 +309,8 @@ def test_fit_takes_every_method_and_its_options(
         "softpatch-gaussian": ("--no-soft-weight", "--coreset-ratio", "0.05"),
         "patchcore": ("--distance", "euclidean", "--layers", "blocks.4", "--resize", "64x96"),
         "padim": ("--dimensions", "7", "--batch-size", "3", "--embedding", "concat"),
+        "random-bank": ("--bank-size", "30", "--seed", "2"),
+        "random-ensemble": ("--banks", "3", "--bank-size", "50", "--max-false-alarms", "0.2"),
     }
     for method, options in table.items():
         model = tmp_path / f"{method}.softpatch"

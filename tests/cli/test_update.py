@@ -67,11 +67,14 @@ def test_update_mistakes(run: Run, part: Path, today: Path, tmp_path: Path) -> N
     assert part.read_bytes() == before
 
 
-def test_padim_has_no_bank(run: Run, small_pictures: Path, today: Path, tmp_path: Path) -> None:
-    padim = tmp_path / "padim.softpatch"
-    run("fit", small_pictures, "-o", padim, "--method", "padim", "--resize", "64", "--crop", "64")
-    assert "no memory bank to update" in run("update", padim, today).error
-    assert "no memory bank to merge" in run("merge", padim, padim, "-o", padim).error
+@pytest.mark.parametrize("method", ["padim", "random-ensemble"])
+def test_what_has_not_one_bank(
+    run: Run, method: str, small_pictures: Path, today: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.softpatch"
+    run("fit", small_pictures, "-o", model, "--method", method, "--resize", "64", "--crop", "64")
+    assert f"a {method} model cannot be updated; fit again" in run("update", model, today).error
+    assert f"a {method} model cannot be merged" in run("merge", model, model, "-o", model).error
 
 
 def test_merge(run: Run, part: Path, small_pictures: Path, tmp_path: Path) -> None:

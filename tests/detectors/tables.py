@@ -31,3 +31,10 @@ def learn(detector: D, patches: Tensor, image_index: Tensor | None = None) -> D:
         run = Run(ScratchSpace(device=patches.device))
         detector._learned = detector._learn(table_of(patches, image_index), run)
     return detector
+
+
+def found_in(vectors: Tensor, patches: Tensor) -> Tensor:
+    """``(..., D)`` -> ``(...)`` which of ``(n, D)`` patches, all different, each of these is."""
+    place = {patch.numpy().tobytes(): index for index, patch in enumerate(patches)}
+    found = [place[vector.numpy().tobytes()] for vector in vectors.flatten(0, -2)]
+    return torch.tensor(found).view(vectors.shape[:-1])

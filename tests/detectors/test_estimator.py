@@ -9,12 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from softpatch import NotFittedError, PaDiM, PatchCore, SoftPatch, UsageError, load
+from softpatch import (
+    NotFittedError,
+    PaDiM,
+    PatchCore,
+    RandomBank,
+    RandomEnsemble,
+    SoftPatch,
+    UsageError,
+    load,
+)
 from softpatch.detectors import Detector
 from softpatch.detectors.options import CommonOptions
 
 SMALL: dict[str, Any] = {"resize": 64, "crop": 64}
-every_method = pytest.mark.parametrize("kind", [SoftPatch, PatchCore, PaDiM])
+every_method = pytest.mark.parametrize(
+    "kind", [SoftPatch, PatchCore, PaDiM, RandomBank, RandomEnsemble]
+)
 
 
 @every_method

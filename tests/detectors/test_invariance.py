@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import softpatch
-from softpatch import Detector, PaDiM, PatchCore, SoftPatch
+from softpatch import Detector, PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch
 from softpatch.images.sources import ImageSource, fail_unreadable
 from tests.detectors.pictures import (
     SMALL,
@@ -33,6 +33,8 @@ every_method = pytest.mark.parametrize(
         pytest.param(SoftPatch, id="softpatch"),
         pytest.param(PatchCore, id="patchcore"),
         pytest.param(PaDiM, id="padim"),
+        pytest.param(RandomBank, id="random-bank"),
+        pytest.param(RandomEnsemble, id="random-ensemble"),
     ],
 )
 every_variant = pytest.mark.parametrize(
@@ -48,6 +50,12 @@ every_variant = pytest.mark.parametrize(
         pytest.param(PatchCore, {"coreset_ratio": 0.3}, id="patchcore"),
         pytest.param(PatchCore, {"reweight": True}, id="reweighted"),
         pytest.param(PaDiM, {"dimensions": 20, "embedding": "average"}, id="padim"),
+        pytest.param(RandomBank, {"bank_size": 30, "reweight": True}, id="random-bank"),
+        pytest.param(
+            RandomEnsemble,
+            {"banks": 3, "bank_size": 50, "distance": "euclidean", "max_false_alarms": 0.2},
+            id="random-ensemble",
+        ),
     ],
 )
 

@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 
 import softpatch
-from softpatch import Discriminator, ModelFileError, PaDiM, PatchCore, SoftPatch, UsageError, load
+from softpatch import (
+    Discriminator,
+    ModelFileError,
+    PaDiM,
+    PatchCore,
+    RandomEnsemble,
+    SoftPatch,
+    UsageError,
+    load,
+)
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector
 from tests.detectors.pictures import new_pictures, predictions
@@ -100,7 +109,7 @@ def test_what_is_no_discriminator(small_model: Path) -> None:
         load(small_model, discriminator=FromMean())
 
 
-@pytest.mark.parametrize("kind", [SoftPatch, PatchCore, PaDiM])
+@pytest.mark.parametrize("kind", [SoftPatch, PatchCore, PaDiM, RandomEnsemble])
 def test_a_backbone_of_ones_own(kind: type[Detector], small_pictures: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {**SMALL, "backbone": Edges()}
     detector = kind(**options).fit(small_pictures)

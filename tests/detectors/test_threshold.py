@@ -104,7 +104,7 @@ def test_labels_of_one_kind_are_not_enough() -> None:
         threshold_with_labels(np.array([1.0, 2.0]), np.array([]))
 
 
-@pytest.mark.parametrize("method", ["softpatch-lof", "patchcore"])
+@pytest.mark.parametrize("method", ["softpatch-lof", "patchcore", "random-bank"])
 def test_held_out_scores_are_those_of_a_bank_without_the_picture(method: str) -> None:
     patches = random_patches(images=7).flatten(1, 2)  # (N, P, D)
     detector = make_detector(method, coreset_ratio=0.5, max_false_alarms=0.2)

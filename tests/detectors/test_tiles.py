@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import softpatch
-from softpatch import DatasetError, PaDiM, PatchCore, SoftPatch, UsageError
+from softpatch import DatasetError, PaDiM, PatchCore, RandomEnsemble, SoftPatch, UsageError
 from softpatch.detectors import Detector
 
 Picture = npt.NDArray[np.uint8]
@@ -51,7 +51,7 @@ def parts() -> list[Picture]:
 # --- tiles ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", BANKS)
+@pytest.mark.parametrize("kind", [*BANKS, RandomEnsemble])
 def test_pictures_that_fit_a_tile_score_as_without(
     kind: type[Detector], parts: list[Picture]
 ) -> None:
@@ -63,7 +63,7 @@ def test_pictures_that_fit_a_tile_score_as_without(
     assert tiled.normal_limit_ == plain.normal_limit_
 
 
-@pytest.mark.parametrize("kind", BANKS)
+@pytest.mark.parametrize("kind", [*BANKS, RandomEnsemble])
 @pytest.mark.parametrize("place", [(10, 10), (60, 100), (115, 165)])
 def test_a_small_defect_is_found_in_its_place(
     kind: type[Detector], place: tuple[int, int], parts: list[Picture]
@@ -171,7 +171,7 @@ def test_a_white_mask_changes_nothing(parts: list[Picture]) -> None:
         )
 
 
-@pytest.mark.parametrize("kind", [SoftPatch, PatchCore, PaDiM])
+@pytest.mark.parametrize("kind", [SoftPatch, PatchCore, PaDiM, RandomEnsemble])
 def test_the_region_is_kept_with_the_model(
     kind: type[Detector], tmp_path: Path, parts: list[Picture]
 ) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from softpatch import PatchCore, SoftPatch, load
+from softpatch import PatchCore, RandomBank, SoftPatch, load
 from softpatch.detectors import BankDetector
 from softpatch.errors import DatasetError, NotFittedError, UsageError
 from softpatch.noise.discriminators import DISCRIMINATORS
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_backbone")
 
 Picture = npt.NDArray[np.uint8]
 OPTIONS: dict[str, Any] = {**SMALL, "dimension": 64, "max_false_alarms": 0.2}
-every_method = pytest.mark.parametrize("kind", [SoftPatch, PatchCore])
+every_method = pytest.mark.parametrize("kind", [SoftPatch, PatchCore, RandomBank])
 
 
 def fitted(pictures: Path, kind: type[BankDetector] = SoftPatch, **options: Any) -> Any:
@@ -112,7 +112,7 @@ def test_scores_of_when_the_model_knew_little_are_dropped(pictures: Path) -> Non
     assert seen == [{8}, {8, 13}, {13, 18}, {13, 18, 23}, {18, 23, 28}]
 
 
-@every_method
+@pytest.mark.parametrize("kind", [SoftPatch, PatchCore])
 def test_old_vectors_stay_as_long_as_there_is_room(kind: Any, pictures: Path) -> None:
     """All that are no outliers; and no more of the new ones than their share."""
     detector = (

@@ -10,7 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from softpatch import ImageError, PaDiM, PatchCore, SoftPatch, UsageError, fail_unreadable
+from softpatch import (
+    ImageError,
+    PaDiM,
+    PatchCore,
+    RandomBank,
+    RandomEnsemble,
+    SoftPatch,
+    UsageError,
+    fail_unreadable,
+)
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector
 from softpatch.distributed import blocks
@@ -87,7 +96,7 @@ def test_sharded_coreset_finds_the_same_suspects_and_says_how_well_it_covers(
     assert len(fitted.update(photos, on_unreadable=ignore_unreadable).image_names_) == 34
 
 
-@pytest.mark.parametrize("method", [PatchCore, PaDiM])
+@pytest.mark.parametrize("method", [PatchCore, PaDiM, RandomBank, RandomEnsemble])
 def test_other_methods(
     method: type[Detector], photos: Path, cluster: Cluster, tmp_path: Path
 ) -> None:

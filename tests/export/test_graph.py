@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from softpatch import Detector, PaDiM, PatchCore, SoftPatch, UsageError
+from softpatch import Detector, PaDiM, PatchCore, RandomBank, SoftPatch, UsageError
 from softpatch.export.graph import DetectorGraph
 from tests.detectors.pictures import new_pictures
 
@@ -23,6 +23,7 @@ DETECTORS = [
     SoftPatch(embedding="rooted", dimension=64, **SMALL),
     PatchCore(dimension=64, **SMALL),
     PatchCore(dimension=64, reweight=True, **SMALL),
+    RandomBank(dimension=64, reweight=True, **SMALL),
     PaDiM(**SMALL),
     PaDiM(roi=ROI, **SMALL),
 ]

@@ -60,3 +60,9 @@ def padim(train: Floats, test: Floats) -> Floats:
             away = test[image, position] - mean
             scores[image, position] = np.sqrt(away @ inverse @ away)
     return scores
+
+
+def ensemble_scores(patches: Floats, banks: list[Floats], *, squared: bool) -> Floats:
+    """``(q, D)`` -> ``(q,)``: the median of the distances to the banks, squared or not."""
+    scores = [np.median([nearest_in_bank(patch, bank)[1] for bank in banks]) for patch in patches]
+    return np.array(scores) ** (2 if squared else 1)

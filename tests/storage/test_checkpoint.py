@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from softpatch import PaDiM, PatchCore, SoftPatch
+from softpatch import PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch
 from softpatch.bank import coreset
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.compute.progress import Progress
@@ -82,12 +82,19 @@ def test_a_fit_goes_on_where_it_was_stopped(
 
 
 @pytest.mark.usefixtures("one_backbone")
-@pytest.mark.parametrize("kind", [PatchCore, PaDiM])
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [
+        (PatchCore, "coreset"),
+        (PaDiM, "gaussians"),
+        (RandomBank, "calibrate"),
+        (RandomEnsemble, "calibrate"),
+    ],
+)
 def test_other_methods_have_checkpoints_too(
-    kind: Any, small_pictures: Path, tmp_path: Path
+    kind: Any, last: str, small_pictures: Path, tmp_path: Path
 ) -> None:
     plain = kind(**SMALL).fit(small_pictures)
-    last = "gaussians" if kind is PaDiM else "coreset"
     with pytest.raises(Stopped):
         kind(**SMALL).fit(small_pictures, checkpoint=tmp_path / "c", progress=stop_at(last, 1))
     assert kind(**SMALL).fit(small_pictures, checkpoint=tmp_path / "c").digest() == plain.digest()

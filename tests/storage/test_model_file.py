@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from softpatch import Detector, PaDiM, PatchCore, SoftPatch, load
+from softpatch import Detector, PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch, load
 from softpatch.cli.info import info
 from softpatch.errors import ModelFileError, NotFittedError, SoftPatchError
 from softpatch.storage import model_file
@@ -85,6 +85,14 @@ def test_round_trip_is_exact(
     "detector",
     [
         pytest.param(PatchCore(resize=64, crop=48, reweight=True, seed=3), id="PatchCore"),
+        pytest.param(RandomBank(resize=64, crop=48, bank_size=30, seed=3), id="RandomBank"),
+        pytest.param(
+            RandomEnsemble(
+                resize=64, crop=64, banks=3, bank_size=40, distance="euclidean",
+                max_false_alarms=0.2, seed=3,
+            ),
+            id="RandomEnsemble",
+        ),
         pytest.param(PaDiM(resize=(64, 96), crop=(64, 96), dimensions=20), id="PaDiM"),
         pytest.param(
             SoftPatch(

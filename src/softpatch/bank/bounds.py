@@ -67,10 +67,10 @@ class Centers:
 class BankBounds:
     """Lower bounds on the distances of any patches to a fixed set of vectors z."""
 
-    def __init__(self, vectors: Tensor) -> None:
-        """Sketch ``(m, D)`` vectors."""
+    def __init__(self, vectors: Tensor, sketch: Sketch | None = None) -> None:
+        """Sketch ``(m, D)`` vectors, by a sketch of their own or one of similar patches."""
         self.dtype = number_format(vectors.device)
-        self.sketch = Sketch(vectors, LEFT_OUT[self.dtype])
+        self.sketch = sketch or sketch_of(vectors)
         rounded, norm, rounding_error = _rounded(self.sketch(vectors), self.dtype)
         self._centers = Centers.of(rounded, norm, rounding_error)
         self._largest = norm.max()
@@ -103,7 +103,7 @@ class PatchBounds:
     def __init__(self, patches: Tensor, members: Tensor, scratch: ScratchSpace) -> None:
         """Sketch the ``(e,)`` ``members`` of ``(n, D)`` patches; ``rows`` live in ``scratch``."""
         self.dtype = number_format(patches.device)
-        self.sketch = Sketch(patches, LEFT_OUT[self.dtype])
+        self.sketch = sketch_of(patches)
         self.width = self.sketch.length  # q
         self.rows = scratch.empty(len(members), self.width + 2 * PARTS, dtype=self.dtype)
         self.rounding_error = torch.empty(len(members), device=patches.device)
@@ -235,4 +235,9 @@ def has_bf16(device: torch.device) -> bool:
 
 def row_length(patches: Tensor) -> int:
     """Length of a row of ``PatchBounds`` of ``(n, D)`` patches."""
-    return Sketch(patches, LEFT_OUT[number_format(patches.device)]).length + 2 * PARTS
+    return sketch_of(patches).length + 2 * PARTS
+
+
+def sketch_of(patches: Tensor) -> Sketch:
+    """The sketch that bounds of ``(n, D)`` patches go by."""
+    return Sketch(patches, LEFT_OUT[number_format(patches.device)])

@@ -35,7 +35,8 @@ def benchmark(
     layout: str | None = of_grid("Of the data.  [recognised]"),
     categories: str | None = of_grid("Such as bottle,cable.  [all]"),
     methods: str | None = of_grid(
-        "Such as softpatch-lof,patchcore; oracle is PatchCore without the added pictures."
+        "Such as softpatch-lof,patchcore,random-ensemble; oracle is PatchCore without the added "
+        "pictures."
     ),
     noise: str | None = of_grid("Shares, such as 0,0.1."),
     policy: str | None = of_grid("overlap, no-overlap or both."),

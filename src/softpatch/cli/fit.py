@@ -63,7 +63,7 @@ def fit(
         raise UsageError(f"{output}: is a folder; name a file such as part.softpatch")
     options.check_folder_of(suspects, "the suspects")
 
-    from softpatch.detectors import BankDetector, SoftPatch, make_detector
+    from softpatch.detectors import BankDetector, CalibratedDetector, SoftPatch, make_detector
     from softpatch.detectors.embedder import Embed, Embedder
     from softpatch.storage.versions import versions_folder, write_version
 
@@ -116,7 +116,7 @@ def fit(
             f"{coverage.radius:.4g}; no bank of its size comes closer than "
             f"{coverage.separation / 2:.4g}"
         )
-    if isinstance(detector, BankDetector) and (promise := detector.promise()) is not None:
+    if isinstance(detector, CalibratedDetector) and (promise := detector.promise()) is not None:
         say(str(promise))
     if isinstance(detector, SoftPatch):
         if detector.alignment_ is not None:

@@ -37,7 +37,7 @@ def merge(
     for path in (first, second):
         detector = load(path, device=device, weights=weights)
         if not isinstance(detector, BankDetector):
-            raise UsageError(f"{path}: {detector.method} has no memory bank to merge")
+            raise UsageError(f"{path}: a {detector.method} model cannot be merged")
         models.append(detector)
     try:
         with progress_bars() as progress:

@@ -60,8 +60,9 @@ class Method:
     """Which method."""
 
     method: str = of_method(
-        "softpatch, patchcore or padim; softpatch-lof and the like are short for softpatch with "
-        "that --discriminator.",
+        "softpatch, patchcore or padim, or a baseline without a rule for noise: random-bank or "
+        "random-ensemble; softpatch-lof and the like are short for softpatch with that "
+        "--discriminator.",
         default="softpatch",
     )
 
@@ -93,7 +94,10 @@ class Bank:
         "--soft-weight/--no-soft-weight",
     )
     coreset_ratio: float | None = of_method("Memory bank as a share of all patches.  [0.1]")
-    bank_size: int | None = of_method("Vectors in the memory bank at most.  [20000]")
+    bank_size: int | None = of_method(
+        "Vectors in the memory bank at most.  [20000; 1000 in each of random-ensemble]"
+    )
+    banks: int | None = of_method("Memory banks of random-ensemble.  [8]")
     distance: str | None = of_method("squared or euclidean patch scores.  [squared]")
     dimensions: int | None = of_method("Channels padim keeps.  [100]")
 

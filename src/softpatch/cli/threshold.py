@@ -44,7 +44,7 @@ def threshold(
     if value is not None and not 0 <= value < float("inf"):
         raise UsageError(f"--value takes a score of at least 0, got {value}")
 
-    from softpatch.detectors import BankDetector
+    from softpatch.detectors import CalibratedDetector
     from softpatch.detectors.load import load
 
     detector = load(model, device=device, weights=weights)
@@ -52,7 +52,7 @@ def threshold(
         detector.threshold_ = _by_labels(detector, validation, Skipped(strict))
         said = f"threshold {detector.threshold_:.6g}"
     elif max_false_alarms is not None:
-        if not isinstance(detector, BankDetector):
+        if not isinstance(detector, CalibratedDetector):
             raise UsageError(f"{model}: {detector.method} takes --validation or --value only")
         said = str(detector.choose_threshold(max_false_alarms))
     else:

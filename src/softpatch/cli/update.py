@@ -46,7 +46,7 @@ def update(
 
     detector = load(model, device=device, weights=weights)
     if not isinstance(detector, BankDetector):
-        raise UsageError(f"{model}: {detector.method} has no memory bank to update; fit again")
+        raise UsageError(f"{model}: a {detector.method} model cannot be updated; fit again")
     detector.memory_limit = parse_options({"memory_limit": memory_limit}).get("memory_limit")
     before = len(detector.image_names_)
     skipped = Skipped(strict)

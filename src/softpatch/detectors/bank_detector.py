@@ -10,32 +10,25 @@ from torch import Tensor
 
 from softpatch.bank.memory_bank import Distance, MemoryBank
 from softpatch.compute.progress import Progress, silent
-from softpatch.detectors.bank_options import BankOptions
-from softpatch.detectors.base import Detector
+from softpatch.detectors.bank_options import BankOptions, check_bank
+from softpatch.detectors.calibrated import CalibratedDetector
 from softpatch.detectors.comparison import compared_length, to_compare
 from softpatch.detectors.estimate import FitCost, bank_cost
 from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.options import CommonOptions
 from softpatch.detectors.patch_table import LocalPatches, PatchTable
-from softpatch.detectors.threshold import Threshold, check_false_alarms
 from softpatch.detectors.update import admit_all, score_update, update
 from softpatch.errors import UsageError
 from softpatch.images.sources import Images, OnUnreadable, noting, warn_unreadable
 from softpatch.noise.policy import NoisePolicy
 from softpatch.storage.lineage import Lineage
 
-FALSE_ALARMS = 0.01  # share of good images that the default threshold may call anomalous
 
-
-class BankDetector(Detector):
+class BankDetector(CalibratedDetector):
     """A detector with a memory bank. A method adds ``_learn``, and with noise its policy.
 
-    Attributes after ``fit``:
+    Attributes after ``fit``, beside those of ``CalibratedDetector``:
         bank_: the ``MemoryBank``.
-        held_out_: ``(n,)`` float32 scores of training images, each by the bank without the image's
-            own vectors; None without ``max_false_alarms``.
-        held_out_of_: ``(n, 2)`` int64, of each the image, an index in ``image_names_``, and how
-            many images the bank had seen.
     """
 
     _learned: LearnedBank | None
@@ -49,19 +42,13 @@ class BankDetector(Detector):
         max_false_alarms: float | None,
         **options: Unpack[CommonOptions],
     ) -> None:
-        super().__init__(**options)
-        if max_false_alarms:
-            check_false_alarms(max_false_alarms)
+        super().__init__(max_false_alarms=max_false_alarms, **options)
         if not 0 < coreset_ratio <= 1:
             raise UsageError(f"coreset_ratio must lie in (0, 1], got {coreset_ratio}")
-        if bank_size < 1:
-            raise UsageError(f"bank_size must be at least 1, got {bank_size}")
-        if distance not in ("squared", "euclidean"):
-            raise UsageError(f"distance must be squared or euclidean, got {distance!r}")
+        check_bank(bank_size, distance)
         self.coreset_ratio = coreset_ratio
         self.bank_size = bank_size
         self.distance = distance
-        self.max_false_alarms = max_false_alarms
 
     # -- what a method with noise adds -------------------------------------------------------
 
@@ -95,21 +82,6 @@ class BankDetector(Detector):
     def bank_(self) -> MemoryBank:
         """See the class."""
         return self.learned_.bank
-
-    @property
-    def held_out_(self) -> Tensor | None:
-        """See the class."""
-        return self.learned_.calibration.held_out
-
-    @held_out_.setter
-    def held_out_(self, scores: Tensor) -> None:
-        """``(n,)`` float32 scores of other images, of which it is not known which they are."""
-        self._recalibrate(held_out=scores, held_out_of=None)
-
-    @property
-    def held_out_of_(self) -> Tensor | None:
-        """See the class."""
-        return self.learned_.calibration.held_out_of
 
     def update(
         self,
@@ -161,21 +133,6 @@ class BankDetector(Detector):
         self.skipped_ = skipped
         self.lineage_ = Lineage(self.lineage_.version + 1, (parent,), len(table.names))
         return self
-
-    def choose_threshold(self, max_false_alarms: float) -> Threshold:
-        """Set ``threshold_`` from ``held_out_``, without labels; nothing is fitted again.
-
-        Raises:
-            NotFittedError: not fitted, or without ``max_false_alarms``.
-            UsageError: ``max_false_alarms`` outside (0, 1).
-        """
-        chosen = self.learned_.calibration.choose(max_false_alarms)
-        self.threshold_ = chosen.value
-        return chosen
-
-    def promise(self) -> Threshold | None:
-        """What ``threshold_`` promises; None without one, or where it was set in another way."""
-        return self.learned_.calibration.promise(self.max_false_alarms)
 
     def _restored(self, header: dict[str, Any], tensors: dict[str, Tensor]) -> LearnedBank:
         alignment = tensors.get("alignment")

@@ -7,19 +7,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.memory_bank import Distance, MemoryBank
+from softpatch.errors import UsageError
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
 REWEIGHTING_NEIGHBOURS = 9  # b in the PatchCore paper, eq. 7
 
 # The image each of some patches is from, and the image each vector of the bank is from: vectors of
-# a patch's own image are passed over.
+# a patch's own image are passed over. Vectors of an ensemble are (b, m).
 Origins = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class BankOptions:
-    """The options of ``PatchCore``; SoftPatch has all of them but ``reweight``."""
+    """The options of ``PatchCore``; SoftPatch has all of them but ``reweight``.
+
+    ``at_random`` is no option of theirs: the bank is drawn, as ``RandomBank`` does it, and so are
+    its updates and merges.
+    """
 
     coreset_ratio: float
     bank_size: int
@@ -27,28 +33,41 @@ class BankOptions:
     max_false_alarms: float | None
     seed: int
     reweight: bool = False
+    at_random: bool = False
 
     def coreset_size(self, patches: int) -> int:
         """How many of that many training patches enter the bank, at most."""
         return min(self.bank_size, max(1, int(self.coreset_ratio * patches)))
 
     def patch_scores(
-        self, bank: MemoryBank, patches: Tensor, origins: Origins | None = None
+        self, bank: MemoryBank | BankEnsemble, patches: Tensor, origins: Origins | None = None
     ) -> Tensor:
         """``(B, P, D)`` -> ``(B, P)`` scores, at least 0; larger is more anomalous."""
         scores = bank.score(patches.flatten(0, 1), self.distance, origins)
         return scores.view(patches.shape[:2])  # (B * P) -> (B, P)
 
     def image_scores(
-        self, bank: MemoryBank, patches: Tensor, scores: Tensor, origins: Origins | None = None
+        self,
+        bank: MemoryBank | BankEnsemble,
+        patches: Tensor,
+        scores: Tensor,
+        origins: Origins | None = None,
     ) -> Tensor:
         """``(B, P, D)`` patches and their ``(B, P)`` scores -> ``(B,)``.
 
         The worst patch decides, whatever the patches are, unless they are re-weighted.
         """
-        if self.reweight:
+        if self.reweight and isinstance(bank, MemoryBank):
             return reweighted_scores(bank, patches, scores, origins)
         return scores.amax(dim=1)
+
+
+def check_bank(bank_size: int, distance: str) -> None:
+    """Raise UsageError for what is no size of a bank, or no distance."""
+    if bank_size < 1:
+        raise UsageError(f"bank_size must be at least 1, got {bank_size}")
+    if distance not in ("squared", "euclidean"):
+        raise UsageError(f"distance must be squared or euclidean, got {distance!r}")
 
 
 def reweighted_scores(

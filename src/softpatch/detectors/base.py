@@ -75,7 +75,7 @@ class Learned(Protocol):
 
 
 class Detector(ABC):
-    """Base of SoftPatch, PatchCore and PaDiM.
+    """Base of every method of ``METHODS``.
 
     Options are kept as given, so that ``get_params``, ``set_params`` and scikit-learn's ``clone``
     work. A method adds ``_learn``, ``_restored`` and ``_cost``.

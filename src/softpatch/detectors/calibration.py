@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.compute.progress import Progress
 from softpatch.detectors.bank_options import BankOptions
@@ -114,16 +115,17 @@ class HeldOut:
     """Training images, each to be scored as if the bank had not seen it.
 
     Attributes:
-        bank: whose vectors from a patch's own image are passed over.
+        bank: or several; vectors from a patch's own image are passed over.
         options: how a patch and an image are scored.
         patches: ``(M, P, D)``.
         image_index: ``(M,)`` int64, ascending: which of these images each is from.
-        bank_image_index: ``(m,)`` int64, the same of each vector of the bank; -1 for other images.
+        bank_image_index: ``(m,)`` int64, or ``(b, m)`` of several banks, the same of each vector;
+            -1 for other images.
         suspects: int64 indices of images more likely bad than good, which do not count.
         before: how many images the model learned from earlier; indices of ``suspects`` begin there.
     """
 
-    bank: MemoryBank
+    bank: MemoryBank | BankEnsemble
     options: BankOptions
     patches: Tensor
     image_index: Tensor
@@ -176,7 +178,7 @@ def held_out_images(images: int) -> Tensor:
 
 
 def calibrate(
-    bank: MemoryBank,
+    bank: MemoryBank | BankEnsemble,
     options: BankOptions,
     table: PatchTable,
     picks: Tensor,
@@ -186,10 +188,10 @@ def calibrate(
     """After a fit; images are scored only where a threshold is asked for.
 
     Args:
-        bank: the memory bank.
+        bank: the memory bank, or several.
         options: of the fit.
         table: patches of all training images.
-        picks: ``(m,)`` which of them the bank is.
+        picks: ``(m,)`` which of them the bank is; ``(b, m)`` of several.
         suspicion: ``(N,)`` of the images; None where the method does not tell.
         run: told of the step ``calibrate``.
     """

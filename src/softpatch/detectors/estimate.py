@@ -114,15 +114,16 @@ def bank_cost(
     """Of a fit with a memory bank, on that many images like those of the sample."""
     patches = len(sample.flat) * images // len(sample.patches)
     picks = options.coreset_size(patches)
-    length = row_length(sample.flat.cpu())
-    steps = {"coreset": coreset_seconds(patches, picks, length)}
+    steps, arrays = {}, []
+    if not options.at_random:
+        length = row_length(sample.flat.cpu())
+        steps["coreset"] = coreset_seconds(patches, picks, length)
+        arrays.append(length * number_format(torch.device("cpu")).itemsize * patches)
     if options.max_false_alarms:
-        few = MemoryBank(sample.flat, sample.flat.new_ones(len(sample.flat)))
-        one = seconds(lambda: few.nearest(sample.patches[0])) * picks / len(few)
-        steps["calibrate"] = one * min(images, MOST_HELD_OUT)
+        steps["calibrate"] = calibrate_seconds(sample, images, picks)
     cost = FitCost(
         seconds=steps,
-        arrays=[length * number_format(torch.device("cpu")).itemsize * patches],
+        arrays=arrays,
         model=4 * picks * (sample.shape[2] + 1),
     )
     if policy is None:
@@ -161,6 +162,13 @@ def _with_noise(
         arrays=arrays,
         model=cost.model + half + 4 * dimension * kept,
     )
+
+
+def calibrate_seconds(sample: LocalPatches, images: int, vectors: int) -> float:
+    """Of scoring that many training images, or as many as are held out, by so many vectors."""
+    few = MemoryBank(sample.flat, sample.flat.new_ones(len(sample.flat)))
+    one = seconds(lambda: few.nearest(sample.patches[0])) * vectors / len(few)
+    return one * min(images, MOST_HELD_OUT)
 
 
 def coreset_seconds(members: int, picks: int, length: int) -> float:

@@ -15,7 +15,7 @@ from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.bank_detector import BankDetector
 from softpatch.detectors.calibration import MOST_HELD_OUT, Calibration
 from softpatch.detectors.learned_bank import LearnedBank
-from softpatch.detectors.reservoir import shift_indices, take_union
+from softpatch.detectors.reservoir import draw_union, shift_indices, take_union
 from softpatch.detectors.run import Run
 from softpatch.errors import UsageError
 from softpatch.storage.checkpoint import fingerprint
@@ -35,6 +35,7 @@ def merge(
     model's bank is within r + ``covering_radius`` of the merged one (triangle inequality). Where
     each bank is a farthest-first coreset of m vectors and so is the merged one, that is at most
     four times what the best m vectors for all patches together would have (Malkomes et al. 2015).
+    Banks drawn at random are drawn from, so that a patch of either model is as likely to be left.
 
     Args:
         first: fitted; the merged model takes its seed and options of the run.
@@ -48,7 +49,7 @@ def merge(
     """
     for model in (first, second):
         if not isinstance(model, BankDetector):
-            raise UsageError(f"{model.method} has no memory bank that could be merged")
+            raise UsageError(f"a {model.method} model cannot be merged")
     one, other = first.learned_, second.learned_
     for name, here, there in _differences(first, second):
         raise UsageError(f"cannot be merged: {name} is {here} in one and {there} in the other")
@@ -67,11 +68,15 @@ def merge_learned(one: LearnedBank, other: LearnedBank, bank_size: int, run: Run
     device = one.bank.vectors.device
     vectors = torch.cat([one.bank.vectors, other.bank.vectors.to(device)])
     weights = torch.cat([one.bank.weights, other.bank.weights.to(device)])
-    picks = greedy_coreset(
-        vectors, min(bank_size, len(vectors)), seed=options.seed, scratch=run.scratch,
-        progress=run.progress,
-    ).sort().values  # fmt: skip
     share, draw = after / (before + after), options.seed + before + after
+    if options.at_random:
+        of_one, of_other = draw_union(len(one.bank), len(other.bank), bank_size, share, draw)
+        picks = torch.cat([of_one, of_other + len(one.bank)]).to(device)
+    else:
+        picks = greedy_coreset(
+            vectors, min(bank_size, len(vectors)), seed=options.seed, scratch=run.scratch,
+            progress=run.progress,
+        ).sort().values  # fmt: skip
     suspicion, reservoir = one.suspicion, one.reservoir
     if suspicion is not None and other.suspicion is not None:
         suspicion = torch.cat([suspicion, other.suspicion.to(device)])

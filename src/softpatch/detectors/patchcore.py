@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import ClassVar, Unpack
 
 import torch
+from torch import Tensor
 
 from softpatch.bank.memory_bank import Distance, MemoryBank
-from softpatch.detectors.bank_detector import FALSE_ALARMS, BankDetector
+from softpatch.detectors.bank_detector import BankDetector
 from softpatch.detectors.bank_options import BANK_SIZE, BankOptions
+from softpatch.detectors.calibrated import FALSE_ALARMS
 from softpatch.detectors.calibration import calibrate
 from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.options import CommonOptions
@@ -62,8 +64,12 @@ class PatchCore(BankDetector):
     def _learn(self, table: PatchTable, run: Run) -> LearnedBank:
         options = self.bank_options
         size = options.coreset_size(table.shape[0] * table.shape[1])
-        picks = table.coreset(size, None, self.seed, run)
+        picks = self._picks(table, size, run)
         vectors = table.take(picks)
         bank = MemoryBank(vectors, torch.ones(len(picks), device=vectors.device))
         calibration = calibrate(bank, options, table, picks, None, run)
         return LearnedBank(table.names, options, bank, calibration)
+
+    def _picks(self, table: PatchTable, size: int, run: Run) -> Tensor:
+        """``(m,)`` int64: which of the M * P patches are the bank, ``size`` at most."""
+        return table.coreset(size, None, self.seed, run)

@@ -9,6 +9,8 @@ from typing import Any
 from softpatch.detectors.base import Detector
 from softpatch.detectors.padim import PaDiM
 from softpatch.detectors.patchcore import PatchCore
+from softpatch.detectors.random_bank import RandomBank
+from softpatch.detectors.random_ensemble import RandomEnsemble
 from softpatch.detectors.softpatch import SoftPatch
 from softpatch.errors import UsageError
 from softpatch.noise.discriminators import DISCRIMINATORS, current_name
@@ -20,6 +22,8 @@ METHODS: Mapping[str, tuple[type[Detector], Mapping[str, Any]]] = MappingProxyTy
         **{f"softpatch-{name}": (SoftPatch, {"discriminator": name}) for name in DISCRIMINATORS},
         "patchcore": (PatchCore, {}),
         "padim": (PaDiM, {}),
+        "random-bank": (RandomBank, {}),
+        "random-ensemble": (RandomEnsemble, {}),
     }
 )
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from softpatch.bank.memory_bank import Distance, MemoryBank
 from softpatch.compute.progress import Progress, silent
-from softpatch.detectors.bank_detector import FALSE_ALARMS, BankDetector
+from softpatch.detectors.bank_detector import BankDetector
 from softpatch.detectors.bank_options import BANK_SIZE
+from softpatch.detectors.calibrated import FALSE_ALARMS
 from softpatch.detectors.calibration import calibrate
 from softpatch.detectors.comparison import alignment_of, to_compare
 from softpatch.detectors.embedder import Embed, Embedder

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.bank.memory_bank import MemoryBank
+from softpatch.bank.random_draw import random_draw
 from softpatch.detectors.calibration import HeldOut, recalibrate
 from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.patch_table import LocalPatches, PatchTable
-from softpatch.detectors.reservoir import PatchReservoir, without_share
+from softpatch.detectors.reservoir import PatchReservoir, draw_union, without_share
 from softpatch.detectors.run import Run
 from softpatch.errors import DatasetError, UsageError
 from softpatch.noise.contamination import image_suspicion, suspects, worst_mean
@@ -56,7 +57,10 @@ def update(
     vectors = run.scratch.empty(len(scores.weights), table.shape[2])
     vectors[:old] = learned.bank.vectors
     vectors[old:] = table.flat
-    picks = _pick(learned, vectors, scores.admitted, kept, share, run)
+    if learned.options.at_random:
+        picks = _draw(learned, len(table.flat), kept, share, seed)
+    else:
+        picks = _pick(learned, vectors, scores.admitted, kept, share, run)
     bank = MemoryBank(vectors[picks], scores.weights[picks])
     suspicion, reservoir = learned.suspicion, learned.reservoir
     if scores.images is not None:
@@ -151,6 +155,19 @@ def _pick(
         scratch=run.scratch, progress=run.progress,
     )  # fmt: skip
     return picks.sort().values
+
+
+def _draw(learned: LearnedBank, patches: int, kept: Tensor, share: float, seed: int) -> Tensor:
+    """What ``_pick`` returns, for a bank drawn at random and that many new patches.
+
+    As many of the new ones are drawn as a fit would, and where there is no room for all, what stays
+    is drawn from both, so that every patch seen is as likely to be in the bank as any other.
+    """
+    options, old = learned.options, len(learned.bank)
+    joining = old + random_draw(patches, options.coreset_size(patches), seed).to(kept.device)
+    draw = options.seed + len(learned.image_names)
+    of_kept, of_joining = draw_union(len(kept), len(joining), options.bank_size, share, draw)
+    return torch.cat([kept[of_kept.to(kept.device)], joining[of_joining.to(kept.device)]])
 
 
 def _suspicion(learned: LearnedBank, table: LocalPatches, scores: UpdateScores) -> Tensor:

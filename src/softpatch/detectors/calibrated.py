@@ -1,0 +1,60 @@
+"""What detectors share that score their training images for a threshold without labels."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from torch import Tensor
+
+from softpatch.detectors.base import Detector
+from softpatch.detectors.options import CommonOptions
+from softpatch.detectors.threshold import Threshold, check_false_alarms
+
+FALSE_ALARMS = 0.01  # share of good images that the default threshold may call anomalous
+
+
+class CalibratedDetector(Detector):
+    """A detector that knows how its training images score as if it had not seen them.
+
+    Attributes after ``fit``:
+        held_out_: ``(n,)`` float32 scores of training images, each without the image's own
+            vectors; None without ``max_false_alarms``.
+        held_out_of_: ``(n, 2)`` int64, of each the image, an index in ``image_names_``, and how
+            many images the detector had seen.
+    """
+
+    def __init__(self, *, max_false_alarms: float | None, **options: Unpack[CommonOptions]) -> None:
+        super().__init__(**options)
+        if max_false_alarms:
+            check_false_alarms(max_false_alarms)
+        self.max_false_alarms = max_false_alarms
+
+    @property
+    def held_out_(self) -> Tensor | None:
+        """See the class."""
+        return self.learned_.calibration.held_out
+
+    @held_out_.setter
+    def held_out_(self, scores: Tensor) -> None:
+        """``(n,)`` float32 scores of other images, of which it is not known which they are."""
+        self._recalibrate(held_out=scores, held_out_of=None)
+
+    @property
+    def held_out_of_(self) -> Tensor | None:
+        """See the class."""
+        return self.learned_.calibration.held_out_of
+
+    def choose_threshold(self, max_false_alarms: float) -> Threshold:
+        """Set ``threshold_`` from ``held_out_``, without labels; nothing is fitted again.
+
+        Raises:
+            NotFittedError: not fitted, or without ``max_false_alarms``.
+            UsageError: ``max_false_alarms`` outside (0, 1).
+        """
+        chosen = self.learned_.calibration.choose(max_false_alarms)
+        self.threshold_ = chosen.value
+        return chosen
+
+    def promise(self) -> Threshold | None:
+        """What ``threshold_`` promises; None without one, or where it was set in another way."""
+        return self.learned_.calibration.promise(self.max_false_alarms)
