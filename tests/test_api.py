@@ -27,6 +27,7 @@ from softpatch import (
     RandomEnsemble,
     SoftPatch,
     SoftPatchError,
+    SupportedBank,
     UnreadableImageWarning,
     UsageError,
     errors,
@@ -36,7 +37,9 @@ from softpatch.detectors import METHODS, make_detector
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
-DETECTORS: list[type[Detector]] = [SoftPatch, PatchCore, PaDiM, RandomBank, RandomEnsemble]
+DETECTORS: list[type[Detector]] = [
+    SoftPatch, SupportedBank, PatchCore, PaDiM, RandomBank, RandomEnsemble,
+]  # fmt: skip
 SMALL: dict[str, Any] = {"resize": 64, "crop": 64, "dimension": 64}
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RandomBank,
         RandomEnsemble,
         SoftPatch,
+        SupportedBank,
         make_detector,
     )
     from softpatch.detectors.load import load
@@ -69,6 +70,7 @@ _HOMES = {
     "ScratchError": "errors",
     "SoftPatch": "detectors",
     "SoftPatchError": "errors",
+    "SupportedBank": "detectors",
     "UnreadableImageWarning": "images.sources",
     "UsageError": "errors",
     "audit": "auditing.audit",
@@ -102,6 +104,7 @@ __all__ = [
     "ScratchError",
     "SoftPatch",
     "SoftPatchError",
+    "SupportedBank",
     "UnreadableImageWarning",
     "UsageError",
     "audit",

@@ -163,3 +163,45 @@ def test_neighbours_are_sorted_by_distance(count: int, offset: float) -> None:
 
 def test_length_is_the_number_of_vectors() -> None:
     assert len(random_bank(13, 2)) == 13
+
+
+@given(
+    bank_size=st.integers(1, 60),
+    dimension=st.integers(1, 160),
+    largest=st.sampled_from([0.5, 3.0, 50.0]),
+    held_out=st.booleans(),
+    seed=st.integers(0, 1_000),
+)
+@settings(deadline=None)
+def test_no_vector_is_nearer_than_its_floor(
+    bank_size: int, dimension: int, largest: float, held_out: bool, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    vectors = random_vectors(bank_size, dimension, seed)
+    floors = largest * torch.rand(bank_size, generator=generator)
+    floors[torch.rand(bank_size, generator=generator) < 0.5] = 0
+    bank = MemoryBank(vectors, torch.ones(bank_size), floors=floors)
+    patches = torch.cat([random_vectors(20, dimension, seed + 1), vectors[:5]])
+    of_bank = torch.randint(3, (bank_size,), generator=generator)
+    of_patch = torch.randint(3, (len(patches),), generator=generator)
+    reached = torch.cdist(
+        patches.double(), vectors.double(), compute_mode="donot_use_mm_for_euclid_dist"
+    )
+    reached = torch.maximum(reached, floors.double())
+    if held_out:
+        reached[of_patch.unsqueeze(1) == of_bank] = torch.inf
+    distance, index = bank.nearest(patches, (of_patch, of_bank) if held_out else None)
+    expected = reached.amin(dim=1)
+    torch.testing.assert_close(distance.double(), expected, rtol=1e-5, atol=1e-6)
+    found = expected.isfinite()
+    assert torch.equal(index[found], reached.argmin(dim=1)[found])
+
+
+def test_other_floors_leave_the_bank_as_it_was() -> None:
+    bank = random_bank(30, 16)
+    patches = random_vectors(10, 16, seed=1)
+    before = bank.nearest(patches)[0]
+    high = bank.with_floors(torch.full((30,), 100.0))
+    assert high.nearest(patches)[0].tolist() == [100.0] * 10
+    assert torch.equal(bank.nearest(patches)[0], before)
+    assert torch.equal(high.with_floors(None).nearest(patches)[0], before)

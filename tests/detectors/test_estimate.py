@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softpatch import DatasetError, PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch
+from softpatch import (
+    DatasetError,
+    PaDiM,
+    PatchCore,
+    RandomBank,
+    RandomEnsemble,
+    SoftPatch,
+    SupportedBank,
+)
 from softpatch.compute.scratch import RESERVE, resident_bytes
 from softpatch.detectors import Detector
 from softpatch.detectors.estimate import memory_and_scratch
@@ -17,7 +25,9 @@ SMALL: dict[str, Any] = {"resize": 64, "crop": 64, "dimension": 64, "device": "c
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
 
-@pytest.mark.parametrize("kind", [SoftPatch, PatchCore, PaDiM, RandomBank, RandomEnsemble])
+@pytest.mark.parametrize(
+    "kind", [SoftPatch, SupportedBank, PatchCore, PaDiM, RandomBank, RandomEnsemble]
+)
 def test_sizes_are_those_of_the_fit(
     kind: type[Detector], small_pictures: Path, tmp_path: Path
 ) -> None:

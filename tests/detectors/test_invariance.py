@@ -11,7 +11,15 @@ import pytest
 import torch
 
 import softpatch
-from softpatch import Detector, PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch
+from softpatch import (
+    Detector,
+    PaDiM,
+    PatchCore,
+    RandomBank,
+    RandomEnsemble,
+    SoftPatch,
+    SupportedBank,
+)
 from softpatch.images.sources import ImageSource, fail_unreadable
 from tests.detectors.pictures import (
     SMALL,
@@ -34,6 +42,7 @@ every_method = pytest.mark.parametrize(
         pytest.param(PatchCore, id="patchcore"),
         pytest.param(PaDiM, id="padim"),
         pytest.param(RandomBank, id="random-bank"),
+        pytest.param(SupportedBank, id="supported-bank"),
         pytest.param(RandomEnsemble, id="random-ensemble"),
     ],
 )
@@ -50,6 +59,7 @@ every_variant = pytest.mark.parametrize(
         pytest.param(PatchCore, {"coreset_ratio": 0.3}, id="patchcore"),
         pytest.param(PatchCore, {"reweight": True}, id="reweighted"),
         pytest.param(PaDiM, {"dimensions": 20, "embedding": "average"}, id="padim"),
+        pytest.param(SupportedBank, {"bank_size": 60}, id="supported-bank"),
         pytest.param(RandomBank, {"bank_size": 30, "reweight": True}, id="random-bank"),
         pytest.param(
             RandomEnsemble,

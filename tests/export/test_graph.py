@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from softpatch import Detector, PaDiM, PatchCore, RandomBank, SoftPatch, UsageError
+from softpatch import (
+    Detector,
+    PaDiM,
+    PatchCore,
+    RandomBank,
+    SoftPatch,
+    SupportedBank,
+    UsageError,
+)
 from softpatch.export.graph import DetectorGraph
 from tests.detectors.pictures import new_pictures
 
@@ -24,6 +32,7 @@ DETECTORS = [
     PatchCore(dimension=64, **SMALL),
     PatchCore(dimension=64, reweight=True, **SMALL),
     RandomBank(dimension=64, reweight=True, **SMALL),
+    SupportedBank(dimension=64, **SMALL),
     PaDiM(**SMALL),
     PaDiM(roi=ROI, **SMALL),
 ]

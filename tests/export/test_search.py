@@ -121,3 +121,22 @@ def test_runtimes_find_the_same() -> None:
     by_openvino = list(compiled(patches.numpy()).values())
     for found in (by_onnx, by_openvino):
         check(bank, patches, *(torch.from_numpy(np.array(one)) for one in found))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10**6),
+    members=st.integers(1, 3 * GROUP + 1),
+    largest=st.sampled_from([0.5, 3.0, 50.0]),
+)
+def test_no_vector_is_nearer_than_its_floor(seed: int, members: int, largest: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    bank = torch.randn(members, 24, generator=generator)
+    patches = torch.cat([torch.randn(20, 24, generator=generator), bank[:5]])
+    floors = largest * torch.rand(members, generator=generator)
+    floors[torch.rand(members, generator=generator) < 0.5] = 0
+    distance, index = NearestSearch(bank, floors)(patches)
+    reached = torch.maximum(torch.cdist(patches.double(), bank.double()), floors.double())
+    torch.testing.assert_close(distance.double(), reached.amin(dim=1), rtol=1e-5, atol=1e-4)
+    found = reached.gather(1, index.unsqueeze(1)).squeeze(1)
+    torch.testing.assert_close(found, reached.amin(dim=1), rtol=1e-5, atol=1e-4)

@@ -20,7 +20,16 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from softpatch import Detector, PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch, load
+from softpatch import (
+    Detector,
+    PaDiM,
+    PatchCore,
+    RandomBank,
+    RandomEnsemble,
+    SoftPatch,
+    SupportedBank,
+    load,
+)
 from softpatch.cli.info import info
 from softpatch.errors import ModelFileError, NotFittedError, SoftPatchError
 from softpatch.storage import model_file
@@ -85,6 +94,7 @@ def test_round_trip_is_exact(
     "detector",
     [
         pytest.param(PatchCore(resize=64, crop=48, reweight=True, seed=3), id="PatchCore"),
+        pytest.param(SupportedBank(resize=64, crop=48, bank_size=60, seed=3), id="SupportedBank"),
         pytest.param(RandomBank(resize=64, crop=48, bank_size=30, seed=3), id="RandomBank"),
         pytest.param(
             RandomEnsemble(

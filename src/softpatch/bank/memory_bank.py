@@ -1,7 +1,8 @@
-"""The memory bank: normal patches, each with its softening weight (METHOD: soft weights)."""
+"""The memory bank: normal patches, each with its softening weight and its floor."""
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 from typing import Literal
 
@@ -21,18 +22,34 @@ QUERIES = 196  # patches a chunk: their bounds to 18k vectors, 7 MB in bfloat16,
 
 
 class MemoryBank:
-    """Normal patch vectors, and the weight that softens the scores of patches near each.
+    """Normal patch vectors, and what keeps odd ones among them from hiding defects.
 
     Attributes:
         vectors: ``(m, D)`` float32.
-        weights: ``(m,)`` float32 outlier scores W of the vectors; near 1 for normal patches.
+        weights: ``(m,)`` float32 outlier scores W of the vectors (METHOD: soft weights); near 1 for
+            normal patches.
+        floors: ``(m,)`` float32, the least distance at which each vector is taken to lie from any
+            patch, see ``softpatch.bank.support``; None is 0 for all.
     """
 
-    def __init__(self, vectors: Tensor, weights: Tensor, sketch: Sketch | None = None) -> None:
+    def __init__(
+        self,
+        vectors: Tensor,
+        weights: Tensor,
+        sketch: Sketch | None = None,
+        floors: Tensor | None = None,
+    ) -> None:
         """``sketch``, of similar patches, saves the making of one (0.25 s at D=1024)."""
         self.vectors = vectors
         self.weights = weights
+        self.floors = floors
         self._bounds = BankBounds(vectors, sketch)
+
+    def with_floors(self, floors: Tensor | None) -> MemoryBank:
+        """The same vectors with other floors; nothing is prepared again."""
+        other = copy(self)
+        other.floors = floors
+        return other
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -41,6 +58,8 @@ class MemoryBank:
         self, patches: Tensor, skip_own: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Find each patch's nearest bank vector, exactly; among equally near ones the first.
+
+        No vector is nearer than its floor.
 
         Args:
             patches: ``(q, D)`` float32.
@@ -69,11 +88,13 @@ class MemoryBank:
         squared, limit_of = self._bounds.squared(patches)  # (q, m)
         if skipped is not None:
             squared[skipped] = torch.inf
+        if self.floors is not None:
+            squared = torch.maximum(squared, self.floors.square().to(squared.dtype))
         # The nearest sketch gives an upper bound; exact distances only for vectors whose lower
         # bound is below it.
         index = smallest_of_rows(ordered(squared))
         own = torch.arange(len(patches), device=patches.device)
-        distance = pair_distances(patches, own, self.vectors, index)
+        distance = self._distances(patches, own, index)
         near = within(squared, limit_of(distance))
         nobody = squared[own, index].isinf()
         distance[nobody], near[nobody] = torch.inf, False
@@ -83,11 +104,18 @@ class MemoryBank:
             # A texture's patches spread over too many directions for a sketch.
             near[dense] &= self._may_be_nearer(patches[dense], distance[dense])
             row, candidate = where_set(near)
-        exact = pair_distances(patches, row, self.vectors, candidate)
+        exact = self._distances(patches, row, candidate)
         distance.scatter_reduce_(0, row, exact, "amin")
         winner = exact == distance[row]
         index.scatter_reduce_(0, row[winner], candidate[winner], "amin", include_self=False)
         return distance.float(), index
+
+    def _distances(self, patches: Tensor, row: Tensor, index: Tensor) -> Tensor:
+        """Of ``patches[row[i]]`` to the vectors ``index[i]``, in float64; floors count."""
+        distances = pair_distances(patches, row, self.vectors, index)
+        if self.floors is None:
+            return distances
+        return torch.maximum(distances, self.floors[index].double())
 
     def _may_be_nearer(self, patches: Tensor, distance: Tensor) -> Tensor:
         """``(q, m)`` bool: vectors no farther than ``(q,)`` distances, by float32 products."""

@@ -26,6 +26,7 @@ STEPS = {
     "shards": "filling the shards' banks",
     "coreset": "filling the memory bank",
     "cover": "measuring what it covers",
+    "support": "comparing with the other pictures",
     "calibrate": "scoring training pictures",
     "gaussians": "fitting Gaussians",
     "predict": "scoring pictures",

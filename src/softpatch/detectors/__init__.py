@@ -1,4 +1,4 @@
-"""The detectors: SoftPatch, PatchCore, PaDiM, two baselines of random banks, what they share."""
+"""The detectors: SoftPatch, supported bank, PatchCore, PaDiM, random banks, what they share."""
 
 from softpatch.detectors.bank_detector import BankDetector
 from softpatch.detectors.base import Detector
@@ -9,6 +9,7 @@ from softpatch.detectors.random_bank import RandomBank
 from softpatch.detectors.random_ensemble import RandomEnsemble
 from softpatch.detectors.registry import METHODS, make_detector, no_threshold
 from softpatch.detectors.softpatch import SoftPatch
+from softpatch.detectors.supported_bank import SupportedBank
 
 __all__ = [
     "METHODS",
@@ -20,6 +21,7 @@ __all__ = [
     "RandomBank",
     "RandomEnsemble",
     "SoftPatch",
+    "SupportedBank",
     "make_detector",
     "no_threshold",
 ]

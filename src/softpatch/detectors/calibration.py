@@ -13,6 +13,7 @@ from torch import Tensor
 
 from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.memory_bank import MemoryBank
+from softpatch.bank.support import Support
 from softpatch.compute.progress import Progress
 from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.patch_table import PatchTable
@@ -123,6 +124,7 @@ class HeldOut:
             -1 for other images.
         suspects: int64 indices of images more likely bad than good, which do not count.
         before: how many images the model learned from earlier; indices of ``suspects`` begin there.
+        support: of the bank's vectors, whose floors are then those without the image; None without.
     """
 
     bank: MemoryBank | BankEnsemble
@@ -132,6 +134,7 @@ class HeldOut:
     bank_image_index: Tensor
     suspects: Tensor
     before: int = 0
+    support: Support | None = None
 
     def limit(self) -> float:
         """The normal limit, from a sample of the patches.
@@ -146,10 +149,25 @@ class HeldOut:
         total = len(rows) * positions
         drawn = torch.linspace(0, total - 1, min(NORMAL_SAMPLE, total)).long().to(rows.device)
         row = rows[drawn // positions]
-        own = (self.image_index[row], self.bank_image_index)
-        scores = self.bank.score(self.patches[row, drawn % positions], self.options.distance, own)
+        patches, of = self.patches[row, drawn % positions], self.image_index[row]
+        several = [(self.bank, slice(0, len(of)))]
+        if self.support is not None:  # drawn image by image
+            ends = [0, *of.bincount().cumsum(dim=0).tolist()]
+            spans = enumerate(slice(*ends[at : at + 2]) for at in range(len(ends) - 1))
+            several = [(self._without(at), part) for at, part in spans if part.start < part.stop]
+        found = [
+            bank.score(patches[part], self.options.distance, (of[part], self.bank_image_index))
+            for bank, part in several
+        ]
+        scores = torch.cat(found)
         scores = scores[scores.isfinite()]  # infinite where the whole bank is from one image
         return float(torch.quantile(scores, NORMAL_SHARE))
+
+    def _without(self, image: int) -> MemoryBank | BankEnsemble:
+        """The bank with the floors that it would have without the image."""
+        if self.support is None or isinstance(self.bank, BankEnsemble):
+            return self.bank
+        return self.bank.with_floors(self.support.floors_without(image, self.support.rank))
 
     def scores(self, progress: Progress) -> tuple[Tensor, Tensor]:
         """``held_out`` and ``held_out_of`` of a ``Calibration``."""
@@ -159,9 +177,10 @@ class HeldOut:
         for done, image in enumerate(drawn, start=1):
             own = self.patches[self.image_index == image].flatten(0, 1)[None]  # of its tiles
             of = torch.full((own.shape[1],), image, device=own.device)
-            found = self.options.patch_scores(self.bank, own, (of, self.bank_image_index))
+            bank = self._without(image)
+            found = self.options.patch_scores(bank, own, (of, self.bank_image_index))
             score = self.options.image_scores(
-                self.bank, own, found, (of[:1], self.bank_image_index)
+                bank, own, found, (of[:1], self.bank_image_index)
             ).squeeze()
             if score.isfinite():  # else the whole bank is from this image
                 scores.append(score)
@@ -184,6 +203,7 @@ def calibrate(
     picks: Tensor,
     suspicion: Tensor | None,
     run: Run,
+    support: Support | None = None,
 ) -> Calibration:
     """After a fit; images are scored only where a threshold is asked for.
 
@@ -194,6 +214,7 @@ def calibrate(
         picks: ``(m,)`` which of them the bank is; ``(b, m)`` of several.
         suspicion: ``(N,)`` of the images; None where the method does not tell.
         run: told of the step ``calibrate``.
+        support: of a bank with floors.
     """
     device = bank.vectors.device
     rows = torch.isin(table.image_index.cpu(), held_out_images(len(table.names))).nonzero()
@@ -205,6 +226,7 @@ def calibrate(
         image_index=here.image_index,
         bank_image_index=table.image_index.to(device)[picks.to(device) // table.shape[1]],
         suspects=suspects(suspicion, device),
+        support=support,
     )
     limit = held_out.limit()
     if not options.max_false_alarms:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from softpatch.bank.memory_bank import MemoryBank
+from softpatch.bank.support import Support
 from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.reservoir import PatchReservoir
@@ -29,6 +30,8 @@ class LearnedBank:
             does not tell.
         reservoir: what an update compares new images with; None where it compares nothing.
         alignment: how aligned the training images are, 0..1; None where nobody had to know.
+        support: of the bank's vectors in other training images, one more of them than the floors'
+            rank; None of a bank without floors.
     """
 
     image_names: list[str]
@@ -38,6 +41,7 @@ class LearnedBank:
     suspicion: Tensor | None = None
     reservoir: PatchReservoir | None = None
     alignment: float | None = None
+    support: Support | None = None
 
     def score(self, patches: Tensor) -> Tensor:
         """``(B, P, D)`` -> ``(B, P)`` patch scores, at least 0."""
@@ -55,6 +59,12 @@ class LearnedBank:
             tensors["suspicion"] = self.suspicion
         if self.reservoir is not None:
             tensors |= self.reservoir.tensors()
+        if self.support is not None:
+            tensors |= {
+                "support_own": self.support.own,
+                "support_distances": self.support.distances,
+                "support_pictures": self.support.pictures,
+            }
         if self.alignment is not None:
             tensors["alignment"] = torch.tensor(self.alignment, dtype=torch.float64)
         return tensors
@@ -84,9 +94,12 @@ class LearnedBank:
         if vectors.shape[1] != dimension:
             raise ValueError("the bank's vectors are not this backbone's patches")
         names = [str(name) for name in header["images"]]
-        bank, calibration = MemoryBank(vectors, weights), Calibration.restored(header, tensors)
+        support = _restored_support(tensors, len(vectors), len(names))
+        floors = None if support is None else support.floors(support.rank)
+        bank = MemoryBank(vectors, weights, floors=floors)
+        calibration = Calibration.restored(header, tensors)
         if compared is None:
-            return cls(names, options, bank, calibration)
+            return cls(names, options, bank, calibration, support=support)
         suspicion = tensors["suspicion"]
         if suspicion.shape != (len(names),) or suspicion.dtype != torch.float32:
             raise ValueError("suspicion does not match the list of images")
@@ -98,3 +111,25 @@ class LearnedBank:
             PatchReservoir.restored(tensors, compared, len(names), len(bank)),
             None if alignment is None else float(alignment),
         )  # fmt: skip
+
+
+def _restored_support(tensors: dict[str, Tensor], vectors: int, images: int) -> Support | None:
+    """What a model file, which may hold anything, has of it.
+
+    Raises:
+        KeyError, ValueError: it is none, or not of so many vectors and images.
+    """
+    if "support_own" not in tensors:
+        return None
+    support = Support(
+        tensors["support_own"], tensors["support_distances"], tensors["support_pictures"]
+    )
+    if len(support.own) != vectors or support.distances.shape[1] < 2:
+        raise ValueError("the support is not of the bank's vectors")
+    finite = support.distances[support.distances.isfinite()]
+    if len(finite) and float(finite.max()) > LARGEST_NUMBER:
+        raise ValueError("the support holds numbers no distance has")
+    for of in (support.own, support.pictures):
+        if of.numel() and not -1 <= int(of.min()) <= int(of.max()) < images:
+            raise ValueError("the support is of pictures that there are not")
+    return support

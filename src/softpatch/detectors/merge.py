@@ -51,6 +51,8 @@ def merge(
         if not isinstance(model, BankDetector):
             raise UsageError(f"a {model.method} model cannot be merged")
     one, other = first.learned_, second.learned_
+    if one.support is not None or other.support is not None:
+        raise UsageError(f"a {first.method} model cannot be merged")
     for name, here, there in _differences(first, second):
         raise UsageError(f"cannot be merged: {name} is {here} in one and {there} in the other")
     merged = first.clone(**({} if bank_size is None else {"bank_size": bank_size}))

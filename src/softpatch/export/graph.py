@@ -35,7 +35,7 @@ class BankScores(nn.Module):
 
     def __init__(self, learned: LearnedBank) -> None:
         super().__init__()
-        self.search = NearestSearch(learned.bank.vectors)
+        self.search = NearestSearch(learned.bank.vectors, learned.bank.floors)
         self.register_buffer("weights", learned.bank.weights)
         self.squared = learned.options.distance == "squared"
         self.reweight = learned.options.reweight

@@ -42,9 +42,11 @@ class NearestSearch(nn.Module):
     mean_residual: Tensor
     sections: nn.ModuleList
 
-    def __init__(self, vectors: Tensor) -> None:
-        """Encode the ``(m, D)`` bank."""
+    def __init__(self, vectors: Tensor, floors: Tensor | None = None) -> None:
+        """Encode the ``(m, D)`` bank; no vector is nearer than its ``(m,)`` floor, if any."""
         super().__init__()
+        self.floors: Tensor | None
+        self.register_buffer("floors", floors)
         centre = vectors.mean(dim=0)
         self.register_buffer("centre", centre)
         self.register_buffer("vectors", vectors - centre)
@@ -85,7 +87,7 @@ class NearestSearch(nn.Module):
                 group = group_bound.argmin(dim=1)
                 member_bound = section.norms[group] - twice * products[every, group]
                 index = section.order[group * GROUP + member_bound.argmin(dim=1)]
-                nearest = self._distances(patches, every, index)
+                nearest = self._floored(self._distances(patches, every, index), index)
             radius = nearest.unsqueeze(1) + error
             # Groups, then vectors, that may be nearer: (row, group), then (row, near).
             limit = ((radius + section.largest_error) * (1 + ROUNDING)).square() - norm
@@ -96,7 +98,7 @@ class NearestSearch(nn.Module):
             limit = limit.square() - norm[row]
             pair, member = (member_bound <= limit).nonzero().unbind(1)
             row, near = row[pair], section.order[group[pair] * GROUP + member]
-            distance = self._distances(patches, row, near)
+            distance = self._floored(self._distances(patches, row, near), near)
             last = nearest
             nearest = last.scatter_reduce(0, row, distance, "amin")
             # Ties go to the first: vectors of earlier sections, and the one found above.
@@ -119,6 +121,10 @@ class NearestSearch(nn.Module):
         products = (patches - self.centre) @ self.vectors.T
         count = min(count, len(self.vectors))
         return (self.norms - 2 * products).topk(count, dim=1, largest=False).indices
+
+    def _floored(self, distances: Tensor, index: Tensor) -> Tensor:
+        """``(n,)`` distances to the vectors ``index``, none below a vector's floor."""
+        return distances if self.floors is None else torch.maximum(distances, self.floors[index])
 
     def _distances(self, patches: Tensor, row: Tensor, index: Tensor) -> Tensor:
         """Distances of ``patches[row[i]]`` to ``vectors[index[i]]``, in parts to save memory."""
