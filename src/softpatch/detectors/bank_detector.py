@@ -10,8 +10,8 @@ from torch import Tensor
 
 from softpatch.bank.memory_bank import Distance, MemoryBank
 from softpatch.compute.progress import Progress, silent
-from softpatch.detectors.bank_options import BankOptions, check_bank
-from softpatch.detectors.calibrated import CalibratedDetector
+from softpatch.detectors.bank_options import BANK_SIZE, BankOptions, check_bank
+from softpatch.detectors.calibrated import FALSE_ALARMS, CalibratedDetector
 from softpatch.detectors.comparison import compared_length, to_compare
 from softpatch.detectors.estimate import FitCost, bank_cost
 from softpatch.detectors.learned_bank import LearnedBank
@@ -36,10 +36,10 @@ class BankDetector(CalibratedDetector):
     def __init__(
         self,
         *,
-        coreset_ratio: float,
-        bank_size: int,
-        distance: Distance,
-        max_false_alarms: float | None,
+        coreset_ratio: float = 0.1,
+        bank_size: int = BANK_SIZE,
+        distance: Distance = "squared",
+        max_false_alarms: float | None = FALSE_ALARMS,
         **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(max_false_alarms=max_false_alarms, **options)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar, Self, Unpack
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from softpatch.bank.memory_bank import Distance, MemoryBank
+from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.support import COORDINATES, Support, support_of
 from softpatch.compute.progress import Progress, silent
 from softpatch.compute.scratch import chunks
 from softpatch.detectors.bank_detector import BankDetector
-from softpatch.detectors.bank_options import BANK_SIZE
-from softpatch.detectors.calibrated import FALSE_ALARMS
 from softpatch.detectors.calibration import calibrate
 from softpatch.detectors.estimate import FitCost, coreset_seconds
 from softpatch.detectors.learned_bank import LearnedBank
-from softpatch.detectors.options import CommonOptions
 from softpatch.detectors.patch_table import LocalPatches, PatchTable
 from softpatch.detectors.run import Run
 from softpatch.errors import UsageError
@@ -51,20 +48,6 @@ class SupportedBank(BankDetector):
     """
 
     method: ClassVar[str] = "supported-bank"
-
-    def __init__(
-        self,
-        *,
-        coreset_ratio: float = 0.1,
-        bank_size: int = BANK_SIZE,
-        distance: Distance = "squared",
-        max_false_alarms: float | None = FALSE_ALARMS,
-        **options: Unpack[CommonOptions],
-    ) -> None:
-        super().__init__(
-            coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance,
-            max_false_alarms=max_false_alarms, **options,
-        )  # fmt: skip
 
     def _learn(self, table: PatchTable, run: Run) -> LearnedBank:
         images, positions, _ = table.shape
@@ -102,9 +85,11 @@ class SupportedBank(BankDetector):
         cost = super()._cost(sample, images)
         patches = len(sample.flat) * images // len(sample.patches)
         picks = self.bank_options.coreset_size(patches)
-        seconds = {"coreset": 0.0, "support": coreset_seconds(patches, picks, COORDINATES)}
+        compared = coreset_seconds(patches, picks, COORDINATES)
+        # In the order of the steps: comparing comes between the coreset and the scores.
+        seconds = {"coreset": cost.seconds["coreset"], "support": compared, **cost.seconds}
         least = picks * (8 + 2 * 12)  # the picture of each vector, and two others and distances
-        return replace(cost, seconds={**seconds, **cost.seconds}, model=cost.model + least)
+        return replace(cost, seconds=seconds, model=cost.model + least)
 
 
 def free_rank(bank: MemoryBank, support: Support, table: PatchTable) -> int:
