@@ -18,13 +18,12 @@ from benchmarks.pictures import DATA, training_and_test
 from softpatch import SoftPatch
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.bank.memory_bank import MemoryBank
-from softpatch.compute.progress import silent
+from softpatch.bank.support import PictureSearch, neighbourhood
 from softpatch.detectors.bank_options import BANK_SIZE
+from softpatch.detectors.supported import RANKS
 from softpatch.distributed.blocks import BLOCK_BYTES
 from softpatch.distributed.sharded_coreset import OVERSAMPLED
 from softpatch.images.sources import fail_unreadable, image_sources
-from softpatch.noise.discriminators import make_discriminator
-from softpatch.noise.neighbors import REFERENCES
 
 PICTURES = 24
 PICKS = 1000
@@ -36,9 +35,9 @@ class Constants:
     """Of one picture, unless said otherwise.
 
     Attributes:
-        file, patches, outlier: bytes of its file, its patches and its scores W.
+        file, patches, outlier: bytes of its file, its patches and its held-out scores.
         positions, dimension: P and D.
-        embed, discriminate, search: processor seconds; the search in a bank of ``BANK_SIZE``.
+        embed, support, search: processor seconds; the last two with a bank of ``BANK_SIZE``.
         pair: processor seconds of a pair of a patch and a pick of the coreset.
     """
 
@@ -48,7 +47,7 @@ class Constants:
     positions: int
     dimension: int
     embed: float
-    discriminate: float
+    support: float
     search: float
     pair: float
 
@@ -63,9 +62,9 @@ def main() -> None:
     for what, amount in (
         ("its file", size(known.file)),
         (f"its {known.positions:,} patches of {known.dimension:,} numbers", size(known.patches)),
-        ("its outlier scores W", size(known.outlier)),
+        ("its held-out scores", size(known.outlier)),
         ("reading and embedding it", f"{1000 * known.embed:.0f} ms"),
-        (f"comparing it with {REFERENCES:,} others", f"{1000 * known.discriminate:.0f} ms"),
+        (f"what {BANK_SIZE:,} vectors have in it", f"{1000 * known.support:.0f} ms"),
         (f"searching {BANK_SIZE:,} vectors for its patches", f"{1000 * known.search:.0f} ms"),
         ("a pair of patch and pick in the coreset", f"{1e9 * known.pair:.1f} ns"),
     ):
@@ -93,13 +92,14 @@ def measure(paths: list[Path]) -> Constants:
         embedding = seconds(embed) / len(sources)
         patches = torch.cat(batches)  # (N, P, D)
         positions, dimension = patches.shape[1:]
-        rule = model.policy_.name
-        discriminator = make_discriminator(rule, model.k, REFERENCES, model.seed)
-        everyone = torch.rand(1, 2 * REFERENCES, dimension)
-        discriminate = seconds(lambda: discriminator(everyone, silent)) / (2 * REFERENCES)
         flat = patches.flatten(0, 1)
         known = flat[: -4 * positions]
         bank = MemoryBank(known, torch.ones(len(known)))
+        of, places = (torch.arange(len(known)) // positions, torch.arange(len(known)) % positions)
+        beside = neighbourhood(extractor.grid, None, positions)
+        support = PictureSearch(known, of, places, max(RANKS) + 1, beside)
+        rows = torch.arange(len(patches) - 4, len(patches))
+        seen = seconds(lambda: support.see(patches[-4:], rows)) / 4 * BANK_SIZE / len(bank)
         search = seconds(lambda: bank.nearest(flat[-4 * positions :])) / 4 * BANK_SIZE / len(bank)
         pair = seconds(lambda: greedy_coreset(flat, PICKS)) / (len(flat) * PICKS)
     return Constants(
@@ -109,7 +109,7 @@ def measure(paths: list[Path]) -> Constants:
         positions=extractor.positions,
         dimension=extractor.dimension,
         embed=embedding,
-        discriminate=discriminate * positions,
+        support=seen,
         search=search,
         pair=pair,
     )
@@ -121,19 +121,19 @@ def costs(known: Constants, count: int) -> dict[str, str]:
     merged = OVERSAMPLED * BANK_SIZE
     work = {
         "embed": count * known.embed,
-        "discriminate": count * known.discriminate,
         "coreset, exact": patches * BANK_SIZE * known.pair,
         "coreset, sharded": (patches * merged / shards + merged * BANK_SIZE) * known.pair,
         "measuring what it covers": count * known.search,
+        "support": count * known.support,
+        "hold out": count * known.search,
     }
     moved = {
         "pictures read": count * known.file,
         "patches moved between nodes": count * known.patches,
-        "W, to the driver": count * known.outlier,
+        "held-out scores, to the driver": count * known.outlier,
         "all patches, to the driver (exact)": count * known.patches,
         "picks of the shards, to the driver (sharded)": merged * NUMBER * known.dimension,
-        "one position of all pictures, in one task": 3 * count * NUMBER * known.dimension,
-        "references to every node instead of patches": REFERENCES * known.patches,
+        "patches again, to the driver, for support and held-out scores": 2 * count * known.patches,
     }
     return {
         **{f"{name}, core-hours": f"{spent / 3600:,.0f}" for name, spent in work.items()},

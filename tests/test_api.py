@@ -27,7 +27,6 @@ from softpatch import (
     RandomEnsemble,
     SoftPatch,
     SoftPatchError,
-    SupportedBank,
     UnreadableImageWarning,
     UsageError,
     errors,
@@ -38,7 +37,7 @@ from softpatch.detectors import METHODS, make_detector
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
 DETECTORS: list[type[Detector]] = [
-    SoftPatch, SupportedBank, PatchCore, PaDiM, RandomBank, RandomEnsemble,
+    SoftPatch, PatchCore, PaDiM, RandomBank, RandomEnsemble,
 ]  # fmt: skip
 SMALL: dict[str, Any] = {"resize": 64, "crop": 64, "dimension": 64}
 
@@ -368,7 +367,7 @@ def test_progress_is_told_in_order(small_pictures: Path) -> None:
     told: list[tuple[str, int, int]] = []
     SoftPatch(**SMALL).fit(small_pictures, progress=lambda *step: told.append(step))
     steps = list(dict.fromkeys(step for step, _, _ in told))
-    assert steps == ["embed", "discriminate", "coreset", "calibrate"]
+    assert steps == ["embed", "coreset", "support", "hold out"]
     for step in steps:
         done = [(done, total) for name, done, total in told if name == step]
         assert done == sorted(done)

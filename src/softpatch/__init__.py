@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         RandomBank,
         RandomEnsemble,
         SoftPatch,
-        SupportedBank,
         make_detector,
     )
     from softpatch.detectors.load import load
@@ -70,7 +69,6 @@ _HOMES = {
     "ScratchError": "errors",
     "SoftPatch": "detectors",
     "SoftPatchError": "errors",
-    "SupportedBank": "detectors",
     "UnreadableImageWarning": "images.sources",
     "UsageError": "errors",
     "audit": "auditing.audit",
@@ -104,7 +102,6 @@ __all__ = [
     "ScratchError",
     "SoftPatch",
     "SoftPatchError",
-    "SupportedBank",
     "UnreadableImageWarning",
     "UsageError",
     "audit",

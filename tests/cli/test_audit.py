@@ -70,7 +70,7 @@ def test_json_is_one_line_with_everything(audited: tuple[Path, Result], folder: 
     assert left < 105 < right
     assert top < 45 < bottom
     assert 0 <= content["interval"][0] <= content["contamination"] <= content["interval"][1] <= 1
-    assert content["discriminator"] == "lof-distance"
+    assert content["discriminator"] == "held-out"
     assert content["duplicates"] == [[str(folder / "003.png"), str(folder / "sub" / "same.bmp")]]
     [unreadable] = content["unreadable"]
     assert unreadable["path"] == str(folder / "broken.png")

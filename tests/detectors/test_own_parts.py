@@ -71,7 +71,9 @@ def test_a_discriminator_of_ones_own(
 ) -> None:
     detector = SoftPatch(**SMALL, discriminator=kind()).fit(small_pictures)
     name = f"{__name__}.{kind.__qualname__}"
-    assert (detector.policy_.name, detector.policy_.tau) == (name, 0.05)
+    policy = detector.policy_
+    assert policy is not None
+    assert (policy.name, policy.tau) == (name, 0.05)
     assert torch.equal(detector.bank_.weights, torch.ones(len(detector.bank_)))
     detector.save(tmp_path / "own")
 
@@ -98,7 +100,7 @@ class Other(FromMean):
 def test_an_audit_says_it_in_its_words(small_pictures: Path) -> None:
     found = softpatch.audit(small_pictures, discriminator=FromMean(), **SMALL)
     assert found.discriminator == f"{__name__}.FromMean"
-    assert found.why == "distance to the mean patch (asked for)"
+    assert found.why == "distance to the mean patch"
 
 
 def test_what_is_no_discriminator(small_model: Path) -> None:

@@ -282,14 +282,21 @@ def test_position_free_compares_averages_of_coarse_features() -> None:
     assert detector.suspicion_.argmax() == outlier.max(axis=1).argmax()
 
 
-@pytest.mark.parametrize(("aligned", "chosen"), [(True, "lof-distance"), (False, "position-free")])
-def test_auto_goes_by_whether_places_show_the_same(aligned: bool, chosen: str) -> None:
-    patches = random_patches() if aligned else scattered(random_patches())
-    auto = learn(SoftPatch(dimension=16), patches)
-    plain = learn(SoftPatch(dimension=16, discriminator=chosen), patches)
-    assert auto.policy_.name == plain.policy_.name == chosen
-    assert (auto.policy_.tau, auto.policy_.soft_weight) == (plain.policy_.tau, False)
-    assert torch.equal(auto.bank_.vectors, plain.bank_.vectors)
-    assert torch.equal(auto.bank_.weights, plain.bank_.weights)
-    assert torch.equal(auto.suspicion_, plain.suspicion_)
-    assert plain.alignment_ is None
+def test_auto_has_no_discriminator_and_takes_none_of_its_options() -> None:
+    detector = learn(SoftPatch(dimension=16), random_patches())
+    assert detector.policy_ is None
+    assert detector.floors_ is not None
+    with pytest.raises(UsageError, match="tau goes with a discriminator"):
+        SoftPatch(tau=0.1)
+    with pytest.raises(UsageError, match="soft_weight goes with a discriminator"):
+        SoftPatch(soft_weight=False)
+    with pytest.raises(UsageError, match="k must be at least 1"):
+        SoftPatch(k=0)
+
+
+def test_without_floors_the_bank_is_patchcores() -> None:
+    patches, test = random_patches(), random_patches(images=2, seed=1).flatten(1, 2)
+    bare = learn(SoftPatch(dimension=16, denoise=False), patches)
+    plain = learn(PatchCore(dimension=16), patches)
+    assert torch.equal(bare.bank_.vectors, plain.bank_.vectors)
+    assert torch.equal(bare.learned_.score(test), plain.learned_.score(test))

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from softpatch import PatchCore, RandomBank, SoftPatch, load
+from softpatch.compute.progress import silent
 from softpatch.detectors import BankDetector
 from softpatch.errors import DatasetError, NotFittedError, UsageError
+from softpatch.images.sources import fail_unreadable
 from softpatch.noise.discriminators import DISCRIMINATORS
 from tests.detectors.pictures import SMALL, new_pictures, predictions
 
@@ -44,7 +46,8 @@ def test_what_was_not_learned_becomes_normal(kind: Any, pictures: Path) -> None:
 
 def test_a_bad_picture_does_not(pictures: Path) -> None:
     bad = spoiled()[-1]
-    softpatch, patchcore = fitted(pictures), fitted(pictures, PatchCore)
+    softpatch = fitted(pictures, discriminator="position-free")
+    patchcore = fitted(pictures, PatchCore)
     for detector in (softpatch, patchcore):
         detector.update(spoiled())
     score = softpatch.predict(bad).score
@@ -63,11 +66,49 @@ def test_suspects_of_the_new_pictures_are_reported(discriminator: str, pictures:
     assert detector.suspects()[0][0] == "image 5"
 
 
+def test_floors_are_of_the_old_and_the_new_pictures(pictures: Path) -> None:
+    """What a fit on all of them would find is the least they can be, and nearly what they are."""
+    first, rest = [*sorted(pictures.iterdir()), *new_pictures(24)[:-1]], spoiled()
+    grown = SoftPatch(**OPTIONS).fit(first)
+    assert grown.floors_ is not None
+    assert grown.floors_.rank
+    before = grown.learned_.floors
+    grown.update(rest[:2]).update(rest[2:])
+    after = grown.learned_.floors
+    assert before is not None
+    assert after is not None
+    assert after.rule == before.rule
+    total = len(first) + 6
+    table = grown.embedder.collect([*first, *rest], fail_unreadable, grown._run(silent))
+    patches, picks = table.patches, grown.bank_.vectors
+    assert int(after.support.own.max()) < total
+    nearest = [torch.cdist(picks, patches[image]).amin(dim=1) for image in range(total)]
+    distance = torch.stack(nearest)
+    distance[after.support.own, torch.arange(len(picks))] = torch.inf
+    least = distance.sort(dim=0).values[after.rule.rank - 1]
+    found = after.support.rank(after.rule.rank)
+    assert (found >= least - 1e-3).all()
+    if not after.rule.near:
+        assert float((found / least).median()) < 1.3
+
+
+def test_a_bad_picture_among_the_new_ones_stands_out_with_floors(pictures: Path) -> None:
+    first = [*sorted(pictures.iterdir()), *new_pictures(24)[:-1]]
+    softpatch, patchcore = SoftPatch(**OPTIONS).fit(first), PatchCore(**OPTIONS).fit(first)
+    for detector in (softpatch, patchcore):
+        detector.update(spoiled())
+    bad = spoiled()[-1]
+    assert softpatch.predict(bad).score > 5 * patchcore.predict(bad).score
+    assert softpatch.predict(bad).score > softpatch.threshold_
+    assert softpatch.suspects()[0][0] == softpatch.image_names_[-1]
+
+
 def test_all_pictures_are_judged_as_a_fit_on_all_of_them_would(pictures: Path) -> None:
     """Their patches are short enough to be kept."""
     added = spoiled()
     everything = [*sorted(pictures.iterdir()), *added]
-    grown, refitted = fitted(pictures), SoftPatch(**OPTIONS).fit(everything)
+    options = {**OPTIONS, "discriminator": "lof-distance"}
+    grown, refitted = SoftPatch(**options).fit(pictures), SoftPatch(**options).fit(everything)
     grown.update(added[:2]).update(added[2:])
     torch.testing.assert_close(grown.suspicion_, refitted.suspicion_, rtol=0.01, atol=0)
 
@@ -158,10 +199,10 @@ def test_the_bank_grows_as_a_fit_on_all_of_them_would(kind: Any, pictures: Path)
 
 def test_no_outlier_patch_of_the_new_pictures_is_in_the_bank(pictures: Path) -> None:
     """The dark spot's patches are far from all others: the coreset would take them first."""
-    detector = fitted(pictures)
+    detector = fitted(pictures, discriminator="position-free")
     patches = detector.extractor(detector.preprocessing(spoiled_tensor())).flatten(0, 2)
+    spot = patches[detector.learned_.score(patches.unsqueeze(0))[0].argmax()]
     detector.update(spoiled())
-    spot = patches[fitted(pictures).learned_.score(patches.unsqueeze(0))[0].argmax()]
     assert float(torch.linalg.vector_norm(detector.bank_.vectors - spot, dim=1).min()) > 1
 
 
@@ -237,7 +278,7 @@ def test_an_update_that_fails_changes_nothing(
 def test_what_cannot_be_updated(pictures: Path) -> None:
     with pytest.raises(NotFittedError):
         SoftPatch(**OPTIONS).update(pictures)
-    tiled = SoftPatch(**{**OPTIONS, "tile": 40}).fit(pictures)
+    tiled = SoftPatch(**{**OPTIONS, "tile": 40, "discriminator": "lof"}).fit(pictures)
     with pytest.raises(DatasetError, match="pictures of the same size"):
         tiled.update([picture[:40, :40] for picture in spoiled()])
 

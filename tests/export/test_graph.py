@@ -15,7 +15,6 @@ from softpatch import (
     PatchCore,
     RandomBank,
     SoftPatch,
-    SupportedBank,
     UsageError,
 )
 from softpatch.export.graph import DetectorGraph
@@ -27,12 +26,11 @@ ROI[10:30, 5:60] = 255
 DETECTORS = [
     SoftPatch(dimension=64, **SMALL),
     SoftPatch(dimension=64, distance="euclidean", roi=ROI, **SMALL),
-    SoftPatch(embedding="average", resize=(96, 64), crop=(80, 64)),
+    SoftPatch(embedding="average", discriminator="lof", resize=(96, 64), crop=(80, 64)),
     SoftPatch(embedding="rooted", dimension=64, **SMALL),
     PatchCore(dimension=64, **SMALL),
     PatchCore(dimension=64, reweight=True, **SMALL),
     RandomBank(dimension=64, reweight=True, **SMALL),
-    SupportedBank(dimension=64, **SMALL),
     PaDiM(**SMALL),
     PaDiM(roi=ROI, **SMALL),
 ]

@@ -18,7 +18,7 @@ from softpatch.noise.discriminators import (
     make_discriminator,
 )
 from softpatch.noise.lof import LocalOutlierFactor
-from softpatch.noise.policy import ALIGNED, NoiseOptions, NoisePolicy
+from softpatch.noise.policy import NoiseOptions, NoisePolicy
 
 
 def options(discriminator: str | Discriminator, **others: Any) -> NoiseOptions:
@@ -26,42 +26,25 @@ def options(discriminator: str | Discriminator, **others: Any) -> NoiseOptions:
     return NoiseOptions(discriminator, **{**usual, **others})
 
 
-@pytest.mark.parametrize(
-    ("alignment", "chosen"),
-    [
-        (None, "position-free"),
-        (0.0, "position-free"),
-        (ALIGNED - 1e-6, "position-free"),
-        (ALIGNED, "lof-distance"),
-        (1.0, "lof-distance"),
-    ],
-)
-def test_auto_goes_by_the_alignment(alignment: float | None, chosen: str) -> None:
-    policy = NoisePolicy.choose(options("auto"), alignment)
-    assert policy.name == chosen
-    assert type(policy.discriminator) is DISCRIMINATORS[chosen]
-
-
 @pytest.mark.parametrize("discriminator", DISCRIMINATORS)
-@pytest.mark.parametrize("alignment", [None, 0.0, 1.0])
-def test_a_discriminator_asked_for_is_taken(discriminator: str, alignment: float | None) -> None:
-    policy = NoisePolicy.choose(options(discriminator), alignment)
+def test_a_discriminator_asked_for_is_taken(discriminator: str) -> None:
+    policy = NoisePolicy.choose(options(discriminator))
     assert policy.name == discriminator
+    assert type(policy.discriminator) is DISCRIMINATORS[discriminator]
     defaults = {"lof-distance": ("auto", False), "position-free": (0.15, False)}
     assert (policy.tau, policy.soft_weight) == defaults.get(discriminator, (0.15, True))
 
 
-@pytest.mark.parametrize("discriminator", ["auto", *DISCRIMINATORS])
-@pytest.mark.parametrize("alignment", [None, 1.0])
-def test_tau_and_weights_asked_for_are_taken(discriminator: str, alignment: float | None) -> None:
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
+def test_tau_and_weights_asked_for_are_taken(discriminator: str) -> None:
     for soft_weight in (False, True):
         asked = options(discriminator, tau=0.3, soft_weight=soft_weight)
-        policy = NoisePolicy.choose(asked, alignment)
+        policy = NoisePolicy.choose(asked)
         assert (policy.tau, policy.soft_weight) == (0.3, soft_weight)
 
 
 def test_without_denoising_nothing_is_cut() -> None:
-    policy = NoisePolicy.choose(options("lof", denoise=False), None)
+    policy = NoisePolicy.choose(options("lof", denoise=False))
     assert policy.cutoff(torch.rand(3, 4)) == float("inf")
 
 

@@ -54,18 +54,28 @@ def stop_at(step: str, done: int) -> Progress:
 
 @pytest.mark.usefixtures("one_backbone")
 @pytest.mark.parametrize(
-    ("step", "done"),
-    [("embed", 5), ("discriminate", 1), ("discriminate", 60), ("coreset", 1), ("calibrate", 3)],
+    ("discriminator", "step", "done"),
+    [
+        ("auto", "embed", 5),
+        ("auto", "coreset", 1),
+        ("auto", "support", 3),
+        ("auto", "hold out", 3),
+        ("lof", "discriminate", 1),
+        ("lof", "discriminate", 60),
+        ("lof", "calibrate", 3),
+    ],
 )
 def test_a_fit_goes_on_where_it_was_stopped(
-    step: str, done: int, small_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    discriminator: str, step: str, done: int, small_pictures: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """And learns what it would have without a checkpoint."""
     monkeypatch.setattr(coreset, "BLOCK", 8)
+    options = {**OPTIONS, "discriminator": discriminator}
     folder = tmp_path / "checkpoint"
-    plain = SoftPatch(**OPTIONS).fit(small_pictures)
+    plain = SoftPatch(**options).fit(small_pictures)
     with pytest.raises(Stopped):
-        SoftPatch(**OPTIONS).fit(small_pictures, checkpoint=folder, progress=stop_at(step, done))
+        SoftPatch(**options).fit(small_pictures, checkpoint=folder, progress=stop_at(step, done))
     looked: list[int] = []
     maps = PatchExtractor.maps
 
@@ -74,7 +84,7 @@ def test_a_fit_goes_on_where_it_was_stopped(
         return maps(self, images)
 
     monkeypatch.setattr(PatchExtractor, "maps", counted)
-    detector = SoftPatch(**OPTIONS).fit(small_pictures, checkpoint=folder)
+    detector = SoftPatch(**options).fit(small_pictures, checkpoint=folder)
     assert sum(looked) == (0 if step != "embed" else 0 if done > 8 else 8 - 8 * (done > 4))
     assert detector.digest() == plain.digest()
     detector.save(tmp_path / "part.softpatch")
@@ -103,11 +113,11 @@ def test_other_methods_have_checkpoints_too(
 @pytest.mark.usefixtures("one_backbone")
 @pytest.mark.parametrize("change", ["picture", "option", "seed"])
 def test_what_has_changed_is_made_again(change: str, pictures: Path, tmp_path: Path) -> None:
+    options = {**OPTIONS, "discriminator": "lof"}
     with pytest.raises(Stopped):
-        SoftPatch(**OPTIONS).fit(
+        SoftPatch(**options).fit(
             pictures, checkpoint=tmp_path / "c", progress=stop_at("calibrate", 1)
         )
-    options = dict(OPTIONS)
     if change == "picture":
         before = (pictures / "3.png").stat()
         Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(pictures / "3.png")

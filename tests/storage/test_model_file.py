@@ -27,7 +27,6 @@ from softpatch import (
     RandomBank,
     RandomEnsemble,
     SoftPatch,
-    SupportedBank,
     load,
 )
 from softpatch.cli.info import info
@@ -82,8 +81,7 @@ def test_round_trip_is_exact(
     assert isinstance(back, SoftPatch)
     assert same_predictions(small_detector, back, small_pictures)
     assert back.suspects() == small_detector.suspects()
-    assert back.policy_.name == small_detector.policy_.name
-    assert back.alignment_ == small_detector.alignment_
+    assert back.floors_ == small_detector.floors_
     assert back.normal_limit_ == small_detector.normal_limit_
     assert back.image_names_ == small_detector.image_names_
     back.save(tmp_path / "again.softpatch")
@@ -94,7 +92,6 @@ def test_round_trip_is_exact(
     "detector",
     [
         pytest.param(PatchCore(resize=64, crop=48, reweight=True, seed=3), id="PatchCore"),
-        pytest.param(SupportedBank(resize=64, crop=48, bank_size=60, seed=3), id="SupportedBank"),
         pytest.param(RandomBank(resize=64, crop=48, bank_size=30, seed=3), id="RandomBank"),
         pytest.param(
             RandomEnsemble(
@@ -282,8 +279,23 @@ TENSOR_CHANGES: dict[str, Callable[[State], object]] = {
     "weights negative": lambda state: state.update(weights=-state["weights"]),
     "suspicion longer": lambda state: state.update(suspicion=torch.ones(9)),
     "suspicion 2-D": lambda state: state.update(suspicion=torch.ones(8, 1)),
-    "alignment above one": lambda state: state.update(alignment=torch.tensor(2.0)),
-    "alignment of two": lambda state: state.update(alignment=torch.ones(2)),
+    "floors of three numbers": lambda state: state.update(floors=torch.zeros(3).double()),
+    "floors of another precision": lambda state: state.update(floors=state["floors"].float()),
+    "a rank of a half": lambda state: state["floors"][0].fill_(0.5),
+    "a rank beyond any": lambda state: state["floors"][0].fill_(65),
+    "a rank below none": lambda state: state["floors"][0].fill_(-1),
+    "near twice": lambda state: state["floors"][1].fill_(2),
+    "a spread above one": lambda state: state["floors"][2].fill_(1.5),
+    "a spacing below none": lambda state: state["floors"][3].fill_(-0.5),
+    "support missing": lambda state: state.pop("support_own"),
+    "support shorter": lambda s: s.update(support_places=s["support_places"][1:].contiguous()),
+    "support of other vectors": lambda state: state.update(
+        {key: state[key][1:].contiguous() for key in state if key.startswith("support_")}
+    ),
+    "support of pictures there are not": lambda state: state["support_pictures"].fill_(8),
+    "support from pictures there are not": lambda state: state["support_own"].fill_(8),
+    "support at a distance below none": lambda state: state["support_distances"].fill_(-2),
+    "support too far": lambda state: state["support_distances"].fill_(1e30),
 }
 
 

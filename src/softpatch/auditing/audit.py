@@ -32,6 +32,9 @@ from softpatch.noise.policy import AUTO
 from softpatch.pages.localize import Box, peak_box
 from softpatch.pages.review import Reason
 
+# Of the patches are what pictures are held against, up to ``bank_size``. By a sparse bank scores
+# are uneven: of 44 magnetic tiles, 4 bad, the ranking has an AUROC of 0.894, for 0.862 with 0.1.
+WHOLE = 1.0
 LIKELY = 0.5  # confidence from which a picture is called suspicious
 CALM = 0.999  # quantile of good pictures' patches, from which heat maps have colour
 
@@ -105,7 +108,8 @@ class Audit:
         images: the readable pictures, most suspicious first.
         contamination: estimated share of bad ones, 0..1.
         interval: its 95 % interval.
-        discriminator: what the suspicion comes from, such as ``lof``; ``why``: in words.
+        discriminator: what the suspicion comes from, such as ``lof``, or ``held-out``; ``why``: in
+            words.
         duplicates: groups of paths with the same pixels.
         near_duplicates: groups of paths that show the same in other files.
         unreadable: the pictures that could not be read; they are not ranked.
@@ -166,19 +170,19 @@ def audit(
 
     Args:
         images: as ``Detector.fit`` takes them. All are read twice.
-        discriminator: what makes a picture suspicious, see ``SoftPatch``; ``auto`` looks whether
-            the pictures are aligned, as ``SoftPatch.fit`` does.
+        discriminator: what makes a picture suspicious, see ``SoftPatch``; ``auto``: what it scores
+            by the others, where two other pictures at least have to have what it shows.
         backend: where the work is done; in this process if None.
         on_unreadable: called for every picture that cannot be read, which is then listed and not
             ranked.
         progress: see ``Detector.fit``.
-        options: others of ``SoftPatch``.
+        options: others of ``SoftPatch``; ``coreset_ratio`` is 1 if it is not given.
 
     Raises:
         DatasetError: fewer than two readable pictures, or pictures that change meanwhile.
         UsageError: an unknown discriminator, or options that do not fit.
     """
-    detector = SoftPatch(discriminator=discriminator, **options)
+    detector = SoftPatch(discriminator=discriminator, **{"coreset_ratio": WHOLE, **options})
     backend = backend or LocalBackend()
     sources = listed_sources(images)
     note, unreadable = noting(on_unreadable)

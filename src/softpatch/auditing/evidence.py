@@ -16,8 +16,6 @@ from softpatch.detectors.softpatch import SoftPatch
 from softpatch.images.roi import RegionOfInterest
 from softpatch.images.sources import ImageSource, ignore_unreadable
 from softpatch.noise.contamination import image_suspicion
-from softpatch.noise.discriminators import Discriminator
-from softpatch.noise.policy import ALIGNED, AUTO
 from softpatch.predictions.anomaly_map import tiled_anomaly_map
 from softpatch.runtime.tiling import TileLayout
 
@@ -33,8 +31,8 @@ class Evidence:
             in tiles have larger grids than others.
         sizes: (height, width) of each picture in pixels.
         boxes: (left, top, right, bottom) of the part its map covers, in pixels of the picture.
-        discriminator: what made the scores, such as ``lof``.
-        why: that in words, and why it was chosen.
+        discriminator: what made the scores, such as ``lof``, or ``held-out``.
+        why: that in words.
     """
 
     names: list[str]
@@ -59,7 +57,6 @@ def gather(
     )
     of_image = [found.outlier[found.image_index == at] for at in range(len(found.names))]
     suspicion = image_suspicion(found.outlier, found.image_index)
-    why = _choice(detector.discriminator, found.policy.alignment)
     pairs = zip(found.layouts, of_image, strict=True)
     return Evidence(
         names=found.names,
@@ -67,19 +64,9 @@ def gather(
         maps=[_map(detector.roi, found.grid, layout, scores) for layout, scores in pairs],
         sizes=[(layout.rows.side, layout.columns.side) for layout in found.layouts],
         boxes=[layout.box for layout in found.layouts],
-        discriminator=found.policy.name,
-        why=f"{found.policy.discriminator.words} ({why})",
+        discriminator=found.name,
+        why=found.words,
     )
-
-
-def _choice(asked: str | Discriminator, alignment: float | None) -> str:
-    """Why the discriminator is what it is."""
-    if asked != AUTO:
-        return "asked for"
-    if alignment is None:
-        return "chosen: pictures in tiles are not compared at the same place"
-    only = "only " if alignment < ALIGNED else ""
-    return f"chosen: {only}{alignment:.0%} of what looks alike is at the same place"
 
 
 def _map(

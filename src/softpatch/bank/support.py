@@ -1,17 +1,11 @@
 """Support: how far from each bank vector the other training pictures have something like it.
 
-What is in one picture alone, or in a few, may be a defect as well as a rare good patch. Leaving it
-out of the bank costs clean sets what is rare; keeping it costs dirty ones the defects. It is kept,
-with a floor: nothing near such a vector scores less than the distance from it to the ``rank``-th
-nearest other picture. That is what the vector's own patch would score if its picture, and the
-``rank - 1`` most similar ones, had not been seen. A vector with many like it has a floor below
-what good patches score anyway. It is the reachability distance of Breunig et al. (LOF, 2000), over
-pictures instead of patches.
+What is in one picture alone, or in a few, may be a defect as well as a rare good patch: see
+``softpatch.bank.floors`` for what that costs a vector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -19,7 +13,6 @@ import torch
 from torch import Tensor
 
 from softpatch.bank.sketch import pair_distances, principal_axes
-from softpatch.compute.progress import Progress, silent
 
 COORDINATES = 192  # by which the most similar patch of a picture is found; its distance is exact
 VECTORS = 4096  # of the bank in a product: 4096 x 784 float32 are 13 MB
@@ -31,41 +24,47 @@ class Support:
 
     Attributes:
         own: ``(m,)`` int64, the picture that each vector is from; -1 for none that is known.
+        places: ``(m,)`` int64, the position each vector is from.
         distances: ``(m, n)`` float32, ascending: to the nearest patch of each of the n most
             similar other pictures; infinite where there are fewer pictures.
         pictures: ``(m, n)`` int64, which pictures these are; -1 where there are fewer.
     """
 
     own: Tensor
+    places: Tensor
     distances: Tensor
     pictures: Tensor
 
     def __post_init__(self) -> None:
         """Raise ValueError for what is no support."""
-        vectors = len(self.own)
-        if self.own.shape != (vectors,) or self.distances.shape[:1] != (vectors,):
+        vectors = (len(self.own),)
+        shapes = [self.own.shape, self.places.shape, self.distances.shape[:1]]
+        if any(shape != vectors for shape in shapes):
             raise ValueError("the support is not of these vectors")
         if self.distances.ndim != 2 or self.distances.shape != self.pictures.shape:
             raise ValueError("distances and pictures of the support do not belong together")
         if self.distances.dtype != torch.float32 or not bool((self.distances >= 0).all()):
             raise ValueError("the support holds numbers that are no distances")
-        if {self.own.dtype, self.pictures.dtype} != {torch.int64}:
+        if {self.own.dtype, self.places.dtype, self.pictures.dtype} != {torch.int64}:
             raise ValueError("the support is of no pictures")
 
-    @property
-    def rank(self) -> int:
-        """The largest rank for which every vector's floor is known without any one picture."""
-        return self.distances.shape[1] - 1
+    def __len__(self) -> int:
+        return len(self.own)
 
-    def floors(self, rank: int) -> Tensor:
+    @property
+    def count(self) -> int:
+        """n, how many pictures are known of each vector."""
+        return self.distances.shape[1]
+
+    def rank(self, rank: int) -> Tensor:
         """``(m,)``: the distance to the ``rank``-th most similar other picture.
 
         Where there are fewer pictures, to the least similar one; 0 where there is none.
         """
         return _finite(self.distances[:, :rank])
 
-    def floors_without(self, picture: int, rank: int) -> Tensor:
-        """The same, as if the picture had not been seen."""
+    def rank_without(self, picture: int, rank: int) -> Tensor:
+        """The same, as if the picture had not been seen; ``rank`` less than ``count``."""
         seen = self.pictures[:, :rank] == picture
         others = self.distances[:, : rank + 1].clone()
         # Without one of the first, the next one is of this rank.
@@ -82,29 +81,111 @@ class Support:
             pictures=self.pictures[:, :count].contiguous(),
         )
 
+    def take(self, rows: Tensor) -> Self:
+        """That of some of the vectors."""
+        return replace(
+            self,
+            own=self.own[rows],
+            places=self.places[rows],
+            distances=self.distances[rows],
+            pictures=self.pictures[rows],
+        )
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        moved = {name: tensor.to(device) for name, tensor in vars(self).items()}
+        return type(self)(**moved)
+
+    def followed_by(self, others: Support) -> Self:
+        """That of these vectors and then of others, with as many pictures as both have."""
+        count = min(self.count, others.count)
+        one, other = vars(self.first(count)), vars(others.first(count))
+        return type(self)(**{name: torch.cat([one[name], other[name]]) for name in one})
+
+    def and_in(self, others: Support) -> Self:
+        """With what the same vectors have in other pictures, too; as many are kept."""
+        distances = torch.cat([self.distances, others.distances], dim=1)
+        pictures = torch.cat([self.pictures, others.pictures], dim=1)
+        kept, order = distances.sort(dim=1, stable=True)
+        count = max(self.count, others.count)
+        return replace(
+            self,
+            distances=kept[:, :count].contiguous(),
+            pictures=pictures.gather(1, order)[:, :count].contiguous(),
+        )
+
+    def by_way_of(self, nearest: Tensor, apart: Tensor, own: Tensor, places: Tensor) -> Self:
+        """What vectors of other pictures have in these, known by a vector of these near to each.
+
+        The picture of the near vector has it, and what that vector has in other pictures is no
+        farther than by way of it (triangle inequality): distances are upper bounds.
+
+        Args:
+            nearest: ``(q,)`` int64, the near one of the m vectors.
+            apart: ``(q,)`` float32, how far it is.
+            own: ``(q,)`` int64, the pictures of the vectors themselves.
+            places: ``(q,)`` int64, their positions.
+        """
+        distances = torch.cat([apart.new_zeros(len(apart), 1), self.distances[nearest]], dim=1)
+        pictures = torch.cat([self.own[nearest].unsqueeze(1), self.pictures[nearest]], dim=1)
+        return replace(
+            self,
+            own=own,
+            places=places,
+            distances=(distances + apart.unsqueeze(1))[:, : self.count].contiguous(),
+            pictures=pictures[:, : self.count].contiguous(),
+        )
+
 
 def _finite(distances: Tensor) -> Tensor:
     """The largest finite number of each row; 0 where there is none."""
     return distances.where(distances.isfinite(), 0.0).amax(dim=1)
 
 
-class PictureSearch:
-    """The nearest patch of each picture to each of some vectors."""
+def neighbourhood(grid: tuple[int, int], inside: Tensor | None, positions: int) -> Tensor:
+    """``(P, 9)`` int64: the positions beside each one in its tile, and itself where there is none.
 
-    def __init__(self, vectors: Tensor, own: Tensor, count: int) -> None:
+    Args:
+        grid: (h, w) patches of a tile.
+        inside: ``(tiles, h * w)`` bool, which patches of a picture the P are; None for all.
+        positions: P.
+    """
+    height, width = grid
+    if inside is None:
+        inside = torch.ones(positions // (height * width), height * width, dtype=torch.bool)
+    number = torch.full((len(inside), height + 2, width + 2), -1)
+    number[:, 1:-1, 1:-1].view(len(inside), height, width)[inside.view(-1, height, width)] = (
+        torch.arange(positions)
+    )
+    sides = [number[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    beside = torch.stack(sides, dim=-1).flatten(1, 2)[inside]  # (P, 9)
+    return beside.where(beside >= 0, torch.arange(positions).unsqueeze(1))
+
+
+class PictureSearch:
+    """The nearest patch of each picture to each of some vectors: anywhere, and near its place."""
+
+    def __init__(
+        self, vectors: Tensor, own: Tensor, places: Tensor, count: int, beside: Tensor | None
+    ) -> None:
         """Prepare to find the ``count`` most similar pictures of ``(m, D)`` vectors.
 
-        ``own``: ``(m,)`` the picture that each vector is from, which does not count.
+        Args:
+            vectors: ``(m, D)`` float32.
+            own: ``(m,)`` int64, the picture that each vector is from, which does not count.
+            places: ``(m,)`` int64, the position each is from.
+            count: n of the supports.
+            beside: see ``neighbourhood``; None where positions of pictures do not correspond.
         """
         self.vectors = vectors
         self.own = own
-        self.count = count
+        self.places = places
+        self.beside = None if beside is None else beside[places.to(beside.device)].to(own.device)
         self.centre, _, axes = principal_axes(vectors)
         self.axes = axes[:, -COORDINATES:].contiguous()
         self.sketches, self.squares = self._sketch(vectors)
-        device = vectors.device
-        self.distances = torch.full((len(vectors), 0), torch.inf, device=device)
-        self.pictures = torch.full((len(vectors), 0), -1, dtype=torch.long, device=device)
+        self.anywhere = _MostSimilar(vectors, count)
+        self.near = None if beside is None else _MostSimilar(vectors, count)
 
     def see(self, patches: Tensor, pictures: Tensor) -> None:
         """Take notice of some pictures.
@@ -115,31 +196,71 @@ class PictureSearch:
                 once.
         """
         several, rows = torch.unique(pictures, return_counts=True)
-        count, flat = len(several), patches.flatten(0, 1)
+        flat = patches.flatten(0, 1)
         spans, start = [], 0
         for length in (rows * patches.shape[1]).tolist():
             spans.append(slice(start, start + length))
             start += length
         sketches, squares = self._sketch(flat)
-        nearest = torch.full((len(self.vectors), count), torch.inf, device=flat.device)
-        winner = torch.zeros(nearest.shape, dtype=torch.long, device=flat.device)
+        best = [self.anywhere] if self.near is None else [self.anywhere, self.near]
+        nearest = [torch.full((len(self.vectors), len(several)), torch.inf) for _ in best]
+        winner = [torch.zeros(one.shape, dtype=torch.long) for one in nearest]
+        nearest, winner = ([one.to(flat.device) for one in each] for each in (nearest, winner))
         for start in range(0, len(self.vectors), VECTORS):
             part = slice(start, start + VECTORS)
             for at, span in enumerate(spans):
                 products = torch.addmm(
                     squares[span], self.sketches[part], sketches[span].T, alpha=-2
                 )
-                nearest[part, at], found = products.min(dim=1)
-                winner[part, at] = found + span.start
-        nearest += self.squares.unsqueeze(1)
-        nearest[self.own.unsqueeze(1) == several] = torch.inf
-        self._keep(flat, several, nearest, winner)
+                nearest[0][part, at], found = products.min(dim=1)
+                winner[0][part, at] = found + span.start
+                if self.beside is not None:
+                    beside = self.beside[part]
+                    nearest[1][part, at], found = products.gather(1, beside).min(dim=1)
+                    found = beside.gather(1, found.unsqueeze(1)).squeeze(1)
+                    winner[1][part, at] = found + span.start
+        own = self.own.unsqueeze(1) == several
+        for one, distance, patch in zip(best, nearest, winner, strict=True):
+            distance += self.squares.unsqueeze(1)
+            distance[own] = torch.inf
+            one.keep(flat, several, distance, patch)
 
-    def _keep(self, flat: Tensor, several: Tensor, nearest: Tensor, winner: Tensor) -> None:
-        """The exact distances of those that are nearer than what was found so far."""
+    def found(self) -> list[Support]:
+        """What the pictures seen have, anywhere; and near the same place where that is known."""
+        best = [self.anywhere] if self.near is None else [self.anywhere, self.near]
+        return [Support(self.own, self.places, *one.ascending()) for one in best]
+
+    def _sketch(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """``(n, D)`` -> ``(n, q + 1)`` leading coordinates and the rest's norm; squared norms."""
+        centred = patches - self.centre
+        leading = centred @ self.axes
+        squares = centred.square().sum(dim=1)
+        rest = (squares - leading.square().sum(dim=1)).clamp(min=0).sqrt()
+        return torch.cat([leading, rest.unsqueeze(1)], dim=1), squares
+
+
+class _MostSimilar:
+    """The most similar pictures of each vector so far."""
+
+    def __init__(self, vectors: Tensor, count: int) -> None:
+        self.vectors = vectors
+        self.count = count
+        device = vectors.device
+        self.distances = torch.full((len(vectors), 0), torch.inf, device=device)
+        self.pictures = torch.full((len(vectors), 0), -1, dtype=torch.long, device=device)
+
+    def keep(self, flat: Tensor, several: Tensor, nearest: Tensor, winner: Tensor) -> None:
+        """The exact distances of those that are nearer than what was found so far.
+
+        Args:
+            flat: ``(q, D)`` patches.
+            several: ``(s,)`` the pictures they are of.
+            nearest: ``(m, s)`` lower bounds of squared distances to each picture.
+            winner: ``(m, s)`` to which of the patches.
+        """
         limit = torch.full((len(self.vectors), 1), torch.inf, device=flat.device)
         if self.distances.shape[1] == self.count:
-            limit = self.distances[:, -1:].square()
+            limit = self.distances.amax(dim=1, keepdim=True).square()
         take = min(self.count, nearest.shape[1])
         best, at = nearest.topk(take, dim=1, largest=False)
         near = (best <= limit) & best.isfinite()
@@ -154,40 +275,7 @@ class PictureSearch:
         self.distances, order = every.topk(kept, dim=1, largest=False)
         self.pictures = pictures.gather(1, order)
 
-    def found(self) -> Support:
-        """What the pictures seen have."""
-        order = self.distances.argsort(dim=1, stable=True)
-        return Support(self.own, self.distances.gather(1, order), self.pictures.gather(1, order))
-
-    def _sketch(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """``(n, D)`` -> ``(n, q + 1)`` leading coordinates and the rest's norm; squared norms."""
-        centred = patches - self.centre
-        leading = centred @ self.axes
-        squares = centred.square().sum(dim=1)
-        rest = (squares - leading.square().sum(dim=1)).clamp(min=0).sqrt()
-        return torch.cat([leading, rest.unsqueeze(1)], dim=1), squares
-
-
-def support_of(
-    vectors: Tensor,
-    own: Tensor,
-    count: int,
-    pictures: Iterator[tuple[Tensor, Tensor]],
-    total: int,
-    progress: Progress = silent,
-) -> Support:
-    """The ``count`` most similar other pictures of each vector.
-
-    Args:
-        vectors: ``(m, D)`` float32.
-        own: ``(m,)`` int64, the picture each is from.
-        count: n.
-        pictures: ``(r, P, D)`` patches and the ``(r,)`` pictures they are from, a few at a time.
-        total: how many pictures there are.
-        progress: told of the step ``support`` in pictures.
-    """
-    search = PictureSearch(vectors, own, count)
-    for patches, of in pictures:
-        search.see(patches, of)
-        progress("support", int(of[-1]) + 1, total)
-    return search.found()
+    def ascending(self) -> tuple[Tensor, Tensor]:
+        """``(m, n)`` distances, ascending, and the pictures."""
+        distances, order = self.distances.sort(dim=1, stable=True)
+        return distances, self.pictures.gather(1, order)

@@ -119,11 +119,8 @@ def fit(
     if isinstance(detector, CalibratedDetector) and (promise := detector.promise()) is not None:
         say(str(promise))
     if isinstance(detector, SoftPatch):
-        if detector.alignment_ is not None:
-            say(
-                f"{detector.alignment_:.0%} of what looks alike in two pictures is at the same "
-                f"place: discriminator {detector.policy_.name}"
-            )
+        if detector.floors_ is not None:
+            say(f"to be taken as good, a patch of a training picture needs {detector.floors_}")
         show_suspects(detector.suspects(), "Most suspicious training pictures")
         if suspects is not None:
             write_suspects(detector.suspects(), suspects)

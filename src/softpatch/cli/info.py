@@ -21,6 +21,7 @@ def info(
     Example:
     softpatch info part.softpatch
     """
+    from softpatch.bank.floors import FloorRule
     from softpatch.storage import model_file
     from softpatch.storage.versions import kept_versions, lineage_of
 
@@ -32,8 +33,10 @@ def info(
     rows = [("method", header["method"])]
     for section in ("backbone", "features", "parameters", "preprocessing"):
         rows += [(f"{section} {key}", str(value)) for key, value in header[section].items()]
-    if "alignment" in state:
-        rows.append(("alignment", f"{float(state['alignment']):.0%}"))
+    if "floors" in state:
+        rank, near, spread, spacing = state["floors"].tolist()
+        rows.append(("a good patch needs", str(FloorRule(int(rank), bool(near), spread))))
+        rows.append(("spacing of the bank", f"{spacing:.4g}"))
     threshold = header.get("threshold")
     rows.append(("threshold", "none" if threshold is None else str(threshold)))
     lineage = lineage_of(model)

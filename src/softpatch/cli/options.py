@@ -60,7 +60,7 @@ class Method:
     """Which method."""
 
     method: str = of_method(
-        "softpatch, supported-bank, patchcore or padim, or a baseline without a rule for noise: "
+        "softpatch, patchcore or padim, or a baseline without a rule for noise: "
         "random-bank or random-ensemble; softpatch-lof and the like are short for softpatch with "
         "that --discriminator.",
         default="softpatch",

@@ -27,6 +27,7 @@ STEPS = {
     "coreset": "filling the memory bank",
     "cover": "measuring what it covers",
     "support": "comparing with the other pictures",
+    "hold out": "scoring each picture by the others",
     "calibrate": "scoring training pictures",
     "gaussians": "fitting Gaussians",
     "predict": "scoring pictures",

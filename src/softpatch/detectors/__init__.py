@@ -9,7 +9,6 @@ from softpatch.detectors.random_bank import RandomBank
 from softpatch.detectors.random_ensemble import RandomEnsemble
 from softpatch.detectors.registry import METHODS, make_detector, no_threshold
 from softpatch.detectors.softpatch import SoftPatch
-from softpatch.detectors.supported_bank import SupportedBank
 
 __all__ = [
     "METHODS",
@@ -21,7 +20,6 @@ __all__ = [
     "RandomBank",
     "RandomEnsemble",
     "SoftPatch",
-    "SupportedBank",
     "make_detector",
     "no_threshold",
 ]

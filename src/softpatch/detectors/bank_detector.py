@@ -16,7 +16,7 @@ from softpatch.detectors.comparison import compared_length, to_compare
 from softpatch.detectors.estimate import FitCost, bank_cost
 from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.options import CommonOptions
-from softpatch.detectors.patch_table import LocalPatches, PatchTable
+from softpatch.detectors.patch_table import LocalPatches
 from softpatch.detectors.update import admit_all, score_update, update
 from softpatch.errors import UsageError
 from softpatch.images.sources import Images, OnUnreadable, noting, warn_unreadable
@@ -52,14 +52,8 @@ class BankDetector(CalibratedDetector):
 
     # -- what a method with noise adds -------------------------------------------------------
 
-    def _choose_policy(self, table: PatchTable) -> NoisePolicy | None:
-        """What a fit on these images does about noise; None does nothing."""
-        del table
-        return None
-
-    def _policy(self, alignment: float | None) -> NoisePolicy | None:
-        """The same, where it is known how aligned the images are."""
-        del alignment
+    def _policy(self) -> NoisePolicy | None:
+        """What is done about noise by a discriminator; None does nothing."""
         return None
 
     # ----------------------------------------------------------------------------------------
@@ -123,7 +117,7 @@ class BankDetector(CalibratedDetector):
         run = self._run(progress)
         with torch.inference_mode():
             table = self.embedder.collect(images, note, run, least=1)
-            policy = self._policy(learned.alignment)
+            policy = self._policy()
             if policy is None:
                 scores = admit_all(learned, table)
             else:
@@ -135,8 +129,7 @@ class BankDetector(CalibratedDetector):
         return self
 
     def _restored(self, header: dict[str, Any], tensors: dict[str, Tensor]) -> LearnedBank:
-        alignment = tensors.get("alignment")
-        policy = self._policy(None if alignment is None else float(alignment))
+        policy = self._policy()
         embedding = self.extractor.embedding
         compared = None if policy is None else compared_length(policy.discriminator, embedding)
         return LearnedBank.restored(
@@ -144,5 +137,6 @@ class BankDetector(CalibratedDetector):
         )
 
     def _cost(self, sample: LocalPatches, images: int) -> FitCost:
-        policy = self._choose_policy(sample)
-        return bank_cost(sample, images, self.bank_options, policy, self.extractor.embedding)
+        policy = self._policy()
+        noise = None if policy is None else (policy, self.extractor.embedding)
+        return bank_cost(sample, images, self.bank_options, noise)

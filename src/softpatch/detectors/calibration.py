@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from softpatch.bank.bank_ensemble import BankEnsemble
+from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
-from softpatch.bank.support import Support
 from softpatch.compute.progress import Progress
 from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.patch_table import PatchTable
@@ -124,7 +124,7 @@ class HeldOut:
             -1 for other images.
         suspects: int64 indices of images more likely bad than good, which do not count.
         before: how many images the model learned from earlier; indices of ``suspects`` begin there.
-        support: of the bank's vectors, whose floors are then those without the image; None without.
+        floors: of a bank that has some, whose vectors then have those without the image.
     """
 
     bank: MemoryBank | BankEnsemble
@@ -134,7 +134,7 @@ class HeldOut:
     bank_image_index: Tensor
     suspects: Tensor
     before: int = 0
-    support: Support | None = None
+    floors: Floors | None = None
 
     def limit(self) -> float:
         """The normal limit, from a sample of the patches.
@@ -151,7 +151,7 @@ class HeldOut:
         row = rows[drawn // positions]
         patches, of = self.patches[row, drawn % positions], self.image_index[row]
         several = [(self.bank, slice(0, len(of)))]
-        if self.support is not None:  # drawn image by image
+        if self.floors is not None:  # drawn image by image
             ends = [0, *of.bincount().cumsum(dim=0).tolist()]
             spans = enumerate(slice(*ends[at : at + 2]) for at in range(len(ends) - 1))
             several = [(self._without(at), part) for at, part in spans if part.start < part.stop]
@@ -165,9 +165,20 @@ class HeldOut:
 
     def _without(self, image: int) -> MemoryBank | BankEnsemble:
         """The bank with the floors that it would have without the image."""
-        if self.support is None or isinstance(self.bank, BankEnsemble):
+        if self.floors is None or isinstance(self.bank, BankEnsemble):
             return self.bank
-        return self.bank.with_floors(self.support.floors_without(image, self.support.rank))
+        return self.bank.with_floors(self.floors.without(image + self.before))
+
+    def patch_scores(self) -> Tensor:
+        """``(M, P)`` of all of them; infinite where the whole bank is from one image."""
+        scores = torch.empty(self.patches.shape[:2], device=self.patches.device)
+        for image in self.image_index.unique().tolist():  # type: ignore[no-untyped-call]
+            rows = self.image_index == image
+            own = self.patches[rows]
+            of = torch.full((own.shape[:2].numel(),), image, device=own.device)
+            skipped = (of, self.bank_image_index)
+            scores[rows] = self.options.patch_scores(self._without(image), own, skipped)
+        return scores
 
     def scores(self, progress: Progress) -> tuple[Tensor, Tensor]:
         """``held_out`` and ``held_out_of`` of a ``Calibration``."""
@@ -203,7 +214,6 @@ def calibrate(
     picks: Tensor,
     suspicion: Tensor | None,
     run: Run,
-    support: Support | None = None,
 ) -> Calibration:
     """After a fit; images are scored only where a threshold is asked for.
 
@@ -214,7 +224,6 @@ def calibrate(
         picks: ``(m,)`` which of them the bank is; ``(b, m)`` of several.
         suspicion: ``(N,)`` of the images; None where the method does not tell.
         run: told of the step ``calibrate``.
-        support: of a bank with floors.
     """
     device = bank.vectors.device
     rows = torch.isin(table.image_index.cpu(), held_out_images(len(table.names))).nonzero()
@@ -226,13 +235,41 @@ def calibrate(
         image_index=here.image_index,
         bank_image_index=table.image_index.to(device)[picks.to(device) // table.shape[1]],
         suspects=suspects(suspicion, device),
-        support=support,
     )
     limit = held_out.limit()
     if not options.max_false_alarms:
         return Calibration(limit)
     scores, of = held_out.scores(run.progress)
     return Calibration(limit, None, scores, of).chosen(options.max_false_alarms)
+
+
+def calibration_of(
+    scores: Tensor, image_index: Tensor, suspicion: Tensor, options: BankOptions
+) -> Calibration:
+    """After a fit that has scored all its images by the bank without their own vectors.
+
+    Args:
+        scores: ``(M, P)`` patch scores; infinite where the whole bank is from the image.
+        image_index: ``(M,)`` int64, ascending, the image each is from.
+        suspicion: ``(N,)`` of the images.
+        options: of the fit; images are not re-weighted.
+    """
+    images = len(suspicion)
+    counts = ~torch.isin(image_index, suspects(suspicion, scores.device))
+    counts |= ~counts.any()
+    total = int(counts.sum()) * scores.shape[1]
+    drawn = torch.linspace(0, total - 1, min(NORMAL_SAMPLE, total)).long().to(scores.device)
+    sample = scores[counts].flatten()[drawn]
+    limit = float(torch.quantile(sample[sample.isfinite()], NORMAL_SHARE))
+    if not options.max_false_alarms:
+        return Calibration(limit)
+    of_images = scores.new_zeros(images).scatter_reduce_(0, image_index, scores.amax(dim=1), "amax")
+    drawn = held_out_images(images).to(scores.device)
+    drawn = drawn[of_images[drawn].isfinite()]
+    seen = torch.full_like(drawn, images)
+    return Calibration(
+        limit, None, of_images[drawn], torch.stack([drawn, seen], dim=1)
+    ).chosen(options.max_false_alarms)  # fmt: skip
 
 
 def recalibrate(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from softpatch.compute.scratch import chunks
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.run import Run
 from softpatch.features.coarse import CoarseFeatures, averaged
 from softpatch.features.embedding import PatchEmbedding
-from softpatch.noise.alignment import alignment, compared, places
 from softpatch.noise.discriminators import Discriminator
 
 
@@ -32,12 +29,3 @@ def compared_length(discriminator: Discriminator, embedding: PatchEmbedding) -> 
     if discriminator.by_position:
         return embedding.dimension
     return CoarseFeatures.of(embedding).length
-
-
-def alignment_of(table: PatchTable) -> float | None:
-    """Share of what looks alike in two images that is at the same place, 0..1; None of tiles."""
-    if any(len(layout.tiles) > 1 for layout in table.layouts):
-        return None
-    patches = table.at_hand(compared(table.shape[0]))[0].patches
-    everywhere: Tensor = places(table.grid)
-    return alignment(patches, everywhere if table.inside is None else everywhere[table.inside[0]])

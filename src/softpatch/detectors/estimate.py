@@ -14,6 +14,7 @@ import torch
 
 from softpatch.bank.bounds import number_format, row_length
 from softpatch.bank.memory_bank import MemoryBank
+from softpatch.bank.support import COORDINATES
 from softpatch.compute.progress import silent
 from softpatch.compute.scratch import RESERVE, ScratchSpace, resident_bytes
 from softpatch.detectors.bank_options import BankOptions
@@ -108,10 +109,12 @@ def bank_cost(
     sample: LocalPatches,
     images: int,
     options: BankOptions,
-    policy: NoisePolicy | None,
-    embedding: PatchEmbedding,
+    noise: tuple[NoisePolicy, PatchEmbedding] | None,
 ) -> FitCost:
-    """Of a fit with a memory bank, on that many images like those of the sample."""
+    """Of a fit with a memory bank, on that many images like those of the sample.
+
+    ``noise``: what is done about it, and what of patches is compared for that; None does nothing.
+    """
     patches = len(sample.flat) * images // len(sample.patches)
     picks = options.coreset_size(patches)
     steps, arrays = {}, []
@@ -120,14 +123,15 @@ def bank_cost(
         steps["coreset"] = coreset_seconds(patches, picks, length)
         arrays.append(length * number_format(torch.device("cpu")).itemsize * patches)
     if options.max_false_alarms:
-        steps["calibrate"] = calibrate_seconds(sample, images, picks)
+        steps["calibrate"] = search_seconds(sample, min(images, MOST_HELD_OUT), picks)
     cost = FitCost(
         seconds=steps,
         arrays=arrays,
         model=4 * picks * (sample.shape[2] + 1),
     )
-    if policy is None:
+    if noise is None:
         return cost
+    policy, embedding = noise
     return _with_noise(cost, sample, images, policy.discriminator, embedding)
 
 
@@ -164,11 +168,24 @@ def _with_noise(
     )
 
 
-def calibrate_seconds(sample: LocalPatches, images: int, vectors: int) -> float:
-    """Of scoring that many training images, or as many as are held out, by so many vectors."""
+def supported_cost(sample: LocalPatches, images: int, options: BankOptions) -> FitCost:
+    """Of a bank with floors."""
+    cost = bank_cost(sample, images, replace(options, max_false_alarms=None), None)
+    patches = len(sample.flat) * images // len(sample.patches)
+    picks = options.coreset_size(patches)
+    seconds = {
+        **cost.seconds,
+        "support": coreset_seconds(patches, picks, COORDINATES),
+        "hold out": search_seconds(sample, images, picks),
+    }
+    # The picture and place of each vector, and one other picture and its distance.
+    return replace(cost, seconds=seconds, model=cost.model + picks * (8 + 8 + 12))
+
+
+def search_seconds(sample: LocalPatches, images: int, vectors: int) -> float:
+    """Of scoring that many images by so many vectors."""
     few = MemoryBank(sample.flat, sample.flat.new_ones(len(sample.flat)))
-    one = seconds(lambda: few.nearest(sample.patches[0])) * vectors / len(few)
-    return one * min(images, MOST_HELD_OUT)
+    return images * seconds(lambda: few.nearest(sample.patches[0])) * vectors / len(few)
 
 
 def coreset_seconds(members: int, picks: int, length: int) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from softpatch.bank.floors import FloorRule, Floors
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.support import Support
 from softpatch.detectors.bank_options import BankOptions
@@ -15,6 +16,9 @@ from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.reservoir import PatchReservoir
 from softpatch.noise.discriminators import LARGEST_SCORE
 from softpatch.storage.model_file import LARGEST_NUMBER
+
+MOST_RANK = 64  # of floors, far beyond those a fit chooses from
+NONE = -1.0  # in a model file, the distance to a picture that there is not
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,7 @@ class LearnedBank:
         suspicion: ``(N,)`` float32, how suspicious each training image is; None where the method
             does not tell.
         reservoir: what an update compares new images with; None where it compares nothing.
-        alignment: how aligned the training images are, 0..1; None where nobody had to know.
-        support: of the bank's vectors in other training images, one more of them than the floors'
-            rank; None of a bank without floors.
+        floors: of the bank's vectors, and where they are from; None of a bank without.
     """
 
     image_names: list[str]
@@ -40,8 +42,7 @@ class LearnedBank:
     calibration: Calibration
     suspicion: Tensor | None = None
     reservoir: PatchReservoir | None = None
-    alignment: float | None = None
-    support: Support | None = None
+    floors: Floors | None = None
 
     def score(self, patches: Tensor) -> Tensor:
         """``(B, P, D)`` -> ``(B, P)`` patch scores, at least 0."""
@@ -59,14 +60,18 @@ class LearnedBank:
             tensors["suspicion"] = self.suspicion
         if self.reservoir is not None:
             tensors |= self.reservoir.tensors()
-        if self.support is not None:
+        if self.floors is not None:
+            support, rule = self.floors.support, self.floors.rule
             tensors |= {
-                "support_own": self.support.own,
-                "support_distances": self.support.distances,
-                "support_pictures": self.support.pictures,
+                "support_own": support.own,
+                "support_places": support.places,
+                # A model file holds finite numbers alone.
+                "support_distances": support.distances.where(support.distances.isfinite(), NONE),
+                "support_pictures": support.pictures,
+                "floors": torch.tensor(
+                    [rule.rank, rule.near, rule.spread, self.floors.spacing], dtype=torch.float64
+                ),
             }
-        if self.alignment is not None:
-            tensors["alignment"] = torch.tensor(self.alignment, dtype=torch.float64)
         return tensors
 
     @classmethod
@@ -94,42 +99,48 @@ class LearnedBank:
         if vectors.shape[1] != dimension:
             raise ValueError("the bank's vectors are not this backbone's patches")
         names = [str(name) for name in header["images"]]
-        support = _restored_support(tensors, len(vectors), len(names))
-        floors = None if support is None else support.floors(support.rank)
-        bank = MemoryBank(vectors, weights, floors=floors)
+        floors = _restored_floors(tensors, len(vectors), len(names))
+        bank = MemoryBank(vectors, weights, floors=None if floors is None else floors.every())
         calibration = Calibration.restored(header, tensors)
-        if compared is None:
-            return cls(names, options, bank, calibration, support=support)
-        suspicion = tensors["suspicion"]
-        if suspicion.shape != (len(names),) or suspicion.dtype != torch.float32:
-            raise ValueError("suspicion does not match the list of images")
-        alignment = tensors.get("alignment")
-        if alignment is not None and (alignment.ndim or not 0 <= alignment <= 1):
-            raise ValueError("the alignment is no share")
-        return cls(
-            names, options, bank, calibration, suspicion,
-            PatchReservoir.restored(tensors, compared, len(names), len(bank)),
-            None if alignment is None else float(alignment),
-        )  # fmt: skip
+        suspicion = reservoir = None
+        if floors is not None or compared is not None:
+            suspicion = tensors["suspicion"]
+            if suspicion.shape != (len(names),) or suspicion.dtype != torch.float32:
+                raise ValueError("suspicion does not match the list of images")
+        if compared is not None:
+            reservoir = PatchReservoir.restored(tensors, compared, len(names), len(bank))
+        return cls(names, options, bank, calibration, suspicion, reservoir, floors)
 
 
-def _restored_support(tensors: dict[str, Tensor], vectors: int, images: int) -> Support | None:
+def _restored_floors(tensors: dict[str, Tensor], vectors: int, images: int) -> Floors | None:
     """What a model file, which may hold anything, has of it.
 
     Raises:
         KeyError, ValueError: it is none, or not of so many vectors and images.
     """
-    if "support_own" not in tensors:
+    if "floors" not in tensors:
         return None
-    support = Support(
-        tensors["support_own"], tensors["support_distances"], tensors["support_pictures"]
+    rule = tensors["floors"]
+    if rule.shape != (4,) or rule.dtype != torch.float64:
+        raise ValueError("the rule of the floors is none")
+    rank, near, spread, spacing = rule.tolist()
+    own, places, distances, of = (
+        tensors[f"support_{name}"] for name in ("own", "places", "distances", "pictures")
     )
-    if len(support.own) != vectors or support.distances.shape[1] < 2:
+    support = Support(own, places, distances.where(distances != NONE, torch.inf), of)
+    if len(support) != vectors:
         raise ValueError("the support is not of the bank's vectors")
+    if (
+        rank not in range(MOST_RANK + 1)
+        or near not in (0, 1)
+        or not 0 <= spread <= 1
+        or not 0 <= spacing <= LARGEST_NUMBER
+    ):
+        raise ValueError("the floors hold numbers they cannot have")
     finite = support.distances[support.distances.isfinite()]
     if len(finite) and float(finite.max()) > LARGEST_NUMBER:
         raise ValueError("the support holds numbers no distance has")
     for of in (support.own, support.pictures):
         if of.numel() and not -1 <= int(of.min()) <= int(of.max()) < images:
             raise ValueError("the support is of pictures that there are not")
-    return support
+    return Floors(support, FloorRule(int(rank), bool(near), spread), spacing)

@@ -16,6 +16,7 @@ from softpatch.noise.discriminators import (
     Unavailable,
     discriminator_name,
 )
+from softpatch.noise.policy import AUTO
 from softpatch.storage import model_file
 from softpatch.storage.lineage import Lineage
 
@@ -97,6 +98,8 @@ def restore(
     kinds[method](**run)  # wrong options of the run are not the file's fault
     try:
         options = _options(path, header, discriminator, backbone)
+        if options.get("discriminator") == AUTO and "floors" not in tensors:
+            options["discriminator"] = _chosen_before_floors(tensors)
         if not set(options) <= kinds[method].option_names() - {"roi", "device", "batch_size"}:
             raise ValueError("options that the method does not have")
         detector = kinds[method](**options | run, roi=tensors.pop("roi", None))
@@ -122,6 +125,15 @@ def restore(
             "give the same ones with --weights FILE, or fit again"
         )
     return detector
+
+
+def _chosen_before_floors(tensors: dict[str, Tensor]) -> str:
+    """Which discriminator ``auto`` chose in models of a version that had no floors.
+
+    It went by how aligned the training images were, 0..1, which nobody knew of tiles.
+    """
+    alignment = tensors.pop("alignment", None)
+    return "lof-distance" if alignment is not None and alignment >= 0.9 else "position-free"
 
 
 def _options(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from softpatch.bank.coreset import greedy_coreset
+from softpatch.bank.floors import FloorRule, Floors, spacing
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.bank_detector import BankDetector
@@ -51,8 +52,6 @@ def merge(
         if not isinstance(model, BankDetector):
             raise UsageError(f"a {model.method} model cannot be merged")
     one, other = first.learned_, second.learned_
-    if one.support is not None or other.support is not None:
-        raise UsageError(f"a {first.method} model cannot be merged")
     for name, here, there in _differences(first, second):
         raise UsageError(f"cannot be merged: {name} is {here} in one and {there} in the other")
     merged = first.clone(**({} if bank_size is None else {"bank_size": bank_size}))
@@ -78,7 +77,11 @@ def merge_learned(one: LearnedBank, other: LearnedBank, bank_size: int, run: Run
         picks = greedy_coreset(
             vectors, min(bank_size, len(vectors)), seed=options.seed, scratch=run.scratch,
             progress=run.progress,
-        ).sort().values  # fmt: skip
+        )  # fmt: skip
+    floors = _floors(one, other, vectors, picks)
+    picks = picks.sort().values
+    if floors is not None:
+        floors = replace(floors, support=floors.support.take(picks))
     suspicion, reservoir = one.suspicion, one.reservoir
     if suspicion is not None and other.suspicion is not None:
         suspicion = torch.cat([suspicion, other.suspicion.to(device)])
@@ -89,13 +92,46 @@ def merge_learned(one: LearnedBank, other: LearnedBank, bank_size: int, run: Run
         one,
         image_names=[*one.image_names, *other.image_names],
         options=options,
-        bank=MemoryBank(vectors[picks], weights[picks]),
+        bank=MemoryBank(
+            vectors[picks], weights[picks], floors=None if floors is None else floors.every()
+        ),
         calibration=_merged(one.calibration, other.calibration, before, share, draw).chosen(
             options.max_false_alarms
         ),
         suspicion=suspicion,
         reservoir=reservoir,
+        floors=floors,
     )
+
+
+def _floors(one: LearnedBank, other: LearnedBank, vectors: Tensor, picks: Tensor) -> Floors | None:
+    """Of the ``(m + m', D)`` vectors of both, by the less strict rule; None of banks without.
+
+    What a vector has in the other model's images is known by way of that model's nearest vector.
+    """
+    if one.floors is None or other.floors is None:
+        return None
+    device, before = vectors.device, len(one.image_names)
+    of_one, moved = one.floors.support, other.floors.support.to(device)
+    of_other = replace(
+        moved,
+        own=shift_indices(moved.own, before),
+        pictures=shift_indices(moved.pictures, before),
+    )
+    rules = (one.floors.rule, other.floors.rule)
+    rule = FloorRule(
+        rank=min(rule.rank for rule in rules),
+        near=all(rule.near for rule in rules),
+        spread=min(rule.spread for rule in rules),
+    )
+    sides = []
+    for own, others, bank in ((of_one, of_other, other.bank), (of_other, of_one, one.bank)):
+        part = slice(0, len(of_one)) if own is of_one else slice(len(of_one), None)
+        apart, nearest = bank.with_floors(None).nearest(vectors[part].to(bank.vectors.device))
+        through = others.by_way_of(nearest.to(device), apart.to(device), own.own, own.places)
+        sides.append(own.and_in(through))
+    space = max(one.floors.spacing, other.floors.spacing, spacing(vectors[picks]))
+    return Floors.of(sides[0].followed_by(sides[1]), rule, space)
 
 
 def _merged(
@@ -143,7 +179,7 @@ def _description(model: BankDetector) -> Iterator[tuple[str, Any]]:
         yield name, value
     if model.roi is not None:
         yield "the region of interest", fingerprint(model.roi.mask)[:12]
-    reservoir, policy = model.learned_.reservoir, model._policy(model.learned_.alignment)
+    reservoir, policy = model.learned_.reservoir, model._policy()
     if reservoir is not None:
         yield "patches of a picture", reservoir.patches.shape[1]
     yield from model._parameters().items()

@@ -17,8 +17,8 @@ from softpatch.bank.memory_bank import Distance
 from softpatch.bank.random_draw import random_draw
 from softpatch.detectors.bank_options import BankOptions, check_bank
 from softpatch.detectors.calibrated import FALSE_ALARMS, CalibratedDetector
-from softpatch.detectors.calibration import Calibration, calibrate
-from softpatch.detectors.estimate import FitCost, calibrate_seconds
+from softpatch.detectors.calibration import MOST_HELD_OUT, Calibration, calibrate
+from softpatch.detectors.estimate import FitCost, search_seconds
 from softpatch.detectors.options import CommonOptions
 from softpatch.detectors.patch_table import LocalPatches, PatchTable
 from softpatch.detectors.run import Run
@@ -145,7 +145,7 @@ class RandomEnsemble(CalibratedDetector):
     def _cost(self, sample: LocalPatches, images: int) -> FitCost:
         patches = len(sample.flat) * images // len(sample.patches)
         vectors = self.banks * self.bank_options.coreset_size(patches)
-        calibrating = {"calibrate": calibrate_seconds(sample, images, vectors)}
+        calibrating = {"calibrate": search_seconds(sample, min(images, MOST_HELD_OUT), vectors)}
         return FitCost(
             seconds=calibrating if self.max_false_alarms else {},
             arrays=[],

@@ -12,7 +12,6 @@ from softpatch.detectors.patchcore import PatchCore
 from softpatch.detectors.random_bank import RandomBank
 from softpatch.detectors.random_ensemble import RandomEnsemble
 from softpatch.detectors.softpatch import SoftPatch
-from softpatch.detectors.supported_bank import SupportedBank
 from softpatch.errors import UsageError
 from softpatch.noise.discriminators import DISCRIMINATORS, current_name
 
@@ -22,7 +21,6 @@ METHODS: Mapping[str, tuple[type[Detector], Mapping[str, Any]]] = MappingProxyTy
         "softpatch": (SoftPatch, {}),
         **{f"softpatch-{name}": (SoftPatch, {"discriminator": name}) for name in DISCRIMINATORS},
         "patchcore": (PatchCore, {}),
-        "supported-bank": (SupportedBank, {}),
         "padim": (PaDiM, {}),
         "random-bank": (RandomBank, {}),
         "random-ensemble": (RandomEnsemble, {}),

@@ -1,4 +1,8 @@
-"""SoftPatch (Jiang et al. 2022, arXiv 2403.14233): a memory bank that survives dirty data."""
+"""SoftPatch (Jiang et al. 2022, arXiv 2403.14233): a memory bank that survives dirty data.
+
+The paper's way is to keep outlier patches out of the bank and to soften what is in it. The default
+keeps every patch and gives floors to what only a few images have, see docs/robust.md.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +12,43 @@ from typing import Any, ClassVar, Unpack
 import torch
 from torch import Tensor
 
+from softpatch.bank.floors import FloorRule
 from softpatch.bank.memory_bank import Distance, MemoryBank
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.bank_detector import BankDetector
 from softpatch.detectors.bank_options import BANK_SIZE
 from softpatch.detectors.calibrated import FALSE_ALARMS
 from softpatch.detectors.calibration import calibrate
-from softpatch.detectors.comparison import alignment_of, to_compare
+from softpatch.detectors.comparison import to_compare
 from softpatch.detectors.embedder import Embed, Embedder
+from softpatch.detectors.estimate import FitCost, supported_cost
 from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.options import CommonOptions
-from softpatch.detectors.patch_table import PatchTable
+from softpatch.detectors.patch_table import LocalPatches, PatchTable
 from softpatch.detectors.reservoir import PatchReservoir
 from softpatch.detectors.run import Run
+from softpatch.detectors.supported import learn_supported, support_bank
 from softpatch.errors import UsageError
 from softpatch.images.sources import Images, OnUnreadable, warn_unreadable
 from softpatch.noise.contamination import (
     ContaminationEstimate,
     estimate_contamination,
+    finite,
     image_suspicion,
 )
-from softpatch.noise.discriminators import Discriminator, Tau, current_name, described
+from softpatch.noise.discriminators import (
+    Discriminator,
+    Tau,
+    check_neighbours,
+    current_name,
+    described,
+)
 from softpatch.noise.neighbors import REFERENCES
 from softpatch.noise.policy import AUTO, NoiseOptions, NoisePolicy, check_tau
 from softpatch.runtime.tiling import TileLayout
+
+HELD_OUT = "held-out"
+HELD_OUT_WORDS = "distance of a patch to what the other pictures have, if enough of them have it"
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,8 @@ class OutlierScores:
         outlier: ``(M, P)`` scores W of the images or of their tiles, inside the region of
             interest.
         image_index: ``(M,)`` int64, the image each is from, ascending.
-        policy: which discriminator that was, and why.
+        name: of what made them: a discriminator's, or ``held-out``.
+        words: the same, in words.
     """
 
     names: list[str]
@@ -53,22 +71,24 @@ class OutlierScores:
     grid: tuple[int, int]
     outlier: Tensor
     image_index: Tensor
-    policy: NoisePolicy
+    name: str
+    words: str
 
 
 class SoftPatch(BankDetector):
-    """SoftPatch: denoise the patches, pick a coreset, soften it with the outlier scores.
+    """SoftPatch: a memory bank in which defects among the training images hide nothing.
 
     Args:
-        discriminator: ``lof`` (paper's best), ``nearest``, ``gaussian``, ``lof-distance`` (LOF
-            times distance) or ``position-free`` (distance to what is most similar at any position
-            of the other images); ``auto`` takes ``lof-distance`` where the images are aligned,
-            ``position-free`` where they are not. Or a ``Discriminator`` of your own.
+        discriminator: ``auto`` uses none: every patch enters the bank, and vectors that only a
+            few images support get floors, see ``softpatch.bank.floors``. Otherwise ``lof``
+            (paper's best), ``nearest``, ``gaussian``, ``lof-distance`` (LOF times distance),
+            ``position-free`` (distance to what is most similar at any position of the other
+            images), or a ``Discriminator`` of your own: outliers stay out of the bank.
         k: neighbours of ``lof`` and ``lof-distance``.
         tau: share of patches, those with the largest outlier scores, kept out of the bank; or
             ``auto``: those whose score is out of the usual. None takes the discriminator's:
             ``auto`` for ``lof-distance`` and the paper's 0.15 for the others.
-        denoise: False keeps every patch (ablation).
+        denoise: False keeps every patch, and without floors (ablation).
         soft_weight: False scores by plain distances; None takes the discriminator's: False for
             ``lof-distance`` and ``position-free``, True for the paper's three.
         references: images that all but ``gaussian`` compare each image with, at most.
@@ -82,10 +102,11 @@ class SoftPatch(BankDetector):
         options: see ``CommonOptions``.
 
     Attributes after ``fit``, beside those of ``BankDetector``:
-        alignment_: how aligned the images are, 0..1; None where nobody had to know.
-        suspicion_: ``(N,)`` float32, how suspicious each training image is; for ``lof`` clean
-            images are a little above 1.
-        reservoir_: what ``update`` compares new images with.
+        floors_: how strict the floors are; None with a discriminator.
+        suspicion_: ``(N,)`` float32, how suspicious each training image is: of its worst patches,
+            the scores they would have had it not been trained on, or their outlier scores; for
+            ``lof`` clean images are a little above 1.
+        reservoir_: what ``update`` compares new images with, where there is a discriminator.
     """
 
     method: ClassVar[str] = "softpatch"
@@ -126,12 +147,20 @@ class SoftPatch(BankDetector):
         self.denoise = denoise
         self.soft_weight = soft_weight
         self.references = references
-        self._policy(None)  # what is wrong should not wait for fit
+        if discriminator == AUTO and (tau is not None or soft_weight is not None):
+            name = "tau" if tau is not None else "soft_weight"
+            raise UsageError(
+                f"{name} goes with a discriminator; name one, such as discriminator='lof'"
+            )
+        check_neighbours(k, references)
+        self._policy()  # what is wrong should not wait for fit
 
     # -- the algorithm -----------------------------------------------------------------------
 
     def _learn(self, table: PatchTable, run: Run) -> LearnedBank:
-        policy = self._choose_policy(table)
+        policy = self._policy()
+        if policy is None:
+            return learn_supported(table, self.bank_options, self.denoise, run)
         compared = to_compare(table, policy.discriminator, self.extractor.embedding, run)
         outlier = compared.outlier_scores(policy.discriminator, run)  # (M, P)
         suspicion = image_suspicion(outlier, table.image_index)
@@ -148,18 +177,21 @@ class SoftPatch(BankDetector):
             calibration=calibrate(bank, self.bank_options, table, picks, suspicion, run),
             suspicion=suspicion,
             reservoir=PatchReservoir.of(compared, picks, self.seed),
-            alignment=policy.alignment,
         )
 
-    def _choose_policy(self, table: PatchTable) -> NoisePolicy:
-        return self._policy(alignment_of(table) if self.discriminator == AUTO else None)
-
-    def _policy(self, alignment: float | None) -> NoisePolicy:
+    def _policy(self) -> NoisePolicy | None:
+        if self.discriminator == AUTO:
+            return None
         options = NoiseOptions(
             self.discriminator, self.k, self.tau, self.denoise, self.soft_weight, self.references,
             self.seed,
         )  # fmt: skip
-        return NoisePolicy.choose(options, alignment)
+        return NoisePolicy.choose(options)
+
+    def _cost(self, sample: LocalPatches, images: int) -> FitCost:
+        if self.discriminator == AUTO:
+            return supported_cost(sample, images, self.bank_options)
+        return super()._cost(sample, images)
 
     # -- what it says of the training images -------------------------------------------------
 
@@ -179,22 +211,33 @@ class SoftPatch(BankDetector):
         run = self._run(progress)
         with torch.inference_mode():
             table = embed(embedder, images, on_unreadable, run)
-            policy = self._choose_policy(table)
-            compared = to_compare(table, policy.discriminator, self.extractor.embedding, run)
-            outlier = compared.outlier_scores(policy.discriminator, run)
+            policy = self._policy()
+            if policy is None:
+                bank = support_bank(table, self.bank_options, run).for_an_audit()
+                outlier = finite(bank.held_out_scores(table, self.bank_options, run))
+            else:
+                compared = to_compare(table, policy.discriminator, self.extractor.embedding, run)
+                outlier = compared.outlier_scores(policy.discriminator, run)
         return OutlierScores(
-            table.names, table.layouts, table.grid, outlier, table.image_index, policy
+            names=table.names,
+            layouts=table.layouts,
+            grid=table.grid,
+            outlier=outlier,
+            image_index=table.image_index,
+            name=HELD_OUT if policy is None else policy.name,
+            words=HELD_OUT_WORDS if policy is None else policy.discriminator.words,
         )
 
     @property
-    def policy_(self) -> NoisePolicy:
-        """What is done about noise; under ``auto``, what ``fit`` has chosen."""
-        return self._policy(self.alignment_)
+    def policy_(self) -> NoisePolicy | None:
+        """What is done about noise by a discriminator; None under ``auto``."""
+        return self._policy()
 
     @property
-    def alignment_(self) -> float | None:
-        """See the class; None before ``fit``."""
-        return None if self._learned is None else self._learned.alignment
+    def floors_(self) -> FloorRule | None:
+        """How strict the floors are that ``fit`` has chosen; None with a discriminator."""
+        floors = self.learned_.floors
+        return None if floors is None else floors.rule
 
     @property
     def suspicion_(self) -> Tensor:

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from softpatch.bank.coreset import greedy_coreset
+from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.random_draw import random_draw
+from softpatch.bank.support import PictureSearch, neighbourhood
 from softpatch.detectors.calibration import HeldOut, recalibrate
 from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.patch_table import LocalPatches, PatchTable
 from softpatch.detectors.reservoir import PatchReservoir, draw_union, without_share
 from softpatch.detectors.run import Run
 from softpatch.errors import DatasetError, UsageError
-from softpatch.noise.contamination import image_suspicion, suspects, worst_mean
+from softpatch.noise.contamination import finite, image_suspicion, suspects, worst_mean
 from softpatch.noise.discriminators import outlier_scores
 from softpatch.noise.policy import NoisePolicy
 
@@ -61,18 +63,28 @@ def update(
         picks = _draw(learned, len(table.flat), kept, share, seed)
     else:
         picks = _pick(learned, vectors, scores.admitted, kept, share, run)
-    bank = MemoryBank(vectors[picks], scores.weights[picks])
+    of_patch = table.image_index.repeat_interleave(table.shape[1])
+    origin = torch.cat([of_patch.new_full((old,), -1), of_patch])[picks]
+    floors = None
+    if learned.floors is not None:
+        floors = _floors(learned, learned.floors, vectors, picks, table)
+    bank = MemoryBank(
+        vectors[picks], scores.weights[picks], floors=None if floors is None else floors.every()
+    )
     suspicion, reservoir = learned.suspicion, learned.reservoir
     if scores.images is not None:
         suspicion = _suspicion(learned, table, scores)
         draw = learned.options.seed + before
         reservoir = scores.images.subsample(picks, len(table.image_index), share, draw)
-    of_patch = table.image_index.repeat_interleave(table.shape[1])
-    origin = torch.cat([of_patch.new_full((old,), -1), of_patch])[picks]
-    suspected = suspects(suspicion, device)
     held_out = HeldOut(
-        bank, learned.options, table.patches, table.image_index, origin, suspected, before
-    )
+        bank, learned.options, table.patches, table.image_index, origin,
+        suspects(suspicion, device), before, floors,
+    )  # fmt: skip
+    if floors is not None:
+        assert learned.suspicion is not None
+        of_new = image_suspicion(finite(held_out.patch_scores()), table.image_index)
+        suspicion = torch.cat([learned.suspicion, of_new])
+        held_out = replace(held_out, suspects=suspects(suspicion, device))
     return replace(
         learned,
         image_names=[*learned.image_names, *table.names],
@@ -80,6 +92,7 @@ def update(
         calibration=recalibrate(learned.calibration, held_out, share, run.progress),
         suspicion=suspicion,
         reservoir=reservoir,
+        floors=floors,
     )
 
 
@@ -168,6 +181,39 @@ def _draw(learned: LearnedBank, patches: int, kept: Tensor, share: float, seed: 
     draw = options.seed + len(learned.image_names)
     of_kept, of_joining = draw_union(len(kept), len(joining), options.bank_size, share, draw)
     return torch.cat([kept[of_kept.to(kept.device)], joining[of_joining.to(kept.device)]])
+
+
+def _floors(
+    learned: LearnedBank, floors: Floors, vectors: Tensor, picks: Tensor, table: LocalPatches
+) -> Floors:
+    """Of the picked ones of ``(n, D)`` old and new vectors.
+
+    What a new vector has in old images is known by way of the old vector nearest to it.
+    """
+    old, before, device = len(learned.bank), len(learned.image_names), vectors.device
+    positions = table.shape[1]
+    if floors.rule.near and int(floors.support.places.max()) >= positions:
+        raise DatasetError(
+            f"the new pictures have {positions} patches and those before more; "
+            "a model is updated with pictures of the same size"
+        )
+    joins = picks >= old
+    patch = picks[joins] - old
+    own = before + table.image_index[patch // positions]
+    apart, nearest = learned.bank.with_floors(None).nearest(vectors[picks[joins]])
+    support = floors.support.take(picks.where(~joins, 0))
+    through = floors.support.by_way_of(nearest, apart, own, patch % positions)
+    for name in ("own", "places", "distances", "pictures"):
+        getattr(support, name)[joins] = getattr(through, name)
+    beside = None
+    if floors.rule.near:
+        beside = neighbourhood(table.grid, table.inside, positions).to(device)
+    search = PictureSearch(vectors[picks], support.own, support.places, support.count, beside)
+    for image in table.image_index.unique().tolist():  # type: ignore[no-untyped-call]
+        rows = table.image_index == image
+        search.see(table.patches[rows], before + table.image_index[rows])
+    support = support.and_in(search.found()[floors.rule.near])
+    return Floors.of(support, floors.rule, floors.spacing)
 
 
 def _suspicion(learned: LearnedBank, table: LocalPatches, scores: UpdateScores) -> Tensor:

@@ -78,6 +78,12 @@ def image_suspicion(outlier: Tensor, image_index: Tensor) -> Tensor:
     return of_images.scatter_reduce_(0, image_index, scores, "amax")
 
 
+def finite(scores: Tensor) -> Tensor:
+    """With the largest finite score in place of infinite ones; all 0 where none is finite."""
+    there = scores.isfinite()
+    return scores.where(there, scores.where(there, 0.0).max())
+
+
 def worst_mean(outlier: Tensor) -> Tensor:
     """``(M, P)`` outlier scores -> ``(M,)`` means of the worst of each row."""
     count = min(MOST_PATCHES, max(1, int(SUSPICION_SHARE * outlier.shape[1])))

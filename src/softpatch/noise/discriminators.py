@@ -81,10 +81,7 @@ def make_discriminator(
     Raises:
         UsageError: an unknown name, k below 1 or fewer than 2 references.
     """
-    if k < 1:
-        raise UsageError(f"k must be at least 1, got {k}")
-    if references < 2:
-        raise UsageError(f"at least 2 reference images are needed, got {references}")
+    check_neighbours(k, references)
     if name not in DISCRIMINATORS:
         raise UsageError(f"discriminator {name!r} is none of {', '.join(DISCRIMINATORS)}")
     kind: Any = DISCRIMINATORS[name]
@@ -92,6 +89,14 @@ def make_discriminator(
     taken = inspect.signature(kind).parameters
     made: Discriminator = kind(**{key: value for key, value in options.items() if key in taken})
     return made
+
+
+def check_neighbours(k: int, references: int) -> None:
+    """Raise UsageError for what is no number of neighbours or of images to compare with."""
+    if k < 1:
+        raise UsageError(f"k must be at least 1, got {k}")
+    if references < 2:
+        raise UsageError(f"at least 2 reference images are needed, got {references}")
 
 
 class Unavailable(Discriminator):

@@ -20,7 +20,6 @@ from softpatch.noise.discriminators import (
 )
 
 AUTO: Literal["auto"] = "auto"
-ALIGNED = 0.9  # alignment from which places in different images show the same
 DEVIATIONS = 2.0  # above the median of log W, from which a patch is noise
 UPPER_QUARTILE = 0.6745  # standard deviations that a normal law's is above its median
 
@@ -48,7 +47,6 @@ class NoisePolicy:
         tau: how many of the patches stay out of the bank, see ``noise_threshold``.
         soft_weight: whether W softens what is in the bank.
         denoise: False keeps every patch.
-        alignment: of the training images; None where nobody had to know.
     """
 
     name: str
@@ -56,27 +54,18 @@ class NoisePolicy:
     tau: Tau
     soft_weight: bool
     denoise: bool
-    alignment: float | None
 
     @classmethod
-    def choose(cls, options: NoiseOptions, alignment: float | None) -> Self:
+    def choose(cls, options: NoiseOptions) -> Self:
         """The choices that were made, and for those left open what goes well with them.
-
-        Where parts are in place, distances tell defects from good patches however often they recur,
-        and few good patches have to go. Elsewhere a place shows something different in every image:
-        what has its like at any position in two others stays. See docs/robust.md.
 
         Args:
             options: see there; the discriminator says which tau and weights go with it.
-            alignment: see ``softpatch.noise.alignment``; None is unknown and counts as not aligned.
 
         Raises:
             UsageError: an unknown discriminator, or options that it does not take.
         """
         chosen = options.discriminator
-        if isinstance(chosen, str) and chosen == AUTO:
-            aligned = alignment is not None and alignment >= ALIGNED
-            chosen = "lof-distance" if aligned else "position-free"
         if isinstance(chosen, str):
             chosen = make_discriminator(chosen, options.k, options.references, options.seed)
         return cls(
@@ -85,7 +74,6 @@ class NoisePolicy:
             tau=chosen.tau if options.tau is None else options.tau,
             soft_weight=chosen.soft_weight if options.soft_weight is None else options.soft_weight,
             denoise=options.denoise,
-            alignment=alignment,
         )
 
     def cutoff(self, outlier: Tensor) -> float:

@@ -1,0 +1,163 @@
+"""A bank that trusts no vector alone: recurring defects are found, clean sets lose nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from softpatch import PatchCore, SoftPatch
+from softpatch.bank.floors import FloorRule
+from softpatch.compute.scratch import ScratchSpace
+from softpatch.detectors import supported
+from softpatch.detectors.bank_options import BankOptions
+from softpatch.detectors.run import Run
+from softpatch.detectors.supported import SHARE, WITHHELD, support_bank, withheld_images
+from tests.detectors.tables import learn, table_of
+
+OPTIONS: dict[str, Any] = {"dimension": 8, "coreset_ratio": 1.0, "distance": "euclidean"}
+
+
+def parts(count: int, seed: int = 0, side: int = 4) -> Tensor:
+    """``(count, side, side, 8)``: each place shows its own, a little different in every picture."""
+    generator = torch.Generator().manual_seed(seed)
+    place = 4 * torch.randn(1, side, side, 8, generator=torch.Generator().manual_seed(99))
+    return place + 0.3 * torch.randn(count, side, side, 8, generator=generator)
+
+
+def with_defects(patches: Tensor, images: list[int]) -> Tensor:
+    """The same with one defect, hardly different, at different places of some pictures."""
+    patches, defect = patches.clone(), torch.full((8,), 9.0)
+    for number, image in enumerate(images):
+        patches[image, number % 4, 1] = defect + 0.05 * number
+    return patches
+
+
+def scores(detector: Any, patches: Tensor) -> Tensor:
+    found: Tensor = detector.learned_.score(patches.flatten(1, 2)).amax(dim=1)
+    return found
+
+
+def test_a_defect_that_is_in_the_training_set_is_found_all_the_same() -> None:
+    training, good = with_defects(parts(20), [3]), parts(20, seed=1)
+    soft, plain = learn(SoftPatch(**OPTIONS), training), learn(PatchCore(**OPTIONS), training)
+    assert scores(plain, training[3:4]) == 0
+    assert scores(soft, training[3:4]) > 3 * scores(soft, good).max()
+    assert soft.suspects()[0][0] == "3"
+
+
+def test_a_defect_that_recurs_is_found_where_places_show_the_same() -> None:
+    bad = {0: (0, 0), 9: (0, 5), 17: (5, 0), 25: (5, 5), 33: (9, 9), 41: (9, 2)}
+    training = parts(60, side=10)
+    for number, (image, place) in enumerate(bad.items()):
+        training[image][place] = 9 + 0.05 * number
+    soft = learn(SoftPatch(**OPTIONS), training)
+    assert soft.floors_ is not None
+    assert soft.floors_.near
+    assert {int(name) for name, _ in soft.suspects()[:6]} == set(bad)
+    good = scores(soft, parts(20, seed=1, side=10))
+    assert scores(soft, training[list(bad)]).min() > 3 * good.max()
+
+
+def test_good_pictures_score_as_without_floors() -> None:
+    training, good = parts(40), parts(40, seed=1)
+    soft, plain = learn(SoftPatch(**OPTIONS), training), learn(PatchCore(**OPTIONS), training)
+    with_floors, without = scores(soft, good), scores(plain, good)
+    assert (with_floors >= without).all()
+    assert (with_floors / without).quantile(0.75) < 1.03
+
+
+def test_floors_that_cost_good_pictures_are_not_taken() -> None:
+    """Of pictures that have nothing in common, no patch has its like in another one."""
+    generator = torch.Generator().manual_seed(5)
+    place = 20 * torch.randn(30, 4, 4, 8, generator=generator)
+    training = place + 0.1 * torch.randn(30, 4, 4, 8, generator=generator)
+    soft = learn(SoftPatch(**OPTIONS), torch.cat([training, training[:4] + 0.01]))
+    assert soft.floors_ == supported.NO_FLOORS
+
+
+def test_scores_are_the_reachability_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the definition, of a bank with everything in it."""
+    training, new = parts(12), parts(5, seed=1)
+    for near in (False, True):
+        monkeypatch.setattr(supported, "RULES", (FloorRule(2, near, 0.3),))
+        monkeypatch.setattr(supported, "FREE", 1e9)
+        detector = learn(SoftPatch(**OPTIONS), training)
+        floors = detector.learned_.floors
+        assert floors is not None
+        assert floors.rule == FloorRule(2, near, 0.3)
+        vectors = detector.bank_.vectors.double()
+        patches = training.double()  # (12, 4, 4, 8)
+        expected_floors = []
+        support = floors.support
+        for vector, own, place in zip(
+            vectors, support.own.tolist(), support.places.tolist(), strict=True
+        ):
+            row, column = divmod(place, 4)
+            window = patches[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+            seen = window if near else patches
+            to = (seen - vector).square().sum(dim=3).sqrt().amin(dim=(1, 2))
+            to[own] = torch.inf
+            floor = (to.sort().values[1] ** 2 + (0.3 * floors.spacing) ** 2).sqrt()
+            expected_floors.append(floor.clamp(min=0.85 * floors.spacing))
+        distance = torch.cdist(new.flatten(0, 2).double(), vectors)
+        expected = torch.maximum(distance, torch.stack(expected_floors)).amin(dim=1).view(5, -1)
+        found = detector.learned_.score(new.flatten(1, 2))
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_held_out_scores_are_those_without_the_pictures_vectors_and_support() -> None:
+    training = with_defects(parts(20), [2, 7])
+    detector = learn(SoftPatch(**OPTIONS, max_false_alarms=0.1), training)
+    floors, held_out = detector.learned_.floors, detector.held_out_
+    assert floors is not None
+    assert held_out is not None
+    for image in range(20):
+        others = floors.support.own != image
+        distance = torch.cdist(training[image].flatten(0, 1), detector.bank_.vectors[others])
+        reached = torch.maximum(distance, floors.without(image)[others]).amin(dim=1)
+        assert float(held_out[image]) == pytest.approx(float(reached.max()), rel=1e-3)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 9])
+def test_a_few_pictures_are_enough(count: int) -> None:
+    detector = learn(SoftPatch(**OPTIONS, max_false_alarms=0.5), parts(count))
+    assert scores(detector, parts(3, seed=1)).isfinite().all()
+    assert detector.suspicion_.isfinite().all()
+
+
+def test_pictures_in_tiles_are_one_picture() -> None:
+    """A defect in both tiles of a picture has no support in others."""
+    tiles = with_defects(parts(32), [4, 5])
+    of = torch.arange(32) // 2
+    detector = learn(SoftPatch(**OPTIONS), tiles, of)
+    assert scores(detector, tiles[4:6]).min() > 3 * scores(detector, parts(8, seed=1)).max()
+    assert detector.suspects()[0][0] == "2"
+
+
+@settings(deadline=None, max_examples=20)
+@given(images=st.integers(1, 500))
+def test_those_withheld_are_spread_evenly_and_few(images: int) -> None:
+    withheld = withheld_images(images)
+    assert len(withheld) == min(WITHHELD, images // SHARE)
+    assert len(set(withheld.tolist())) == len(withheld)
+    assert withheld.sort().values.equal(withheld)
+    if len(withheld):
+        assert int(withheld.max()) < images
+        gaps = withheld.diff(prepend=torch.tensor([0]), append=torch.tensor([images - 1]))
+        assert int(gaps.max()) <= images // len(withheld) + 1
+
+
+def test_withheld_pictures_end_up_in_the_bank_farthest_first() -> None:
+    patches = parts(30)
+    options = BankOptions(0.3, 10_000, "euclidean", None, 0)
+    bank = support_bank(table_of(patches), options, Run(ScratchSpace()))
+    own = bank.floors.support.own
+    assert len(bank.bank) == int(0.3 * 30 * 16)
+    assert set(withheld_images(30).tolist()) <= set(own.tolist())
+    assert torch.equal(bank.bank.vectors, patches.flatten(0, 2)[bank.picks])
+    assert len(set(bank.picks.tolist())) == len(bank.picks)
