@@ -64,11 +64,11 @@ def test_a_defect_that_recurs_is_found_where_places_show_the_same() -> None:
 
 
 def test_good_pictures_score_as_without_floors() -> None:
-    training, good = parts(40), parts(40, seed=1)
+    training, good = parts(160), parts(80, seed=1)
     soft, plain = learn(SoftPatch(**OPTIONS), training), learn(PatchCore(**OPTIONS), training)
     with_floors, without = scores(soft, good), scores(plain, good)
     assert (with_floors >= without).all()
-    assert (with_floors / without).quantile(0.75) < 1.03
+    assert (with_floors / without).quantile(0.75) < 1.05
 
 
 def test_floors_that_cost_good_pictures_are_not_taken() -> None:

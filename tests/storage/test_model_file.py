@@ -248,6 +248,29 @@ def test_header_that_is_no_header_is_refused(small_model: Path, tmp_path: Path, 
     assert "the header is damaged" in refusal(forge(tmp_path / "m", text, state))
 
 
+@pytest.mark.parametrize(
+    ("alignment", "chosen"),
+    [(None, "position-free"), (0.5, "position-free"), (0.9, "lof-distance"), (1.0, "lof-distance")],
+)
+def test_models_from_before_floors_keep_the_discriminator_chosen_for_them(
+    alignment: float | None, chosen: str, small_pictures: Path, tmp_path: Path
+) -> None:
+    fitted = SoftPatch(resize=64, crop=48, dimension=32, discriminator=chosen).fit(small_pictures)
+    fitted.save(tmp_path / "now")
+
+    def as_before(header: Header, state: State) -> None:
+        header["parameters"]["discriminator"] = "auto"
+        if alignment is not None:
+            state["alignment"] = torch.tensor(alignment, dtype=torch.float64)
+
+    back = load(rewrite(tmp_path / "now", tmp_path / "before", as_before), SoftPatch)
+    assert back.discriminator == chosen
+    assert back.floors_ is None
+    assert same_predictions(fitted, back, small_pictures)
+    back.update(small_pictures)
+    assert len(back.image_names_) == 16
+
+
 # --- values that do not belong together ----------------------------------------------------------
 
 
