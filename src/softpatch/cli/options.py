@@ -72,7 +72,7 @@ class Discriminator:
 
     discriminator: str = of_method(
         "What makes a patch an outlier: lof, nearest, gaussian or lof-distance, all at one "
-        "position, or position-free; auto: one of the last two, by how aligned the pictures are.",
+        "position, or position-free. auto: none; what only a few pictures have does not count.",
         default="auto",
     )
     k: int | None = of_method("Neighbours of lof and lof-distance.  [6]", "--k")
@@ -85,12 +85,15 @@ class Bank:
     """What a method learns, and how it scores."""
 
     tau: str | None = of_method(
-        "Share of patches kept out of the memory bank, or auto: those whose outlier score is out "
-        "of the usual.  [auto with lof-distance, else 0.15]"
+        "With a discriminator: share of patches kept out of the memory bank, or auto: those whose "
+        "outlier score is out of the usual.  [auto with lof-distance, else 0.15]"
     )
-    denoise: bool | None = of_method("Keep outliers out of the bank.", "--denoise/--no-denoise")
+    denoise: bool | None = of_method(
+        "Have floors, or keep outliers out of the bank.", "--denoise/--no-denoise"
+    )
     soft_weight: bool | None = of_method(
-        "Weight scores by the bank's outlier scores.  [not with lof-distance and position-free]",
+        "With a discriminator: weight scores by the bank's outlier scores.  [not with lof-distance "
+        "and position-free]",
         "--soft-weight/--no-soft-weight",
     )
     coreset_ratio: float | None = of_method("Memory bank as a share of all patches.  [0.1]")
