@@ -21,13 +21,6 @@ def part(seed: int, side: int = 160) -> npt.NDArray[np.uint8]:
     return np.repeat(grey[:, :, None], 3, axis=2).clip(0, 255).astype(np.uint8)
 
 
-def lit(seed: int, side: int = 160) -> npt.NDArray[np.uint8]:
-    """``part`` with a dark upper half, so that one sees which way it lies."""
-    array = part(seed, side)
-    array[: side // 2] //= 2
-    return array
-
-
 def parts(folder: Path, count: int = 20) -> list[Path]:
     """Write that many, as PNG files."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,14 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softpatch import (
-    DatasetError,
-    PaDiM,
-    PatchCore,
-    RandomBank,
-    RandomEnsemble,
-    SoftPatch,
-)
+from softpatch import DatasetError, PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch
 from softpatch.compute.scratch import RESERVE, resident_bytes
 from softpatch.detectors import Detector
 from softpatch.detectors.estimate import memory_and_scratch

@@ -11,14 +11,7 @@ import pytest
 import torch
 
 import softpatch
-from softpatch import (
-    Detector,
-    PaDiM,
-    PatchCore,
-    RandomBank,
-    RandomEnsemble,
-    SoftPatch,
-)
+from softpatch import Detector, PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch
 from softpatch.images.sources import ImageSource, fail_unreadable
 from tests.detectors.pictures import (
     SMALL,

@@ -9,14 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from softpatch import (
-    Detector,
-    PaDiM,
-    PatchCore,
-    RandomBank,
-    SoftPatch,
-    UsageError,
-)
+from softpatch import Detector, PaDiM, PatchCore, RandomBank, SoftPatch, UsageError
 from softpatch.export.graph import DetectorGraph
 from tests.detectors.pictures import new_pictures
 

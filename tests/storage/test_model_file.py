@@ -20,15 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from softpatch import (
-    Detector,
-    PaDiM,
-    PatchCore,
-    RandomBank,
-    RandomEnsemble,
-    SoftPatch,
-    load,
-)
+from softpatch import Detector, PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch, load
 from softpatch.cli.info import info
 from softpatch.errors import ModelFileError, NotFittedError, SoftPatchError
 from softpatch.storage import model_file
