@@ -15,7 +15,7 @@ from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.compute.progress import Progress
-from softpatch.detectors.bank_options import BankOptions
+from softpatch.detectors.bank_options import BankOptions, Origins
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.reservoir import take_union
 from softpatch.detectors.run import Run
@@ -143,13 +143,8 @@ class HeldOut:
         below 3610, of the unsuspected below 1577, of the good below 1590.
         """
         positions = self.patches.shape[1]
-        counts = ~torch.isin(self.image_index + self.before, self.suspects)
-        counts |= ~counts.any()
-        rows = counts.nonzero().flatten()
-        total = len(rows) * positions
-        drawn = torch.linspace(0, total - 1, min(NORMAL_SAMPLE, total)).long().to(rows.device)
-        row = rows[drawn // positions]
-        patches, of = self.patches[row, drawn % positions], self.image_index[row]
+        row, position = normal_sample(self.image_index + self.before, self.suspects, positions)
+        patches, of = self.patches[row, position], self.image_index[row]
         several = [(self.bank, slice(0, len(of)))]
         if self.floors is not None:  # drawn image by image
             ends = [0, *of.bincount().cumsum(dim=0).tolist()]
@@ -173,12 +168,15 @@ class HeldOut:
         """``(M, P)`` of all of them; infinite where the whole bank is from one image."""
         scores = torch.empty(self.patches.shape[:2], device=self.patches.device)
         for image in self.image_index.unique().tolist():  # type: ignore[no-untyped-call]
-            rows = self.image_index == image
-            own = self.patches[rows]
-            of = torch.full((own.shape[:2].numel(),), image, device=own.device)
-            skipped = (of, self.bank_image_index)
-            scores[rows] = self.options.patch_scores(self._without(image), own, skipped)
+            scores[self.image_index == image] = self._scored(image)[1]
         return scores
+
+    def _scored(self, image: int) -> tuple[Tensor, Tensor, Origins]:
+        """Its ``(t, P, D)`` patches, of its tiles, their ``(t, P)`` scores, and their origins."""
+        own = self.patches[self.image_index == image]
+        of = torch.full((own.shape[:2].numel(),), image, device=own.device)
+        origins = of, self.bank_image_index
+        return own, self.options.patch_scores(self._without(image), own, origins), origins
 
     def scores(self, progress: Progress) -> tuple[Tensor, Tensor]:
         """``held_out`` and ``held_out_of`` of a ``Calibration``."""
@@ -186,12 +184,10 @@ class HeldOut:
         drawn = images[held_out_images(len(images)).to(images.device)].tolist()
         scores, scored = [], []
         for done, image in enumerate(drawn, start=1):
-            own = self.patches[self.image_index == image].flatten(0, 1)[None]  # of its tiles
-            of = torch.full((own.shape[1],), image, device=own.device)
-            bank = self._without(image)
-            found = self.options.patch_scores(bank, own, (of, self.bank_image_index))
+            own, found, (of, of_bank) = self._scored(image)
+            whole = (own.flatten(0, 1)[None], found.flatten()[None])  # tiles are one image
             score = self.options.image_scores(
-                bank, own, found, (of[:1], self.bank_image_index)
+                self._without(image), *whole, (of[:1], of_bank)
             ).squeeze()
             if score.isfinite():  # else the whole bank is from this image
                 scores.append(score)
@@ -200,6 +196,19 @@ class HeldOut:
         scored_images = self.image_index.new_tensor(scored) + self.before
         seen = torch.full_like(scored_images, self.before + int(self.image_index[-1]) + 1)
         return torch.stack(scores), torch.stack([scored_images, seen], dim=1)
+
+
+def normal_sample(image_index: Tensor, suspects: Tensor, positions: int) -> tuple[Tensor, Tensor]:
+    """Rows of ``(M,)`` images and positions of patches that the normal limit is estimated from.
+
+    Of suspects none, unless all are.
+    """
+    counts = ~torch.isin(image_index, suspects)
+    counts |= ~counts.any()
+    rows = counts.nonzero().flatten()
+    total = len(rows) * positions
+    drawn = torch.linspace(0, total - 1, min(NORMAL_SAMPLE, total)).long().to(rows.device)
+    return rows[drawn // positions], drawn % positions
 
 
 def held_out_images(images: int) -> Tensor:
@@ -255,11 +264,7 @@ def calibration_of(
         options: of the fit; images are not re-weighted.
     """
     images = len(suspicion)
-    counts = ~torch.isin(image_index, suspects(suspicion, scores.device))
-    counts |= ~counts.any()
-    total = int(counts.sum()) * scores.shape[1]
-    drawn = torch.linspace(0, total - 1, min(NORMAL_SAMPLE, total)).long().to(scores.device)
-    sample = scores[counts].flatten()[drawn]
+    sample = scores[normal_sample(image_index, suspects(suspicion, scores.device), scores.shape[1])]
     limit = float(torch.quantile(sample[sample.isfinite()], NORMAL_SHARE))
     if not options.max_false_alarms:
         return Calibration(limit)

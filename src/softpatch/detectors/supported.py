@@ -146,7 +146,8 @@ def support_bank(table: PatchTable, options: BankOptions, run: Run) -> Supported
         candidates = [
             Floors.of(every[rule.near], rule, apart) for rule in RULES if rule.near < len(every)
         ]
-        rule = choose(MemoryBank(vectors[known], torch.ones_like(known).float()), candidates, table)
+        early_bank = MemoryBank(vectors[known], torch.ones(len(known), device=device))
+        rule = choose(early_bank, candidates, table, late)
         _see(search, table, late.nonzero().flatten(), pictures - len(withheld), run)
     support = search.found()[rule.near]
     floors = Floors.of(support, rule, apart)
@@ -160,18 +161,22 @@ def withheld_images(images: int) -> Tensor:
     return (torch.arange(count) * images) // max(1, count) + images // max(1, 2 * count)
 
 
-def choose(bank: MemoryBank, candidates: list[Floors], table: PatchTable) -> FloorRule:
+def choose(
+    bank: MemoryBank, candidates: list[Floors], table: PatchTable, late: Tensor
+) -> FloorRule:
     """The strictest floors that are free for the withheld images, see ``FREE``; or the weakest.
 
     Args:
         bank: of the other images, without floors.
         candidates: floors that it may have.
         table: of all images.
+        late: ``(M,)`` bool, the rows of those withheld.
     """
     every = [floors.every() for floors in candidates]
     ratios = []
-    for image in withheld_images(len(table.names)).tolist():
-        here, at = table.at_hand((table.image_index.cpu() == image).nonzero().flatten())
+    index = table.image_index.cpu()
+    for image in torch.unique_consecutive(index[late]).tolist():
+        here, at = table.at_hand((index == image).nonzero().flatten())
         patches = here.patches[at.to(here.patches.device)].flatten(0, 1)
         plain = patches.new_zeros(())
         scores = patches.new_zeros(len(every))

@@ -186,7 +186,7 @@ def _draw(learned: LearnedBank, patches: int, kept: Tensor, share: float, seed: 
 def _floors(
     learned: LearnedBank, floors: Floors, vectors: Tensor, picks: Tensor, table: LocalPatches
 ) -> Floors:
-    """Of the picked ones of ``(n, D)`` old and new vectors.
+    """Of the picked ones, ascending, of ``(n, D)`` old and new vectors.
 
     What a new vector has in old images is known by way of the old vector nearest to it.
     """
@@ -201,10 +201,8 @@ def _floors(
     patch = picks[joins] - old
     own = before + table.image_index[patch // positions]
     apart, nearest = learned.bank.with_floors(None).nearest(vectors[picks[joins]])
-    support = floors.support.take(picks.where(~joins, 0))
     through = floors.support.by_way_of(nearest, apart, own, patch % positions)
-    for name in ("own", "places", "distances", "pictures"):
-        getattr(support, name)[joins] = getattr(through, name)
+    support = floors.support.take(picks[~joins]).followed_by(through)
     beside = None
     if floors.rule.near:
         beside = neighbourhood(table.grid, table.inside, positions).to(device)
