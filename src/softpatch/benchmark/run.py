@@ -121,7 +121,6 @@ def _fit_and_measure(
     fit = next(iter(draws)).fit
     category = read_category(fit.root, fit.layout, fit.category)
     detector = _detector(fit.method, fit.seed, settings)
-    extractor = _extractor(detector.features, detector.device, settings)
     training = next(iter(draws.values())).train[: None if fit.noise else len(category.train)]
     # The whole test set for all cells: the last bits of scores depend on what else is scored.
     tested = [sample.path for sample in category.test]
@@ -135,13 +134,13 @@ def _fit_and_measure(
 
     skipped: list[ImageError] = []
     reset_peak()
-    computed = extractor.computed
+    computed = _computed(detector)
     costs = fit_and_predict(
         detector, training, tested, take, on_unreadable=skipped.append, progress=progress
     )
     about = {
         "fit_shared_by": len(draws),
-        "pictures_embedded": extractor.computed - computed,
+        "pictures_embedded": _computed(detector) - computed,
         "device": str(detector.device),
         "threads": torch.get_num_threads(),
         **machine(),
@@ -201,6 +200,13 @@ def _detector(method: Method, seed: int, settings: RunSettings) -> Detector:
     )  # fmt: skip
     detector.share_extractor(_extractor(detector.features, detector.device, settings))
     return detector
+
+
+def _computed(detector: Detector) -> int:
+    """How many images its network has seen, at the shape it is shown them."""
+    extractor = detector.extractor
+    assert isinstance(extractor, CachedExtractor)
+    return extractor.computed
 
 
 def _others(cell: Cell) -> list[Category]:

@@ -45,13 +45,19 @@ def estimate(
 
 
 def in_one_line(foreseen: Estimate) -> str:
-    """Such as ``about 40 s, 1.9 GB of memory, a model of 74 MB``."""
+    """Such as ``about 40 s, 1.9 GB of memory, a model of 74 MB``, and what the network sees."""
     scratch = f", {foreseen.scratch / 1e9:.1f} GB of temporary files" if foreseen.scratch else ""
     return (
         f"{foreseen.images} pictures: about {duration(foreseen.total_seconds)}, "
         f"{foreseen.memory / 1e9:.1f} GB of memory{scratch}, a model of "
-        f"{foreseen.model / 1e6:.0f} MB"
+        f"{foreseen.model / 1e6:.0f} MB; seen at {_seen(foreseen)}"
     )
+
+
+def _seen(foreseen: Estimate) -> str:
+    """Such as ``352 x 144 pixels, each 3.6 x 3.5 of a picture's``, heights first."""
+    (height, width), (high, wide) = foreseen.seen, foreseen.pixel
+    return f"{height} x {width} pixels, each {high:.1f} x {wide:.1f} of a picture's"
 
 
 def _show(foreseen: Estimate) -> None:
@@ -61,5 +67,6 @@ def _show(foreseen: Estimate) -> None:
         ("memory at most", f"{foreseen.memory / 1e9:.1f} GB"),
         ("temporary files", f"{foreseen.scratch / 1e9:.1f} GB"),
         ("model file", f"{foreseen.model / 1e6:.0f} MB"),
+        ("seen at", _seen(foreseen)),
     ]
     show_table(f"Fitting {foreseen.images} pictures", ("", "about"), rows)

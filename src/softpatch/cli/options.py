@@ -115,7 +115,9 @@ class Features:
     layers: str | None = of_features("Comma-separated, such as layer2,layer3.")
     weights: str | None = of_features("Local checkpoint of the backbone, or random.")
     embedding: str | None = of_features("neighbourhood, rooted, average or concat.")
-    resize: str | None = of_features("Pixels: 256, or HEIGHTxWIDTH.  [edge: 224]")
+    resize: str | None = of_features(
+        "Pixels: 256, or HEIGHTxWIDTH.  [edge: as many as 224x224, in the shape of the pictures]"
+    )
     crop: str | None = of_features("Centre crop: 224, or HEIGHTxWIDTH.  [224]")
     tile: str | None = of_features(
         "Cut larger pictures into overlapping tiles of that many pixels: 512.  [no tiles]"

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
 from torch import uint8
 
 from softpatch.compute.progress import Progress, silent
 from softpatch.datasets.dataset import Dataset
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, ImageError
-from softpatch.images.decode import decode_image
+from softpatch.images.decode import decode_image, image_size
 from softpatch.runtime.files import file_digest
-from softpatch.runtime.images import SIDEWAYS
 
 NAMED = 5  # files that a finding lists; the others are counted
 COUNTS = ("train", "good", "defective", "masked")
@@ -84,7 +83,9 @@ def _bad_masks(category: Category) -> list[str]:
     blank: list[Path] = []
     for sample in category.defects:
         marked = False
-        size = _size(sample.path)
+        size = None
+        with suppress(ImageError):
+            size = image_size(sample.path, str(sample.path))
         for path in sample.masks:
             try:
                 mask = decode_image(path, str(path))  # (3, H, W), 8-bit or float in [0, 1]
@@ -103,16 +104,6 @@ def _bad_masks(category: Category) -> list[str]:
         *_listed(category, "mask(s) of another size than their picture", misfit),
         *_listed(category, "mask(s) of defective pictures mark no pixel", blank),
     ]
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    """(height, width) upright, from the file's header; None if it cannot be read."""
-    try:
-        with Image.open(path) as picture:
-            turned = picture.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
-            return picture.size if turned else picture.size[::-1]
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return None
 
 
 def _in_both_halves(category: Category) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -31,12 +32,15 @@ from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import configure
 from softpatch.images.preprocessing import Preprocessing
 from softpatch.images.roi import RegionOfInterest
+from softpatch.images.shape import input_size, usual_shape
 from softpatch.images.sources import (
     Images,
+    ImageSource,
     OnUnreadable,
     fail_unreadable,
     image_sources,
     is_single_image,
+    listed_sources,
     noting,
     warn_unreadable,
 )
@@ -108,7 +112,10 @@ class Detector(ABC):
         features["backbone"] = backbone
         if features["embedding"] is None:
             features["embedding"] = self.default_embedding
-        self.features = configure(given["preset"], **features)
+        self.features = self._as_given = configure(given["preset"], **features)
+        # One's own sizes and the presets of papers stay as they are.
+        sizes = (given[name] for name in ("resize", "crop", "tile"))
+        self._keeps_shape = given["preset"] == "edge" and all(size is None for size in sizes)
         self.roi = None if given["roi"] is None else RegionOfInterest(given["roi"])
         seed = given["seed"]
         if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= int(seed) < SEEDS:
@@ -187,8 +194,8 @@ class Detector(ABC):
         """Another one, not fitted, with these options changed; it shares the network if it can."""
         other = type(self)(**{**self.get_params(), **changes})
         same = other._own_backbone is self._own_backbone and other.device == self.device
-        if same and other.features == self.features:
-            other._extractor = self._extractor
+        if same and other._as_given == self._as_given:
+            other.features, other._extractor = self.features, self._extractor
         return other
 
     def __sklearn_tags__(self) -> Any:
@@ -246,6 +253,8 @@ class Detector(ABC):
         del y
         self._learned, self.lineage_ = None, Lineage()  # until all of the new state is there
         note, self.skipped_ = noting(on_unreadable)
+        images = listed_sources(images)
+        self._look_at(images)
         embedder = self.embedder  # in memory before the scratch space looks at what is left
         self._checkpoint = None if checkpoint is None else Checkpoint(Path(checkpoint))
         run = replace(self._run(progress), checkpoint=self._checkpoint)
@@ -268,6 +277,8 @@ class Detector(ABC):
         Raises:
             DatasetError: none of the eight can be read.
         """
+        images = listed_sources(images)
+        self._look_at(images)
         return estimate(self.embedder, images, self._cost, self._run(silent))
 
     @overload
@@ -412,6 +423,17 @@ class Detector(ABC):
         if extractor.config != self.features or extractor.device != self.device:
             raise UsageError("the extractor to share was made for other features")
         self._extractor = extractor
+
+    def _look_at(self, images: Sequence[ImageSource]) -> None:
+        """Choose the shape of the network's input by that of the images to learn from."""
+        if not self._keeps_shape:
+            return
+        size = input_size(usual_shape(images), self._as_given.resize)
+        if size != self.features.resize:
+            # A network that takes squares alone, as some modules of one's own do, goes on so.
+            with suppress(UsageError):
+                self._extractor = self.extractor.resized(size)
+                self.features = self._extractor.config
 
     @property
     def embedder(self) -> Embedder:

@@ -63,6 +63,8 @@ class Estimate:
         memory: bytes resident at most.
         scratch: bytes of temporary files.
         model: bytes of the model file.
+        seen: (height, width) of what the network is shown of a picture, or of a tile.
+        pixel: (height, width) of one pixel so seen, in pixels of the first picture.
     """
 
     images: int
@@ -71,6 +73,8 @@ class Estimate:
     memory: int
     scratch: int
     model: int
+    seen: tuple[int, int]
+    pixel: tuple[float, float]
 
     @property
     def total_seconds(self) -> float:
@@ -102,6 +106,8 @@ def estimate(
         memory=memory,
         scratch=scratch,
         model=expected.model,
+        seen=embedder.extractor.preprocessing.crop,
+        pixel=(1 / sample.layouts[0].rows.scale, 1 / sample.layouts[0].columns.scale),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import get_args
+from copy import copy
+from dataclasses import replace
+from typing import Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,6 @@ class PatchExtractor:
         """
         if config.precision not in get_args(Precision):
             raise UsageError(f"precision must be fp32 or bf16, got {config.precision!r}")
-        self.config = config
         self.device = device
         self.own_backbone = backbone
         if backbone is None:
@@ -48,20 +48,27 @@ class PatchExtractor:
             raise UsageError("layers and weights go with a backbone's name, not with a module")
         else:
             self.backbone = custom_backbone(backbone)
-        self.preprocessing = Preprocessing(
-            config.resize, config.crop, self.backbone.mean, self.backbone.std, config.tile
-        )
-        maps = self._probe(config.crop)
+        maps = self._seen_at(config, torch.zeros(1, 3, *config.crop))
         self.embedding = PatchEmbedding(
             [layer.shape[1] for layer in maps], config.embedding, config.dimension
         )
-        self.grid = (int(maps[0].shape[2]), int(maps[0].shape[3]))
         self.dimension = self.embedding.dimension
         noise = torch.randn(1, 3, *config.crop, generator=torch.Generator().manual_seed(0))
         self.backbone.network = folded(self.backbone.network, noise)
         self.dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.backbone.to(device, self.dtype)
         self.embedding.to(device)
+
+    def resized(self, size: tuple[int, int]) -> Self:
+        """The same network, shown whole images at another (height, width).
+
+        Raises:
+            UsageError: it does not take such images.
+        """
+        other = copy(self)
+        blank = torch.zeros(1, 3, *size, device=self.device, dtype=self.dtype)
+        other._seen_at(replace(self.config, resize=size, crop=size), blank)
+        return other
 
     @property
     def positions(self) -> int:
@@ -80,11 +87,21 @@ class PatchExtractor:
         # In one memory layout: the last bits of what follows depend on it.
         return [layer.float().contiguous(memory_format=torch.channels_last) for layer in maps]
 
+    def _seen_at(self, config: FeatureConfig, blank: Tensor) -> list[Tensor]:
+        """Take sizes from a config; gives the maps of a blank image of that size."""
+        self.config = config
+        self.preprocessing = Preprocessing(
+            config.resize, config.crop, self.backbone.mean, self.backbone.std, config.tile
+        )
+        maps = self._probe(blank)
+        self.grid = (int(maps[0].shape[2]), int(maps[0].shape[3]))
+        return maps
+
     @torch.inference_mode()
-    def _probe(self, crop: Sequence[int]) -> list[Tensor]:
-        name = self.backbone.name
+    def _probe(self, blank: Tensor) -> list[Tensor]:
+        name, crop = self.backbone.name, blank.shape[2:]
         try:
-            maps: list[Tensor] = self.backbone(torch.zeros(1, 3, *crop))
+            maps: list[Tensor] = self.backbone(blank)
         except Exception as error:  # a module of the user's own may raise any
             reason = " ".join(str(error).split())
             raise UsageError(

@@ -5,13 +5,15 @@ Values are float32 in [0, 1], or uint8 as decoded.
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from softpatch.runtime.images import decode
+from softpatch.runtime.images import decode, file_size
 
 
 def read_image(content: Any, name: str = "image") -> Tensor:
@@ -67,6 +69,19 @@ def decode_reduced(
     # A copy where it would share memory: torch must not see arrays that are read-only.
     channels = torch.from_numpy(np.array(values, order="C"))
     return channels.permute(2, 0, 1).expand(3, -1, -1), size  # (H, W, C) -> (3, H, W)
+
+
+def image_size(content: Any, name: str) -> tuple[int, int]:
+    """(height, width) of an image as ``read_image`` gives it; of a file only the header is read.
+
+    Raises:
+        ImageError: no image, or none that can be opened.
+    """
+    if isinstance(content, str | Path):
+        return file_size(Path(content), str(content))
+    if isinstance(content, bytes):
+        return file_size(io.BytesIO(content), name)
+    return decode_reduced(content, name, None)[1]
 
 
 def to_unit(image: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ SMALLEST_TILE = 32  # pixels
 class Preprocessing:
     """Cut into tiles, resize, centre crop, normalise: one record, kept with the model.
 
-    An image, or each tile of a large one, is resized to ``resize`` whatever its shape (a tall
-    strip is squashed; give ``resize`` its aspect to keep it), as anti-aliased bilinear. METHOD:
+    An image, or each tile of a large one, is resized to ``resize`` whatever its shape, as
+    anti-aliased bilinear; ``softpatch.images.shape`` finds a ``resize`` that keeps it. METHOD:
     256 -> 224, no tiles.
 
     Attributes:

@@ -95,6 +95,16 @@ def check_header(content: bytes, name: str, most: int) -> None:
             raise _too_large(name, most)
 
 
+def file_size(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
+    """(height, width) of an image file as ``decode`` gives it, from its header.
+
+    Raises:
+        ImageError: unreadable, or no image.
+    """
+    with _opened(file, name) as image:
+        return _upright(image)
+
+
 def _walk(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     """Every file below ``folder`` that is not hidden.
 
@@ -123,11 +133,17 @@ def _from_file(
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise _too_large(name, MAX_PIXELS)
+        size = _upright(image)
         if min_decode_side is not None and image.format == "JPEG":
             image.draft(image.mode, (min_decode_side, min_decode_side))
-        values = _from_pil(image, name)
-        turned = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
-        return values, (width, height) if turned else (height, width)
+        return _from_pil(image, name), size
+
+
+def _upright(image: Image.Image) -> tuple[int, int]:
+    """(height, width) as EXIF wants it shown."""
+    width, height = image.size
+    turned = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
+    return (width, height) if turned else (height, width)
 
 
 @contextmanager
