@@ -161,3 +161,14 @@ def test_withheld_pictures_end_up_in_the_bank_farthest_first() -> None:
     assert set(withheld_images(30).tolist()) <= set(own.tolist())
     assert torch.equal(bank.bank.vectors, patches.flatten(0, 2)[bank.picks])
     assert len(set(bank.picks.tolist())) == len(bank.picks)
+
+
+@given(st.integers(1, 70), st.integers(1, 12), st.integers(0, 10_000), st.floats(0, 6))
+def test_the_largest_score_is_that_of_all_comparisons(
+    patches: int, vectors: int, seed: int, so_far: float
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    distance = 5 * torch.rand(patches, vectors, generator=generator)
+    floors = 5 * torch.rand(vectors, generator=generator)
+    expected = max(so_far, float(torch.maximum(distance, floors).amin(dim=1).max()))
+    assert supported.largest_score(distance, distance.min(dim=1), floors, so_far) == expected

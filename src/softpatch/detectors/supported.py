@@ -42,6 +42,7 @@ PICTURES = 0.8  # as many bad ones as there may be score more with floors, and s
 AUDITED = 2  # rank, at least, by which an audit tells bad pictures
 WITHHELD = 32  # pictures, at most,
 SHARE = 4  # and at most one of so many
+WORST = 32  # patches at a time that may be a picture's worst
 
 
 @dataclass(frozen=True)
@@ -178,21 +179,45 @@ def choose(
     for image in torch.unique_consecutive(index[late]).tolist():
         here, at = table.at_hand((index == image).nonzero().flatten())
         patches = here.patches[at.to(here.patches.device)].flatten(0, 1)
-        plain = patches.new_zeros(())
-        scores = patches.new_zeros(len(every))
+        plain, scores = 0.0, [0.0] * len(every)
         for chunk in chunks(len(patches), bytes_per_item=8 * len(bank)):
             # All patches: one of the nearest to the bank may be the worst with floors.
             distance = torch.cdist(patches[chunk], bank.vectors)
-            plain = torch.maximum(plain, distance.amin(dim=1).amax())
-            reached = [torch.maximum(distance, one).amin(dim=1).amax() for one in every]
-            scores = torch.maximum(scores, torch.stack(reached))
-        ratios.append(scores / plain.clamp(min=torch.finfo(plain.dtype).tiny))
+            nearest = distance.min(dim=1)
+            plain = max(plain, float(nearest.values.max()))
+            scores = [
+                largest_score(distance, nearest, one, so_far)
+                for one, so_far in zip(every, scores, strict=True)
+            ]
+        ratios.append(torch.tensor(scores) / max(plain, torch.finfo(torch.float32).tiny))
     usual = torch.quantile(torch.stack(ratios), PICTURES, dim=0)
-    strictness = torch.stack([one.mean() for one in every])
+    strictness = torch.tensor([float(one.mean()) for one in every])
     if bool((usual <= FREE).any()):
         return candidates[int(strictness.where(usual <= FREE, -1.0).argmax())].rule
     weakest = int(strictness.argmin())
     return candidates[weakest].rule if usual[weakest] <= BEARABLE else NO_FLOORS
+
+
+def largest_score(
+    distance: Tensor, nearest: torch.return_types.min, floors: Tensor, so_far: float
+) -> float:
+    """The largest score of some patches with floors, if it is larger than the largest so far.
+
+    No patch scores more than by its nearest vector, and so few may be the worst.
+
+    Args:
+        distance: ``(q, m)`` of patches to vectors.
+        nearest: its least ones.
+        floors: ``(m,)`` of the vectors.
+        so_far: of other patches.
+    """
+    at_most, order = torch.maximum(nearest.values, floors[nearest.indices]).sort(descending=True)
+    for start in range(0, len(order), WORST):
+        if at_most[start] <= so_far:
+            break
+        some = order[start : start + WORST]
+        so_far = max(so_far, float(torch.maximum(distance[some], floors).amin(dim=1).max()))
+    return so_far
 
 
 def _go_on(
