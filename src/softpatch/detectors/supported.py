@@ -24,6 +24,7 @@ from softpatch.detectors.calibration import HeldOut, calibration_of
 from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.run import Run
+from softpatch.detectors.strictness import NO_FLOORS, choose, rises_of
 from softpatch.noise.contamination import finite, image_suspicion, suspects
 
 RANKS = (1, 2, 4, 8)  # of the picture whose distance is the floor
@@ -31,18 +32,9 @@ SPREADS = (0.0, 0.4)  # of the bank's spacing; distances to a bank are 0.3 to 0.
 RULES = tuple(
     FloorRule(rank, near, spread) for near in (False, True) for rank in RANKS for spread in SPREADS
 )
-NO_FLOORS = FloorRule(0, False, 0.0)
-# Floors are free where four of five unseen pictures score at most 1 % above what they do
-# without. Where none are, the weakest are taken up to 2.5 %: else defects that recur are lost.
-# The held-out pictures of a bank do not tell: they leave a hole, whose edges score more than an
-# unseen picture (60 screws: a median of 45.6 for 41.1), so floors seem free that cost 0.08.
-FREE = 1.01
-BEARABLE = 1.025
-PICTURES = 0.8  # as many bad ones as there may be score more with floors, and should
 AUDITED = 2  # rank, at least, by which an audit tells bad pictures
 WITHHELD = 32  # pictures, at most,
 SHARE = 4  # and at most one of so many
-WORST = 32  # patches at a time that may be a picture's worst
 
 
 @dataclass(frozen=True)
@@ -115,109 +107,81 @@ def plain_bank(table: PatchTable, options: BankOptions, run: Run) -> SupportedBa
     return SupportedBank(bank, Floors(support, NO_FLOORS, 0.0), support, picks)
 
 
-def support_bank(table: PatchTable, options: BankOptions, run: Run) -> SupportedBank:
-    """Pick the bank, find its support, and choose how strict its floors are.
+@dataclass(frozen=True)
+class Found:
+    """A bank and its support, from which floors are chosen.
 
-    Some images are withheld until that is chosen; then the farthest-first rule goes on with theirs.
+    Attributes:
+        picks: ``(m,)`` int64, which of the M * P patches the bank is, in the order picked.
+        vectors: ``(m, D)``.
+        withheld: ``(w,)`` int64, rows of the images that are withheld.
+        early: support of the vectors picked first, which are of other images than these, and in
+            other images: anywhere, and near the same place where that is known.
+        whole: the same of all vectors and in all images.
+        spacing: see ``softpatch.bank.floors.spacing``.
     """
+
+    picks: Tensor
+    vectors: Tensor
+    withheld: Tensor
+    early: list[Support]
+    whole: list[Support]
+    spacing: float
+
+    def candidates(self, supports: list[Support]) -> list[Floors]:
+        """Floors by every rule that there can be."""
+        return [
+            Floors.of(supports[rule.near], rule, self.spacing)
+            for rule in RULES
+            if rule.near < len(supports)
+        ]
+
+
+def support_bank(table: PatchTable, options: BankOptions, run: Run) -> SupportedBank:
+    """Pick the bank, find its support, and choose how strict its floors are."""
+    found = find_support(table, options, run)
+    rule = NO_FLOORS
+    if len(found.withheld):
+        candidates = found.candidates(found.early)
+        early = found.vectors[: len(found.early[0])]
+        rule = choose(rises_of(early, candidates, table, found.withheld), candidates)
+    support = found.whole[rule.near]
+    floors = Floors.of(support, rule, found.spacing)
+    weights = torch.ones(len(found.picks), device=found.vectors.device)
+    bank = MemoryBank(found.vectors, weights, floors=floors.every())
+    return SupportedBank(bank, floors, support, found.picks)
+
+
+def find_support(table: PatchTable, options: BankOptions, run: Run) -> Found:
+    """Pick the bank from all images but those withheld, then go on with these, farthest-first."""
     images, positions, _ = table.shape
-    pictures = len(table.names)
     index = table.image_index.cpu()
-    withheld = withheld_images(pictures)
-    late = torch.isin(index, withheld)
+    late = torch.isin(index, withheld_images(len(table.names)))
+    withheld, others = late.nonzero().flatten(), (~late).nonzero().flatten()
     size = options.coreset_size(images * positions)
-    early = max(1, size * int((~late).sum()) // images)
+    first = max(1, size * len(others) // images)
     eligible = (~late).unsqueeze(1).expand(images, positions) if len(withheld) else None
-    picks = table.coreset(early, eligible, options.seed, run)
-    picks = _go_on(table, picks, late.nonzero().flatten(), size, options.seed, run)
+    picks = table.coreset(first, eligible, options.seed, run)
+    known = torch.arange(len(picks), device=picks.device)
+    picks = _go_on(table, picks, withheld, size, options.seed, run)
     vectors = table.take(picks)
     device = vectors.device
     own = index[picks.cpu() // positions].to(device)
     places = (picks.cpu() % positions).to(device)
-
     beside = None
-    if images == pictures:  # else positions of tiles, which differ between images
+    if images == len(table.names):  # else positions of tiles, which differ between images
         beside = neighbourhood(table.grid, table.inside, positions)
     search = PictureSearch(vectors, own, places, max(RANKS) + 1, beside)
-    _see(search, table, (~late).nonzero().flatten(), 0, run)
-    apart, rule = spacing(vectors), NO_FLOORS
-    if len(withheld):
-        known = torch.arange(min(early, len(picks)), device=device)
-        every = [support.take(known) for support in search.found()]
-        candidates = [
-            Floors.of(every[rule.near], rule, apart) for rule in RULES if rule.near < len(every)
-        ]
-        early_bank = MemoryBank(vectors[known], torch.ones(len(known), device=device))
-        rule = choose(early_bank, candidates, table, late)
-        _see(search, table, late.nonzero().flatten(), pictures - len(withheld), run)
-    support = search.found()[rule.near]
-    floors = Floors.of(support, rule, apart)
-    bank = MemoryBank(vectors, torch.ones(len(picks), device=device), floors=floors.every())
-    return SupportedBank(bank, floors, support, picks)
+    _see(search, table, others, 0, run)
+    early = [support.take(known.to(device)) for support in search.found()]
+    _see(search, table, withheld, len(torch.unique_consecutive(index[others])), run)
+    return Found(picks, vectors, withheld, early, search.found(), spacing(vectors))
 
 
 def withheld_images(images: int) -> Tensor:
     """``(w,)`` int64, ascending: which of that many images are withheld until floors are chosen."""
     count = min(WITHHELD, images // SHARE)
     return (torch.arange(count) * images) // max(1, count) + images // max(1, 2 * count)
-
-
-def choose(
-    bank: MemoryBank, candidates: list[Floors], table: PatchTable, late: Tensor
-) -> FloorRule:
-    """The strictest floors that are free for the withheld images, see ``FREE``; or the weakest.
-
-    Args:
-        bank: of the other images, without floors.
-        candidates: floors that it may have.
-        table: of all images.
-        late: ``(M,)`` bool, the rows of those withheld.
-    """
-    every = [floors.every() for floors in candidates]
-    ratios = []
-    index = table.image_index.cpu()
-    for image in torch.unique_consecutive(index[late]).tolist():
-        here, at = table.at_hand((index == image).nonzero().flatten())
-        patches = here.patches[at.to(here.patches.device)].flatten(0, 1)
-        plain, scores = 0.0, [0.0] * len(every)
-        for chunk in chunks(len(patches), bytes_per_item=8 * len(bank)):
-            # All patches: one of the nearest to the bank may be the worst with floors.
-            distance = torch.cdist(patches[chunk], bank.vectors)
-            nearest = distance.min(dim=1)
-            plain = max(plain, float(nearest.values.max()))
-            scores = [
-                largest_score(distance, nearest, one, so_far)
-                for one, so_far in zip(every, scores, strict=True)
-            ]
-        ratios.append(torch.tensor(scores) / max(plain, torch.finfo(torch.float32).tiny))
-    usual = torch.quantile(torch.stack(ratios), PICTURES, dim=0)
-    strictness = torch.tensor([float(one.mean()) for one in every])
-    if bool((usual <= FREE).any()):
-        return candidates[int(strictness.where(usual <= FREE, -1.0).argmax())].rule
-    weakest = int(strictness.argmin())
-    return candidates[weakest].rule if usual[weakest] <= BEARABLE else NO_FLOORS
-
-
-def largest_score(
-    distance: Tensor, nearest: torch.return_types.min, floors: Tensor, so_far: float
-) -> float:
-    """The largest score of some patches with floors, if it is larger than the largest so far.
-
-    No patch scores more than by its nearest vector, and so few may be the worst.
-
-    Args:
-        distance: ``(q, m)`` of patches to vectors.
-        nearest: its least ones.
-        floors: ``(m,)`` of the vectors.
-        so_far: of other patches.
-    """
-    at_most, order = torch.maximum(nearest.values, floors[nearest.indices]).sort(descending=True)
-    for start in range(0, len(order), WORST):
-        if at_most[start] <= so_far:
-            break
-        some = order[start : start + WORST]
-        so_far = max(so_far, float(torch.maximum(distance[some], floors).amin(dim=1).max()))
-    return so_far
 
 
 def _go_on(

@@ -1,0 +1,65 @@
+"""How strict floors may be, told by images that the bank has not seen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from softpatch.bank.floors import FloorRule, Floors
+from softpatch.bank.support import Support
+from softpatch.detectors.strictness import NO_FLOORS, choose, largest_score, rises_of
+from tests.detectors.tables import table_of
+
+
+def floors_of(rank: int, distances: Tensor) -> Floors:
+    """Of vectors with these distances to the picture of any rank."""
+    count = len(distances)
+    pictures = torch.arange(1, rank + 2).expand(count, -1).contiguous()
+    zeros = torch.zeros(count, dtype=torch.long)
+    every = distances.unsqueeze(1).expand(-1, rank + 1).contiguous()
+    return Floors.of(Support(zeros, zeros, every, pictures), FloorRule(rank, False, 0.0), 0.0)
+
+
+@given(st.integers(1, 70), st.integers(1, 12), st.integers(0, 10_000), st.floats(0, 6))
+def test_the_largest_score_is_that_of_all_comparisons(
+    patches: int, vectors: int, seed: int, so_far: float
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    distance = 5 * torch.rand(patches, vectors, generator=generator)
+    floors = 5 * torch.rand(vectors, generator=generator)
+    expected = max(so_far, float(torch.maximum(distance, floors).amin(dim=1).max()))
+    assert largest_score(distance, distance.min(dim=1), floors, so_far) == expected
+
+
+def test_rises_are_those_of_all_comparisons() -> None:
+    generator = torch.Generator().manual_seed(0)
+    patches = torch.randn(6, 3, 3, 8, generator=generator)
+    vectors = torch.randn(20, 8, generator=generator)
+    candidates = [floors_of(rank, 2.5 * torch.rand(20, generator=generator)) for rank in (1, 2)]
+    rises = rises_of(vectors, candidates, table_of(patches), torch.tensor([1, 4]))
+    for row, image in enumerate((1, 4)):
+        distance = torch.cdist(patches[image].flatten(0, 1).double(), vectors.double())
+        for column, floors in enumerate(candidates):
+            with_floors = torch.maximum(distance, floors.every().double()).amin(dim=1).max()
+            expected = with_floors / distance.amin(dim=1).max()
+            assert float(rises[row, column]) == pytest.approx(float(expected), rel=1e-5)
+    assert (rises >= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("usual", "expected"),
+    [
+        pytest.param([1.0, 1.01, 1.02], 2, id="the strictest that are free"),
+        pytest.param([1.02, 1.05, 1.1], 1, id="none are free, the weakest are bearable"),
+        pytest.param([1.03, 1.05, 1.1], 0, id="none"),
+    ],
+)
+def test_the_strictest_free_floors_are_chosen(usual: list[float], expected: int) -> None:
+    candidates = [floors_of(rank, torch.full((4,), float(rank))) for rank in (1, 2, 3)]
+    rises = torch.tensor(usual).repeat(10, 1)
+    rises[7:] = 3.0  # bad pictures, which floors are to raise
+    chosen = choose(rises, candidates)
+    assert chosen == (candidates[expected - 1].rule if expected else NO_FLOORS)
