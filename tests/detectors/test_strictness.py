@@ -10,7 +10,7 @@ from torch import Tensor
 
 from softpatch.bank.floors import FloorRule, Floors
 from softpatch.bank.support import Support
-from softpatch.detectors.strictness import NO_FLOORS, choose, largest_score, rises_of
+from softpatch.detectors.strictness import NO_FLOORS, choose, largest_score, worst_scores
 from tests.detectors.tables import table_of
 
 
@@ -34,19 +34,18 @@ def test_the_largest_score_is_that_of_all_comparisons(
     assert largest_score(distance, distance.min(dim=1), floors, so_far) == expected
 
 
-def test_rises_are_those_of_all_comparisons() -> None:
+def test_worst_scores_are_those_of_all_comparisons() -> None:
     generator = torch.Generator().manual_seed(0)
     patches = torch.randn(6, 3, 3, 8, generator=generator)
     vectors = torch.randn(20, 8, generator=generator)
     candidates = [floors_of(rank, 2.5 * torch.rand(20, generator=generator)) for rank in (1, 2)]
-    rises = rises_of(vectors, candidates, table_of(patches), torch.tensor([1, 4]))
+    found = worst_scores(vectors, candidates, table_of(patches), torch.tensor([1, 4]))
     for row, image in enumerate((1, 4)):
         distance = torch.cdist(patches[image].flatten(0, 1).double(), vectors.double())
-        for column, floors in enumerate(candidates):
-            with_floors = torch.maximum(distance, floors.every().double()).amin(dim=1).max()
-            expected = with_floors / distance.amin(dim=1).max()
-            assert float(rises[row, column]) == pytest.approx(float(expected), rel=1e-5)
-    assert (rises >= 1).all()
+        assert float(found[row, 0]) == pytest.approx(float(distance.amin(dim=1).max()), rel=1e-5)
+        for column, floors in enumerate(candidates, start=1):
+            expected = torch.maximum(distance, floors.every().double()).amin(dim=1).max()
+            assert float(found[row, column]) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +58,7 @@ def test_rises_are_those_of_all_comparisons() -> None:
 )
 def test_the_strictest_free_floors_are_chosen(usual: list[float], expected: int) -> None:
     candidates = [floors_of(rank, torch.full((4,), float(rank))) for rank in (1, 2, 3)]
-    rises = torch.tensor(usual).repeat(10, 1)
-    rises[7:] = 3.0  # bad pictures, which floors are to raise
-    chosen = choose(rises, candidates)
+    scores = torch.tensor([2.0, *(2 * rise for rise in usual)]).repeat(10, 1)
+    scores[7:, 1:] = 6.0  # bad pictures, which floors are to raise
+    chosen = choose(scores, candidates)
     assert chosen == (candidates[expected - 1].rule if expected else NO_FLOORS)

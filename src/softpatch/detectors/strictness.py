@@ -26,14 +26,15 @@ IMAGES = 0.65  # the others may be bad: these score more with floors, and should
 WORST = 32  # patches at a time that may be an image's worst
 
 
-def choose(rises: Tensor, candidates: list[Floors]) -> FloorRule:
+def choose(scores: Tensor, candidates: list[Floors]) -> FloorRule:
     """The strictest floors that are free, see ``FREE``; or the weakest, or none.
 
     Args:
-        rises: ``(w, n)``, see ``rises_of``.
+        scores: ``(w, 1 + n)`` of images that the bank has not seen, see ``worst_scores``.
         candidates: the n floors.
     """
-    usual = torch.quantile(rises, IMAGES, dim=0)
+    plain = scores[:, :1].clamp(min=torch.finfo(scores.dtype).tiny)
+    usual = torch.quantile(scores[:, 1:] / plain, IMAGES, dim=0)
     strictness = torch.tensor([float(floors.every().mean()) for floors in candidates])
     if bool((usual <= FREE).any()):
         return candidates[int(strictness.where(usual <= FREE, -1.0).argmax())].rule
@@ -41,8 +42,10 @@ def choose(rises: Tensor, candidates: list[Floors]) -> FloorRule:
     return candidates[weakest].rule if usual[weakest] <= BEARABLE else NO_FLOORS
 
 
-def rises_of(vectors: Tensor, candidates: list[Floors], table: PatchTable, rows: Tensor) -> Tensor:
-    """``(w, n)``, at least 1: of w images' scores by a bank, if it has each of n floors.
+def worst_scores(
+    vectors: Tensor, candidates: list[Floors], table: PatchTable, rows: Tensor
+) -> Tensor:
+    """``(w, 1 + n)`` distances: what w images score by a bank without floors, and with each of n.
 
     Args:
         vectors: ``(m, D)`` of the bank, of which the images have none.
@@ -50,23 +53,22 @@ def rises_of(vectors: Tensor, candidates: list[Floors], table: PatchTable, rows:
         table: patches of these images and others.
         rows: of these, of the table; all of an image's.
     """
-    every = [floors.every() for floors in candidates]
+    every = [vectors.new_zeros(len(vectors)), *(floors.every() for floors in candidates)]
     index = table.image_index.cpu()
     found = []
     for image in torch.unique_consecutive(index[rows]).tolist():
         here, at = table.at_hand((index == image).nonzero().flatten())
         patches = here.patches[at.to(here.patches.device)].flatten(0, 1)
-        plain, scores = 0.0, [0.0] * len(every)
+        scores = [0.0] * len(every)
         for chunk in chunks(len(patches), bytes_per_item=8 * len(vectors)):
             # All patches: one of the nearest to the bank may be the worst with floors.
             distance = torch.cdist(patches[chunk], vectors)
             nearest = distance.min(dim=1)
-            plain = max(plain, float(nearest.values.max()))
             scores = [
                 largest_score(distance, nearest, floors, so_far)
                 for floors, so_far in zip(every, scores, strict=True)
             ]
-        found.append(torch.tensor(scores) / max(plain, torch.finfo(torch.float32).tiny))
+        found.append(torch.tensor(scores))
     return torch.stack(found)
 
 

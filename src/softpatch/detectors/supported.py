@@ -24,7 +24,7 @@ from softpatch.detectors.calibration import HeldOut, calibration_of
 from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.run import Run
-from softpatch.detectors.strictness import NO_FLOORS, choose, rises_of
+from softpatch.detectors.strictness import NO_FLOORS, choose, worst_scores
 from softpatch.noise.contamination import finite, image_suspicion, suspects
 
 RANKS = (1, 2, 4, 8)  # of the picture whose distance is the floor
@@ -144,7 +144,7 @@ def support_bank(table: PatchTable, options: BankOptions, run: Run) -> Supported
     if len(found.withheld):
         candidates = found.candidates(found.early)
         early = found.vectors[: len(found.early[0])]
-        rule = choose(rises_of(early, candidates, table, found.withheld), candidates)
+        rule = choose(worst_scores(early, candidates, table, found.withheld), candidates)
     support = found.whole[rule.near]
     floors = Floors.of(support, rule, found.spacing)
     weights = torch.ones(len(found.picks), device=found.vectors.device)
