@@ -84,7 +84,7 @@ def test_every_recipe_can_be_read(name: str) -> None:
 
 def test_the_recipes() -> None:
     assert recipe_names() == [
-        "ablation", "paper-btad", "paper-mvtec", "prevalence", "realism", "robust",
+        "ablation", "paper-btad", "paper-mvtec", "prevalence", "realism", "robust", "truth",
     ]  # fmt: skip
     with pytest.raises(UsageError, match="no recipe is called 'abl'"):
         recipe_path("abl")
