@@ -29,8 +29,8 @@ FEATURES = "features"  # folder of the cache below the results
 def benchmark(
     grid: Path | None = argument("A grid in YAML; the options below replace its keys.", None),
     recipe: str | None = of_grid(
-        "A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, robust, realism or "
-        "truth."
+        "A grid that comes along: paper-mvtec, paper-btad, ablation, prevalence, robust, realism "
+        "or truth."
     ),
     data: list[str] | None = of_grid("Folder that holds categories, or elpv; may be given again."),
     layout: str | None = of_grid("Of the data.  [recognised]"),
