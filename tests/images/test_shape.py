@@ -1,4 +1,4 @@
-"""The shape that most images of a set have, and an input of a network that keeps it."""
+"""The size that most images of a set have, and the input of a network that suits it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from softpatch import PaDiM, PatchCore, SoftPatch, load
 from softpatch.detectors import BankDetector, Detector
 from softpatch.detectors.merge import merge
 from softpatch.images.decode import image_size
-from softpatch.images.shape import input_size, usual_shape
-from softpatch.images.sources import ImageSource, listed_sources
+from softpatch.images.shape import input_size, sides
+from softpatch.images.sources import listed_sources
 
-SQUARE = (224, 224)
+LEAST, SQUARE = (224, 224), (320, 320)
 FEW: dict[str, Any] = {"coreset_ratio": 0.02}
 NOT_BY_SHAPE = [
     {"resize": 64},
@@ -42,19 +42,32 @@ def strips(folder: Path, count: int = 3, size: tuple[int, int] = (300, 100)) -> 
     return folder
 
 
+def seen(*images: Any) -> tuple[int, int]:
+    return input_size(listed_sources(list(images)), LEAST)
+
+
 def test_the_shape_is_that_of_nearly_all() -> None:
-    alike = [blank(300, 100)] * 15
-    assert usual_shape(listed_sources([*alike, blank(100, 100)])) == 3
-    assert usual_shape(listed_sources([blank(300, 100), blank(315, 100), blank(290, 100)])) == 3
-    assert usual_shape(listed_sources([*alike[:8], *[blank(100, 100)] * 8])) is None
+    alike = [blank(900, 300)] * 15
+    assert seen(*alike, blank(300, 300)) == seen(*alike) == (560, 192)
+    assert seen(blank(900, 300), blank(920, 300), blank(880, 300)) == (560, 192)
+    assert seen(*alike[:8], *[blank(300, 900)] * 8) == SQUARE
 
 
-def test_what_cannot_be_read_has_no_shape(tmp_path: Path) -> None:
+def test_one_pixel_shows_two_at_least_and_there_are_not_too_many() -> None:
+    assert seen(blank(900, 900)) == seen(blank(512, 512)) == SQUARE
+    assert seen(blank(400, 400)) == (288, 288)
+    assert seen(blank(256, 256), blank(400, 400), blank(900, 900)) == (288, 288)
+    assert seen(blank(300, 300)) == LEAST
+    assert seen(blank(40, 40)) == LEAST
+    assert seen(blank(1260, 500)) == (512, 208)
+    assert seen(blank(600, 800)) == (272, 368)
+
+
+def test_what_cannot_be_read_has_no_size(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    broken = ImageSource("broken", tmp_path / "broken.png")
-    assert usual_shape([broken, ImageSource("strip", blank(300, 100))]) == 3
-    assert usual_shape([broken]) is None
-    assert usual_shape([]) is None
+    broken = tmp_path / "broken.png"
+    assert seen(broken, blank(900, 300)) == (560, 192)
+    assert seen(broken) == seen() == LEAST
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -68,26 +81,22 @@ def test_the_size_of_a_file_is_that_of_its_picture(tmp_path: Path, orientation: 
     assert image_size(lambda: path.read_bytes(), "it") == upright
 
 
-@given(st.floats(0.01, 100))
-def test_an_input_has_the_shape_and_the_pixels_of_a_square(shape: float) -> None:
-    height, width = input_size(shape, SQUARE)
+@given(st.floats(0.01, 100), st.integers(224 * 224, 320 * 320))
+def test_an_input_has_the_shape_and_the_pixels(shape: float, area: int) -> None:
+    height, width = sides(shape, area)
     assert min(height, width) >= 64
     assert height % 16 == width % 16 == 0
-    assert input_size(1 / shape, SQUARE) == (width, height)
-    assert math.isclose(height * width, 224 * 224, rel_tol=0.12)
-    within = min(max(shape, 1 / 12), 12)
-    assert math.isclose(height / width, within, rel_tol=0.15)
-
-
-def test_squares_stay_squares() -> None:
-    assert input_size(None, SQUARE) == input_size(1.0, SQUARE) == input_size(1.05, SQUARE) == SQUARE
-    assert input_size(1260 / 500, SQUARE) == (352, 144)
-    assert input_size(600 / 800, SQUARE) == (192, 256)
+    assert sides(1 / shape, area) == (width, height)
+    assert math.isclose(height * width, area, rel_tol=0.13)
+    most = area / 64**2
+    assert math.isclose(height / width, min(max(shape, 1 / most), most), rel_tol=0.16)
 
 
 @pytest.mark.usefixtures("one_backbone")
 @pytest.mark.parametrize("kind", [SoftPatch, PatchCore, PaDiM])
-def test_a_fit_keeps_the_shape_and_so_does_its_file(kind: type[Detector], tmp_path: Path) -> None:
+def test_a_fit_suits_the_input_to_the_pictures_and_so_does_its_file(
+    kind: type[Detector], tmp_path: Path
+) -> None:
     folder = strips(tmp_path / "strips")
     detector = kind(**({} if kind is PaDiM else FEW)).fit(folder)
     assert detector.preprocessing.resize == detector.preprocessing.crop == (384, 128)
@@ -107,7 +116,7 @@ def test_a_fit_keeps_the_shape_and_so_does_its_file(kind: type[Detector], tmp_pa
 def test_a_second_fit_looks_at_its_own_pictures(tmp_path: Path) -> None:
     detector = PatchCore(**FEW).fit(strips(tmp_path / "strips"))
     detector.fit(strips(tmp_path / "squares", size=(100, 100)))
-    assert detector.preprocessing.resize == SQUARE
+    assert detector.preprocessing.resize == LEAST
     assert detector.digest() == PatchCore(**FEW).fit(tmp_path / "squares").digest()
 
 
@@ -150,4 +159,4 @@ class SquaresAlone(nn.Module):
 
 def test_a_network_that_takes_squares_alone_goes_on_so(tmp_path: Path) -> None:
     detector = PatchCore(**FEW, backbone=SquaresAlone()).fit(strips(tmp_path / "strips"))
-    assert detector.preprocessing.resize == SQUARE
+    assert detector.preprocessing.resize == LEAST

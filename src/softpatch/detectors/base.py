@@ -32,7 +32,7 @@ from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import configure
 from softpatch.images.preprocessing import Preprocessing
 from softpatch.images.roi import RegionOfInterest
-from softpatch.images.shape import input_size, usual_shape
+from softpatch.images.shape import input_size
 from softpatch.images.sources import (
     Images,
     ImageSource,
@@ -113,9 +113,9 @@ class Detector(ABC):
         if features["embedding"] is None:
             features["embedding"] = self.default_embedding
         self.features = self._as_given = configure(given["preset"], **features)
-        # One's own sizes and the presets of papers stay as they are.
+        # Sizes of one's own and those of papers stay as they are.
         sizes = (given[name] for name in ("resize", "crop", "tile"))
-        self._keeps_shape = given["preset"] == "edge" and all(size is None for size in sizes)
+        self._fits_images = given["preset"] == "edge" and all(size is None for size in sizes)
         self.roi = None if given["roi"] is None else RegionOfInterest(given["roi"])
         seed = given["seed"]
         if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= int(seed) < SEEDS:
@@ -425,10 +425,10 @@ class Detector(ABC):
         self._extractor = extractor
 
     def _look_at(self, images: Sequence[ImageSource]) -> None:
-        """Choose the shape of the network's input by that of the images to learn from."""
-        if not self._keeps_shape:
+        """Choose the size of the network's input by that of the images to learn from."""
+        if not self._fits_images:
             return
-        size = input_size(usual_shape(images), self._as_given.resize)
+        size = input_size(images, self._as_given.resize)
         if size != self.features.resize:
             # A network that takes squares alone, as some modules of one's own do, goes on so.
             with suppress(UsageError):
