@@ -116,7 +116,7 @@ class Features:
     weights: str | None = of_features("Local checkpoint of the backbone, or random.")
     embedding: str | None = of_features("neighbourhood, rooted, average or concat.")
     resize: str | None = of_features(
-        "Pixels: 256, or HEIGHTxWIDTH.  [edge: as many as 224x224, in the shape of the pictures]"
+        "Pixels: 256, or HEIGHTxWIDTH.  [edge: 224 to 320, in the shape of the pictures]"
     )
     crop: str | None = of_features("Centre crop: 224, or HEIGHTxWIDTH.  [224]")
     tile: str | None = of_features(
