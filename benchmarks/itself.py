@@ -16,7 +16,7 @@ from benchmarks.pictures import DATA
 from softpatch import SoftPatch
 from softpatch.datasets import open_dataset
 from softpatch.evaluation.measurement import Measurement
-from softpatch.images.sources import fail_unreadable
+from softpatch.evaluation.protocol import fit_and_predict
 
 FIGURES = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
 COLUMNS = {
@@ -40,10 +40,9 @@ def main() -> None:
         paths = [sample.path for sample in category.test]
         of_seed = []
         for seed in arguments.seeds:
-            detector = SoftPatch(seed=seed).fit(paths, on_unreadable=fail_unreadable)
+            detector = SoftPatch(seed=seed, max_false_alarms=None)
             measurement = Measurement(detector, category.test)
-            for prediction in detector.predict(paths):
-                measurement.add(prediction)
+            fit_and_predict(detector, paths, paths, measurement.add)
             of_seed.append(measurement.metrics())
             print(name, seed, detector.floors_, of_seed[-1], flush=True)
         means = {figure: np.mean([one[figure] for one in of_seed]) for figure in FIGURES}

@@ -30,7 +30,7 @@ from softpatch.datasets import Category, contaminate, largest_noise, open_datase
 from softpatch.detectors import strictness
 from softpatch.detectors.patch_table import LocalPatches
 from softpatch.detectors.run import Run
-from softpatch.detectors.strictness import worst_scores
+from softpatch.detectors.strictness import strictest, worst_scores
 from softpatch.detectors.supported import find_support
 from softpatch.evaluation.metrics import auroc
 from softpatch.images.sources import fail_unreadable
@@ -60,13 +60,8 @@ class TrainingSet:
 
     def given(self, constants: Constants) -> float:
         """The AUROC by the rule that these values choose."""
-        share, free, bearable = constants
-        usual = torch.quantile(self.rises, share, dim=0)[1:]
-        strict = self.strict[1:]
-        if bool((usual <= free).any()):
-            return float(self.aurocs[1 + int(strict.where(usual <= free, -1.0).argmax())])
-        weakest = int(strict.argmin())
-        return float(self.aurocs[1 + weakest if usual[weakest] <= bearable else 0])
+        chosen = strictest(self.rises[:, 1:], self.strict[1:], *constants)
+        return float(self.aurocs[0 if chosen is None else 1 + chosen])
 
 
 def main() -> None:

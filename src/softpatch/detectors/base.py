@@ -253,13 +253,12 @@ class Detector(ABC):
         del y
         self._learned, self.lineage_ = None, Lineage()  # until all of the new state is there
         note, self.skipped_ = noting(on_unreadable)
-        images = listed_sources(images)
-        self._look_at(images)
+        sources = self._looked_at(images)
         embedder = self.embedder  # in memory before the scratch space looks at what is left
         self._checkpoint = None if checkpoint is None else Checkpoint(Path(checkpoint))
         run = replace(self._run(progress), checkpoint=self._checkpoint)
         with torch.inference_mode():
-            table = embed(embedder, images, note, run)
+            table = embed(embedder, sources, note, run)
             if self._checkpoint is not None and isinstance(table, LocalPatches):
                 options = (self.method, self.seed, self._parameters())
                 made_from = table.patches, table.image_index, options, *machine(self.device)
@@ -277,9 +276,8 @@ class Detector(ABC):
         Raises:
             DatasetError: none of the eight can be read.
         """
-        images = listed_sources(images)
-        self._look_at(images)
-        return estimate(self.embedder, images, self._cost, self._run(silent))
+        sources = self._looked_at(images)
+        return estimate(self.embedder, sources, self._cost, self._run(silent))
 
     @overload
     def predict(
@@ -424,16 +422,18 @@ class Detector(ABC):
             raise UsageError("the extractor to share was made for other features")
         self._extractor = extractor
 
-    def _look_at(self, images: Sequence[ImageSource]) -> None:
-        """Choose the size of the network's input by that of the images to learn from."""
+    def _looked_at(self, images: Images) -> Sequence[ImageSource]:
+        """List the images to learn from, and choose the size of the network's input by theirs."""
+        sources = listed_sources(images)
         if not self._fits_images:
-            return
-        size = input_size(images, self._as_given.resize)
+            return sources
+        size = input_size(sources, self._as_given.resize)
         if size != self.features.resize:
             # A network that takes squares alone, as some modules of one's own do, goes on so.
             with suppress(UsageError):
                 self._extractor = self.extractor.resized(size)
                 self.features = self._extractor.config
+        return sources
 
     @property
     def embedder(self) -> Embedder:

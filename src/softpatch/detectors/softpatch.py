@@ -29,7 +29,7 @@ from softpatch.detectors.reservoir import PatchReservoir
 from softpatch.detectors.run import Run
 from softpatch.detectors.supported import learn_supported, support_bank
 from softpatch.errors import UsageError
-from softpatch.images.sources import Images, OnUnreadable, listed_sources, warn_unreadable
+from softpatch.images.sources import Images, OnUnreadable, warn_unreadable
 from softpatch.noise.contamination import (
     ContaminationEstimate,
     estimate_contamination,
@@ -207,12 +207,11 @@ class SoftPatch(BankDetector):
 
         Args and errors are those of ``fit``.
         """
-        images = listed_sources(images)
-        self._look_at(images)
+        sources = self._looked_at(images)
         embedder = self.embedder  # in memory before the scratch space looks at what is left
         run = self._run(progress)
         with torch.inference_mode():
-            table = embed(embedder, images, on_unreadable, run)
+            table = embed(embedder, sources, on_unreadable, run)
             policy = self._policy()
             if policy is None:
                 bank = support_bank(table, self.bank_options, run).for_an_audit()

@@ -34,12 +34,28 @@ def choose(scores: Tensor, candidates: list[Floors]) -> FloorRule:
         candidates: the n floors.
     """
     plain = scores[:, :1].clamp(min=torch.finfo(scores.dtype).tiny)
-    usual = torch.quantile(scores[:, 1:] / plain, IMAGES, dim=0)
-    strictness = torch.tensor([float(floors.every().mean()) for floors in candidates])
-    if bool((usual <= FREE).any()):
-        return candidates[int(strictness.where(usual <= FREE, -1.0).argmax())].rule
-    weakest = int(strictness.argmin())
-    return candidates[weakest].rule if usual[weakest] <= BEARABLE else NO_FLOORS
+    strict = torch.tensor([float(floors.every().mean()) for floors in candidates])
+    chosen = strictest(scores[:, 1:] / plain, strict, IMAGES, FREE, BEARABLE)
+    return NO_FLOORS if chosen is None else candidates[chosen].rule
+
+
+def strictest(
+    rises: Tensor, strict: Tensor, share: float, free: float, bearable: float
+) -> int | None:
+    """Which of n floors ``choose`` takes; None for none.
+
+    Args:
+        rises: ``(w, n)`` scores of unseen images, as a multiple of those without floors.
+        strict: ``(n,)`` mean floors.
+        share: quantile of the images whose rise counts, 0..1.
+        free: rise up to which the strictest are taken.
+        bearable: rise up to which the weakest are, where none are free.
+    """
+    usual = torch.quantile(rises, share, dim=0)
+    if bool((usual <= free).any()):
+        return int(strict.where(usual <= free, -1.0).argmax())
+    weakest = int(strict.argmin())
+    return weakest if usual[weakest] <= bearable else None
 
 
 def worst_scores(

@@ -156,7 +156,8 @@ def find_support(table: PatchTable, options: BankOptions, run: Run) -> Found:
     """Pick the bank from all images but those withheld, then go on with these, farthest-first."""
     images, positions, _ = table.shape
     index = table.image_index.cpu()
-    late = torch.isin(index, withheld_images(len(table.names)))
+    kept_back = withheld_images(len(table.names))
+    late = torch.isin(index, kept_back)
     withheld, others = late.nonzero().flatten(), (~late).nonzero().flatten()
     size = options.coreset_size(images * positions)
     first = max(1, size * len(others) // images)
@@ -174,7 +175,7 @@ def find_support(table: PatchTable, options: BankOptions, run: Run) -> Found:
     search = PictureSearch(vectors, own, places, max(RANKS) + 1, beside)
     _see(search, table, others, 0, run)
     early = [support.take(known.to(device)) for support in search.found()]
-    _see(search, table, withheld, len(torch.unique_consecutive(index[others])), run)
+    _see(search, table, withheld, len(table.names) - len(kept_back), run)
     return Found(picks, vectors, withheld, early, search.found(), spacing(vectors))
 
 

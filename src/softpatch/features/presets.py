@@ -46,7 +46,7 @@ class FeatureConfig:
 PRESETS = MappingProxyType(
     {
         # Not cropped: the paper's 256 -> 224 never sees the outer eighth, where defects are, too.
-        # A fit may show the network as many pixels in another shape, see ``images.shape``.
+        # A fit shows the network what suits its images, see ``images.shape``.
         "edge": FeatureConfig(embedding="rooted", resize=(224, 224)),
         "paper": FeatureConfig(backbone="wide_resnet50_2", layers=("layer2", "layer3")),
         "dino": FeatureConfig(
