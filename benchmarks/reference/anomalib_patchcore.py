@@ -17,7 +17,8 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
 from benchmarks.pictures import read_batches
 from softpatch.features import FeatureConfig
-from softpatch.features.backbones import OFFLINE_BACKBONE, named_backbone
+from softpatch.features.backbones import named_backbone
+from softpatch.features.offline_weights import timm_name
 from softpatch.images.preprocessing import Preprocessing
 
 BATCH = 8  # its default of 32 takes 1.5 times as long an image on 2 cores
@@ -29,10 +30,9 @@ class AnomalibPatchCore:
     def __init__(self, config: FeatureConfig, ratio: float) -> None:
         backbone = named_backbone(config.backbone, config.layers, config.weights)
         self.preprocessing = Preprocessing(config.resize, config.crop, backbone.mean, backbone.std)
-        name = config.backbone
         self.model: Any = PatchcoreModel(
             layers=list(backbone.layers),
-            backbone=f"tf_{name}" if name == OFFLINE_BACKBONE else name,
+            backbone=timm_name(config.backbone),
             pre_trained=False,
         )
         extractor = self.model.feature_extractor.feature_extractor

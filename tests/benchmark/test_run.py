@@ -148,7 +148,7 @@ def test_a_cell_that_crashes_is_named_and_the_rest_goes_on(
     grid = small_grid(lines, methods=methods, noise=[0.1], policies=["overlap"])
     rows = fill_in(grid, tmp_path)
     assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
-    assert rows[1]["reason"].startswith("UsageError: efficientnet_lite0 has no layer 'nowhere'")
+    assert rows[1]["reason"].startswith("UsageError: efficientnet_lite2 has no layer 'nowhere'")
     assert len(fits) == 2
     fill_in(grid, tmp_path)
     assert len(fits) == 2

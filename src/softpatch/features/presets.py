@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from softpatch.errors import UsageError
-from softpatch.features.backbones import OFFLINE_BACKBONE
 from softpatch.features.embedding import Embedding
+from softpatch.features.offline_weights import DEFAULT_BACKBONE
 
 Precision = Literal["fp32", "bf16"]
 # Pixels a side of the network's input: at 16, efficientnet_lite0 leaves one patch, which has no
@@ -32,7 +32,7 @@ class FeatureConfig:
             of the speed where it has not.
     """
 
-    backbone: str = OFFLINE_BACKBONE
+    backbone: str = DEFAULT_BACKBONE
     layers: tuple[str, ...] | None = None
     weights: str | None = None
     embedding: Embedding = "neighbourhood"
