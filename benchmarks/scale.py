@@ -19,6 +19,7 @@ from softpatch import SoftPatch
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.support import PictureSearch, neighbourhood
+from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors.bank_options import BANK_SIZE
 from softpatch.detectors.supported import RANKS
 from softpatch.distributed.blocks import BLOCK_BYTES
@@ -97,7 +98,7 @@ def measure(paths: list[Path]) -> Constants:
         bank = MemoryBank(known, torch.ones(len(known)))
         of, places = (torch.arange(len(known)) // positions, torch.arange(len(known)) % positions)
         beside = neighbourhood(extractor.grid, None, positions)
-        support = PictureSearch(known, of, places, max(RANKS) + 1, beside)
+        support = PictureSearch(known, of, places, max(RANKS) + 1, beside, ScratchSpace())
         rows = torch.arange(len(patches) - 4, len(patches))
         seen = seconds(lambda: support.see(patches[-4:], rows)) / 4 * BANK_SIZE / len(bank)
         search = seconds(lambda: bank.nearest(flat[-4 * positions :])) / 4 * BANK_SIZE / len(bank)

@@ -46,6 +46,34 @@ def test_nearest_is_exact(bank_size: int, queries: int, dimension: int, seed: in
     )
 
 
+@given(
+    bank_size=st.integers(2, 40),
+    queries=st.integers(1, 120),
+    count=st.integers(1, 20),
+    part=st.integers(1, 40),
+    floors=st.booleans(),
+    images=st.sampled_from([None, 1, 4]),
+    seed=st.integers(0, 1_000),
+)
+@settings(max_examples=80, deadline=None, derandomize=True)
+def test_the_farthest_are_those_of_all(
+    bank_size: int, queries: int, count: int, part: int, floors: bool, images: int | None, seed: int
+) -> None:
+    """By bounds from a part of the bank; where all vectors are skipped they are infinite."""
+    bank, patches = random_bank(bank_size, 12, seed), random_vectors(queries, 12, seed + 1)
+    if floors:
+        bank = bank.with_floors(5 * torch.rand(bank_size))
+    of, own, own_of_part = None, None, None
+    some = bank.first(min(part, bank_size))
+    if images is not None:
+        of, of_bank = torch.arange(queries) % images, torch.arange(bank_size) % images
+        own, own_of_part = (of, of_bank), (of, of_bank[: len(some)])
+    at_most = some.nearest(patches, own_of_part)[0]
+    expected = bank.nearest(patches, own)[0].sort(descending=True).values[:count]
+    assert (at_most >= bank.nearest(patches, own)[0]).all()
+    assert torch.equal(bank.farthest(patches, count, at_most, own), expected)
+
+
 @pytest.mark.parametrize("offset", [1e2, 1e4])
 def test_nearest_is_exact_far_from_the_origin(offset: float) -> None:
     bank = MemoryBank(random_vectors(300, 20) + offset, torch.ones(300))

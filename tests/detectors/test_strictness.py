@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from softpatch.bank.floors import FloorRule, Floors
 from softpatch.bank.support import Support
-from softpatch.detectors.strictness import NO_FLOORS, choose, largest_score, worst_scores
+from softpatch.detectors.strictness import NO_FLOORS, choose, worst_scores
 from tests.detectors.tables import table_of
 
 
@@ -21,17 +19,6 @@ def floors_of(rank: int, distances: Tensor) -> Floors:
     zeros = torch.zeros(count, dtype=torch.long)
     every = distances.unsqueeze(1).expand(-1, rank + 1).contiguous()
     return Floors.of(Support(zeros, zeros, every, pictures), FloorRule(rank, False, 0.0), 0.0)
-
-
-@given(st.integers(1, 70), st.integers(1, 12), st.integers(0, 10_000), st.floats(0, 6))
-def test_the_largest_score_is_that_of_all_comparisons(
-    patches: int, vectors: int, seed: int, so_far: float
-) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    distance = 5 * torch.rand(patches, vectors, generator=generator)
-    floors = 5 * torch.rand(vectors, generator=generator)
-    expected = max(so_far, float(torch.maximum(distance, floors).amin(dim=1).max()))
-    assert largest_score(distance, distance.min(dim=1), floors, so_far) == expected
 
 
 def test_worst_scores_are_those_of_all_comparisons() -> None:

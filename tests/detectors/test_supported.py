@@ -15,8 +15,10 @@ from softpatch.bank.floors import FloorRule
 from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors import strictness, supported
 from softpatch.detectors.bank_options import BankOptions
+from softpatch.detectors.calibration import NORMAL_SAMPLE
 from softpatch.detectors.run import Run
 from softpatch.detectors.supported import SHARE, WITHHELD, support_bank, withheld_images
+from softpatch.noise.contamination import worst_count
 from tests.detectors.tables import learn, table_of
 
 OPTIONS: dict[str, Any] = {"dimension": 8, "coreset_ratio": 1.0, "distance": "euclidean"}
@@ -121,6 +123,22 @@ def test_held_out_scores_are_those_without_the_pictures_vectors_and_support() ->
         distance = torch.cdist(training[image].flatten(0, 1), detector.bank_.vectors[others])
         reached = torch.maximum(distance, floors.without(image)[others]).amin(dim=1)
         assert float(held_out[image]) == pytest.approx(float(reached.max()), rel=1e-3)
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+@pytest.mark.parametrize("distance", ["squared", "euclidean"])
+def test_the_worst_held_out_scores_are_those_of_all(distance: Any, tiles: bool) -> None:
+    patches = with_defects(parts(24, side=12), [2, 7])
+    table = table_of(patches.flatten(1, 2), torch.arange(24) // 2) if tiles else table_of(patches)
+    options, run = BankOptions(0.3, 10_000, distance, None, 0), Run(ScratchSpace())
+    supported = support_bank(table, options, run)
+    every = supported.held_out_scores(table, options, run)
+    worst, sample, sample_of = supported.worst_held_out(table, options, run)
+    assert worst.shape == (24, worst_count(144))
+    torch.testing.assert_close(worst, every.topk(worst.shape[1], dim=1).values)
+    assert len(sample) == min(NORMAL_SAMPLE, every.numel())
+    torch.testing.assert_close(sample, every.flatten())  # there are fewer patches than that
+    assert torch.equal(sample_of, table.image_index.repeat_interleave(144))
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 9])

@@ -100,10 +100,12 @@ class PatchBounds:
         rounding_error: ``(e,)`` float32 distance of each sketch to its rounded form.
     """
 
-    def __init__(self, patches: Tensor, members: Tensor, scratch: ScratchSpace) -> None:
+    def __init__(
+        self, patches: Tensor, members: Tensor, scratch: ScratchSpace, sketch: Sketch | None = None
+    ) -> None:
         """Sketch the ``(e,)`` ``members`` of ``(n, D)`` patches; ``rows`` live in ``scratch``."""
         self.dtype = number_format(patches.device)
-        self.sketch = sketch_of(patches)
+        self.sketch = sketch or sketch_of(patches)
         self.width = self.sketch.length  # q
         self.rows = scratch.empty(len(members), self.width + 2 * PARTS, dtype=self.dtype)
         self.rounding_error = torch.empty(len(members), device=patches.device)

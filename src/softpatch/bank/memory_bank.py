@@ -18,6 +18,7 @@ from softpatch.compute.threads import parallel_for
 Distance = Literal["squared", "euclidean"]
 
 DENSE_SHARE = 0.005  # of the bank: more candidates cost more one by one than the full product
+FEW = 32  # patches that may be the farthest; then twice as many each time
 QUERIES = 196  # patches a chunk: their bounds to 18k vectors, 7 MB in bfloat16, stay in cache
 
 
@@ -51,6 +52,11 @@ class MemoryBank:
         other.floors = floors
         return other
 
+    def first(self, count: int) -> MemoryBank:
+        """The ``count`` vectors that come first; no patch is nearer to them than to all."""
+        floors = None if self.floors is None else self.floors[:count]
+        return MemoryBank(self.vectors[:count], self.weights[:count], self._bounds.sketch, floors)
+
     def __len__(self) -> int:
         return len(self.vectors)
 
@@ -83,6 +89,39 @@ class MemoryBank:
         parts = list(chunks(len(patches), bytes_per_item=8 * len(self), most=QUERIES))
         parallel_for(search, parts, patches.device)
         return distance, index
+
+    def farthest(
+        self,
+        patches: Tensor,
+        count: int,
+        at_most: Tensor,
+        skip_own: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """The largest of the patches' distances to their nearest vectors, descending.
+
+        Few patches are compared, if their bounds are low.
+
+        Args:
+            patches: ``(q, D)`` float32.
+            count: how many distances; ``q`` where there are fewer patches.
+            at_most: ``(q,)`` float32, which no patch's distance exceeds.
+            skip_own: see ``nearest``; of the patches, images are ``(q,)`` still.
+
+        Returns:
+            ``(count,)`` float32.
+        """
+        order = at_most.argsort(descending=True)
+        found = at_most[:0]
+        start, several = 0, FEW
+        while start < len(order):
+            if len(found) == count and at_most[order[start]] <= found[-1]:
+                break
+            some = order[start : start + several]
+            own = None if skip_own is None else (skip_own[0][some], skip_own[1])
+            distances = torch.cat([found, self.nearest(patches[some], own)[0]])
+            found = distances.sort(descending=True).values[:count]
+            start, several = start + several, 2 * several
+        return found
 
     def _nearest(self, patches: Tensor, skipped: Tensor | None) -> tuple[Tensor, Tensor]:
         squared, limit_of = self._bounds.squared(patches)  # (q, m)

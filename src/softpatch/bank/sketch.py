@@ -29,7 +29,7 @@ PAIRS = 128  # a chunk that stays in the cache: 1.5 us a pair at D=1024, 2.7 us 
 class Sketch:
     """The map from ``(n, D)`` patches to ``(n, q + 1)`` sketches, fitted to typical patches."""
 
-    def __init__(self, patches: Tensor, left_out: float) -> None:
+    def __init__(self, patches: Tensor, left_out: float, most: int | None = None) -> None:
         """Find the leading coordinates of ``(n, D)`` patches.
 
         Args:
@@ -38,10 +38,12 @@ class Sketch:
                 leave out. If more than half of D are needed, rotating the patches takes longer than
                 it saves (800k patches, 3,000 picks: 15 s to save 6 of 33); a sketch then is the
                 patch less the mean, and a 0.
+            most: coordinates, whatever they leave out.
         """
         self.centre, variances, axes = principal_axes(patches)
         within = variances.clamp(min=0).cumsum(dim=0)
         needed = int((within > left_out * within[-1]).sum())
+        needed = needed if most is None else min(needed, most)
         coordinates = max(COORDINATES, needed)
         shorter = coordinates < len(axes) and 2 * needed <= len(axes)
         self.axes = axes[:, -coordinates:].contiguous() if shorter else None

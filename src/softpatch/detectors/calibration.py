@@ -253,27 +253,28 @@ def calibrate(
 
 
 def calibration_of(
-    scores: Tensor, image_index: Tensor, suspicion: Tensor, options: BankOptions
+    scores: Tensor, sample: Tensor, sample_of: Tensor, suspicion: Tensor, options: BankOptions
 ) -> Calibration:
     """After a fit that has scored all its images by the bank without their own vectors.
 
     Args:
-        scores: ``(M, P)`` patch scores; infinite where the whole bank is from the image.
-        image_index: ``(M,)`` int64, ascending, the image each is from.
+        scores: ``(N,)`` of the images; infinite where the whole bank is from one.
+        sample: ``(s,)`` scores of some of their patches.
+        sample_of: ``(s,)`` int64, the image each is from.
         suspicion: ``(N,)`` of the images.
         options: of the fit; images are not re-weighted.
     """
-    images = len(suspicion)
-    sample = scores[normal_sample(image_index, suspects(suspicion, scores.device), scores.shape[1])]
-    limit = float(torch.quantile(sample[sample.isfinite()], NORMAL_SHARE))
+    counts = ~torch.isin(sample_of, suspects(suspicion, scores.device))
+    counts |= ~counts.any()
+    sample = sample[counts & sample.isfinite()]
+    limit = float(torch.quantile(sample, NORMAL_SHARE))
     if not options.max_false_alarms:
         return Calibration(limit)
-    of_images = scores.new_zeros(images).scatter_reduce_(0, image_index, scores.amax(dim=1), "amax")
-    drawn = held_out_images(images).to(scores.device)
-    drawn = drawn[of_images[drawn].isfinite()]
-    seen = torch.full_like(drawn, images)
+    drawn = held_out_images(len(scores)).to(scores.device)
+    drawn = drawn[scores[drawn].isfinite()]
+    seen = torch.full_like(drawn, len(scores))
     return Calibration(
-        limit, None, of_images[drawn], torch.stack([drawn, seen], dim=1)
+        limit, None, scores[drawn], torch.stack([drawn, seen], dim=1)
     ).chosen(options.max_false_alarms)  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from softpatch.bank.floors import FloorRule, Floors
-from softpatch.compute.scratch import chunks
+from softpatch.bank.memory_bank import MemoryBank
 from softpatch.detectors.patch_table import PatchTable
 
 NO_FLOORS = FloorRule(0, False, 0.0)
@@ -23,7 +23,6 @@ NO_FLOORS = FloorRule(0, False, 0.0)
 FREE = 1.015
 BEARABLE = 1.025
 IMAGES = 0.65  # the others may be bad: these score more with floors, and should
-WORST = 32  # patches at a time that may be an image's worst
 
 
 def choose(scores: Tensor, candidates: list[Floors]) -> FloorRule:
@@ -69,42 +68,20 @@ def worst_scores(
         table: patches of these images and others.
         rows: of these, of the table; all of an image's.
     """
-    every = [vectors.new_zeros(len(vectors)), *(floors.every() for floors in candidates)]
+    plain = MemoryBank(vectors, vectors.new_ones(len(vectors)))
+    banks = [plain.with_floors(floors.every()) for floors in candidates]
     index = table.image_index.cpu()
     found = []
     for image in torch.unique_consecutive(index[rows]).tolist():
         here, at = table.at_hand((index == image).nonzero().flatten())
         patches = here.patches[at.to(here.patches.device)].flatten(0, 1)
-        scores = [0.0] * len(every)
-        for chunk in chunks(len(patches), bytes_per_item=8 * len(vectors)):
-            # All patches: one of the nearest to the bank may be the worst with floors.
-            distance = torch.cdist(patches[chunk], vectors)
-            nearest = distance.min(dim=1)
-            scores = [
-                largest_score(distance, nearest, floors, so_far)
-                for floors, so_far in zip(every, scores, strict=True)
-            ]
-        found.append(torch.tensor(scores))
+        distance, nearest = plain.nearest(patches)
+        scores = [distance.max()]
+        for bank in banks:
+            assert bank.floors is not None
+            # No patch is farther than by the vector that is nearest without floors; but any of
+            # them may be the worst with floors.
+            at_most = torch.maximum(distance, bank.floors[nearest])
+            scores.append(bank.farthest(patches, 1, at_most)[0])
+        found.append(torch.stack(scores).cpu())
     return torch.stack(found)
-
-
-def largest_score(
-    distance: Tensor, nearest: torch.return_types.min, floors: Tensor, so_far: float
-) -> float:
-    """The largest score of some patches with floors, if it is larger than the largest so far.
-
-    No patch scores more than by its nearest vector, and so few may be the worst.
-
-    Args:
-        distance: ``(q, m)`` of patches to vectors.
-        nearest: its least ones.
-        floors: ``(m,)`` of the vectors.
-        so_far: of other patches.
-    """
-    at_most, order = torch.maximum(nearest.values, floors[nearest.indices]).sort(descending=True)
-    for start in range(0, len(order), WORST):
-        if at_most[start] <= so_far:
-            break
-        some = order[start : start + WORST]
-        so_far = max(so_far, float(torch.maximum(distance[some], floors).amin(dim=1).max()))
-    return so_far

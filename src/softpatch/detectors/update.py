@@ -67,7 +67,7 @@ def update(
     origin = torch.cat([of_patch.new_full((old,), -1), of_patch])[picks]
     floors = None
     if learned.floors is not None:
-        floors = _floors(learned, learned.floors, vectors, picks, table)
+        floors = _floors(learned, learned.floors, vectors, picks, table, run)
     bank = MemoryBank(
         vectors[picks], scores.weights[picks], floors=None if floors is None else floors.every()
     )
@@ -184,8 +184,9 @@ def _draw(learned: LearnedBank, patches: int, kept: Tensor, share: float, seed: 
 
 
 def _floors(
-    learned: LearnedBank, floors: Floors, vectors: Tensor, picks: Tensor, table: LocalPatches
-) -> Floors:
+    learned: LearnedBank, floors: Floors, vectors: Tensor, picks: Tensor, table: LocalPatches,
+    run: Run,
+) -> Floors:  # fmt: skip
     """Of the picked ones, ascending, of ``(n, D)`` old and new vectors.
 
     What a new vector has in old images is known by way of the old vector nearest to it.
@@ -206,7 +207,9 @@ def _floors(
     beside = None
     if floors.rule.near:
         beside = neighbourhood(table.grid, table.inside, positions).to(device)
-    search = PictureSearch(vectors[picks], support.own, support.places, support.count, beside)
+    search = PictureSearch(
+        vectors[picks], support.own, support.places, support.count, beside, run.scratch
+    )
     for image in table.image_index.unique().tolist():  # type: ignore[no-untyped-call]
         rows = table.image_index == image
         search.see(table.patches[rows], before + table.image_index[rows])

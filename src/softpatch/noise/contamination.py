@@ -73,9 +73,13 @@ def image_suspicion(outlier: Tensor, image_index: Tensor) -> Tensor:
         ``(N,)`` means of each image's worst 1 % of scores, or worst ``MOST_PATCHES``: in a large
         tiled image a small defect is as suspicious as in a small one.
     """
-    scores = worst_mean(outlier)
-    of_images = scores.new_zeros(int(image_index[-1]) + 1)
-    return of_images.scatter_reduce_(0, image_index, scores, "amax")
+    return of_images(worst_mean(outlier), image_index)
+
+
+def of_images(scores: Tensor, image_index: Tensor) -> Tensor:
+    """``(M,)`` scores of images' tiles, all at least 0 -> ``(N,)``, each image's largest."""
+    largest = scores.new_zeros(int(image_index[-1]) + 1)
+    return largest.scatter_reduce_(0, image_index, scores, "amax")
 
 
 def finite(scores: Tensor) -> Tensor:
@@ -86,8 +90,12 @@ def finite(scores: Tensor) -> Tensor:
 
 def worst_mean(outlier: Tensor) -> Tensor:
     """``(M, P)`` outlier scores -> ``(M,)`` means of the worst of each row."""
-    count = min(MOST_PATCHES, max(1, int(SUSPICION_SHARE * outlier.shape[1])))
-    return outlier.topk(count, dim=1).values.mean(dim=1)
+    return outlier.topk(worst_count(outlier.shape[1]), dim=1).values.mean(dim=1)
+
+
+def worst_count(positions: int) -> int:
+    """How many of an image's patches, the worst, make it suspicious."""
+    return min(MOST_PATCHES, max(1, int(SUSPICION_SHARE * positions)))
 
 
 def suspects(suspicion: Tensor | None, device: torch.device) -> Tensor:
