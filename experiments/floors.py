@@ -33,12 +33,15 @@ from softpatch.detectors.run import Run
 from softpatch.detectors.strictness import strictest, worst_scores
 from softpatch.detectors.supported import find_support
 from softpatch.evaluation.metrics import auroc
-from softpatch.images.sources import fail_unreadable
+from softpatch.features.presets import configure
+from softpatch.images.shape import input_size
+from softpatch.images.sources import fail_unreadable, listed_sources
 from softpatch.runtime.files import csv_bytes, write_atomically
 
 SHARES = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 FREE = (1.002, 1.005, 1.01, 1.015, 1.02, 1.025, 1.03, 1.04, 1.06)
 BEARABLE = (1.0, 1.015, 1.025, 1.04, 1.06, 1.1)
+TESTED = 260  # pictures of a test set, at most
 Constants = tuple[float, float, float]
 
 
@@ -93,14 +96,17 @@ def main() -> None:
 @torch.inference_mode()
 def measured(category: Category, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row a training set."""
-    detector = SoftPatch(max_false_alarms=None, seed=options.seed)
     everything = [sample.path for sample in (*category.train, *category.test)]
+    # What a fit would show the network.
+    size = input_size(listed_sources(everything), configure("edge").resize)
+    detector = SoftPatch(max_false_alarms=None, resize=size, seed=options.seed)
     run = Run(ScratchSpace(), silent)
     pool = detector.embedder.collect(everything, fail_unreadable, run)
     row_of = {path: row for row, path in enumerate(everything)}
     good = list(range(len(category.train)))
-    test = torch.arange(len(good), len(everything))
-    labels = np.array([sample.defective for sample in category.test])
+    some = range(0, len(category.test), -(-len(category.test) // TESTED))
+    test = torch.tensor([len(good) + at for at in some])
+    labels = np.array([category.test[at].defective for at in some])
     if options.pictures:
         good = good[:: -(-len(good) // options.pictures)]
     for noise in options.noise:

@@ -12,11 +12,14 @@ from torch import Tensor
 from softpatch.datasets import Category
 from softpatch.datasets.samples import read_mask
 from softpatch.evaluation.frames import mask_at_input
-from softpatch.features import PRESETS, PatchExtractor
+from softpatch.features import PatchExtractor
 from softpatch.features.embedding import Embedding, PatchEmbedding
+from softpatch.features.presets import configure
 from softpatch.images.preprocessing import Preprocessing
 from softpatch.images.sources import ImageSource, fail_unreadable, prefetch
 
+# What all results here were made with.
+FEATURES = configure("edge", backbone="efficientnet_lite0")
 AT_ONCE = 64  # pictures of one shape that the network sees together
 ROWS = 100_000  # patches whose distances are computed together
 SHAPES = ("crop", "whole", "aspect", "aspect-flat")
@@ -77,7 +80,7 @@ def shaped(usual: Preprocessing, shape: str, size: tuple[int, int]) -> Preproces
 @torch.inference_mode()
 def maps_of(category: Category, shape: str, device: torch.device) -> Maps:
     """Read a category; ``flat`` shapes also bring every picture to one brightness and contrast."""
-    extractor = PatchExtractor(PRESETS["edge"], device)
+    extractor = PatchExtractor(FEATURES, device)
     samples = [*category.train, *category.test]
 
     def prepare(image: Tensor) -> tuple[Preprocessing, Tensor]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from experiments.pool import Pool
-from softpatch.features import PRESETS, PatchExtractor
+from experiments.pool import FEATURES, Pool
+from softpatch.features import PatchExtractor
 from softpatch.features.embedding import signed_root
 
 TRANSFORMS = (
@@ -58,7 +58,7 @@ def levelled(patches: Tensor) -> Tensor:
 
 def patches_of_noise(device: torch.device) -> Tensor:
     """``(n, D)`` of pictures whose spectrum falls as that of photographs does, nearly grey."""
-    extractor = PatchExtractor(PRESETS["edge"], device)
+    extractor = PatchExtractor(FEATURES, device)
     height, width = extractor.preprocessing.crop
     generator = torch.Generator().manual_seed(0)
     down, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
