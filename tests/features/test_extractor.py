@@ -63,7 +63,7 @@ def test_patches_are_the_embedded_maps(embedding: Embedding) -> None:
 def test_real_features_of_the_default_backbone(embedding: Embedding) -> None:
     extractor = PatchExtractor(configure("edge", embedding=embedding, resize=64), CPU)
     assert extractor.grid == (8, 8)
-    assert extractor.dimension == (1024 if embedding in ("neighbourhood", "rooted") else 40 + 112)
+    assert extractor.dimension == (1024 if embedding in ("neighbourhood", "rooted") else 48 + 120)
     assert extractor(noise(1, 3, 64, 64)).std() > 0
 
 
