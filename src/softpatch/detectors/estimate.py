@@ -24,6 +24,7 @@ from softpatch.detectors.embedder import Embedder
 from softpatch.detectors.patch_table import LocalPatches, require_images
 from softpatch.detectors.reservoir import DIMENSION, reservoir_size
 from softpatch.detectors.run import Run
+from softpatch.detectors.supported import withheld_images
 from softpatch.features.embedding import PatchEmbedding
 from softpatch.images.sources import Images, ignore_unreadable, listed_sources
 from softpatch.noise.discriminators import Discriminator
@@ -35,6 +36,10 @@ PROBE_POSITIONS = 4  # that tell what the discriminator will take
 # Time of a pair of patch and pick, as a share of the product of their rows: looking at the products
 # and at few picks at a time costs as much again.
 PAIR_SHARE = 2.0
+# Of the time of scoring all patches of an image: its worst ones without its own vectors take half
+# to two thirds, the worst ones by every rule for floors once as much again.
+WORST_SHARE = 0.6
+RULES_SHARE = 1.0
 
 
 @dataclass(frozen=True)
@@ -179,10 +184,13 @@ def supported_cost(sample: LocalPatches, images: int, options: BankOptions) -> F
     cost = bank_cost(sample, images, replace(options, max_false_alarms=None), None)
     patches = len(sample.flat) * images // len(sample.patches)
     picks = options.coreset_size(patches)
+    an_image = search_seconds(sample, 1, picks)
+    withheld = len(withheld_images(images))
     seconds = {
         **cost.seconds,
-        "support": coreset_seconds(patches, picks, COORDINATES),
-        "hold out": search_seconds(sample, images, picks),
+        "support": coreset_seconds(patches, picks, COORDINATES)
+        + (1 + RULES_SHARE) * an_image * withheld,
+        "hold out": WORST_SHARE * an_image * images,
     }
     # The picture and place of each vector, and one other picture and its distance.
     return replace(cost, seconds=seconds, model=cost.model + picks * (8 + 8 + 12))
