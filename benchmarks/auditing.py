@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.machine import command, hardware
 from benchmarks.markdown import number, table, text
-from benchmarks.pictures import DATA
+from benchmarks.pictures import DATA, EARLIER
 from benchmarks.processes import RESULTS, say, write_json
 from softpatch import SoftPatch, audit
 from softpatch.datasets import Contamination, contaminate, open_dataset
@@ -81,7 +81,7 @@ def main() -> None:
 def audited(mixed: Contamination, discriminator: str) -> dict[str, Any]:
     """Ranking and estimate against the truth."""
     started = time.perf_counter()
-    found = audit(mixed.train, discriminator=discriminator)
+    found = audit(mixed.train, discriminator=discriminator, **EARLIER)
     seconds = time.perf_counter() - started
     injected = set(mixed.injected_names)
     bad = np.array([image.path in injected for image in found.images])
@@ -99,7 +99,7 @@ def audited(mixed: Contamination, discriminator: str) -> dict[str, Any]:
 
 def alarms(mixed: Contamination) -> list[dict[str, Any]]:
     """False alarms on good test pictures, and defects found, for every share asked for."""
-    model = SoftPatch(max_false_alarms=ALARMS[0]).fit(mixed.train)
+    model = SoftPatch(**EARLIER, max_false_alarms=ALARMS[0]).fit(mixed.train)
     defective = np.array([sample.defective for sample in mixed.test])
     scores = np.array([one.score for one in model.predict([one.path for one in mixed.test])])
     rows = []

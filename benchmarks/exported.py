@@ -82,11 +82,11 @@ def filled(train: list[Path]) -> PatchCore:
 
     import torch
 
-    from benchmarks.pictures import read_batches
+    from benchmarks.pictures import EARLIER, read_batches
     from softpatch import PatchCore
     from softpatch.bank.memory_bank import MemoryBank
 
-    detector = PatchCore(coreset_ratio=1e-9, max_false_alarms=None).fit(train)
+    detector = PatchCore(**EARLIER, coreset_ratio=1e-9, max_false_alarms=None).fit(train)
     extractor = detector.extractor
     batches = read_batches(train, detector.preprocessing, BATCH)
     vectors = torch.cat([extractor(batch).flatten(0, 2) for batch in batches])[:BANK].clone()

@@ -57,7 +57,7 @@ def main() -> None:
 def measure(folder: Path, images: int, backbone: str) -> dict[str, Any]:
     train, test = training_and_test(folder, images)
     others = OtherWork()
-    model = SoftPatch(**PAPER, backbone=backbone, weights="random")
+    model = SoftPatch(**{**PAPER, "backbone": backbone}, weights="random")
     preprocessing = model.preprocessing
     libraries = resident_mb()
     extractor = model.extractor

@@ -42,7 +42,7 @@ same weights, and a bank of the same share of their patches. They are not the sa
   work does not depend on it. `--weights calibrated` draws weights without that advantage.
 """
 
-STEPS = """One process, patches of the preset `edge`, nothing projected. Where a peer did only a
+STEPS = """One process, patches of EfficientNet-Lite0, nothing projected. Where a peer did only a
 part, its time for all is that part's, scaled up by position or by pick. *Agreement* is the largest
 relative difference of the outlier scores; how many of the first picks are the same (the naive rule
 works in float32, where a near tie may fall the other way); the share of patches with the same

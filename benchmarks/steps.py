@@ -57,7 +57,7 @@ def main() -> None:
 @torch.inference_mode()
 def measure(folder: Path, most: int) -> dict[str, Any]:
     others = OtherWork()
-    config = configure("edge", embedding=PAPER["embedding"])
+    config = configure("edge", backbone=PAPER["backbone"], embedding=PAPER["embedding"])
     extractor = PatchExtractor(config, torch.device("cpu"))
     train, test = training_and_test(folder, most)
     patches = embed(extractor, train)  # (N, P, D)
