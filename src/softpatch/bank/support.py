@@ -194,8 +194,8 @@ class PictureSearch:
         every = torch.arange(len(vectors), device=vectors.device)
         sketch = Sketch(vectors, min(LEFT_OUT.values()), COORDINATES)
         self.bounds = PatchBounds(vectors, every, scratch, sketch)
-        self.anywhere = _MostSimilar(vectors, count)
-        self.near = None if beside is None else _MostSimilar(vectors, count)
+        # Anywhere; and near the same place where that is known.
+        self.best = [_MostSimilar(vectors, count) for _ in range(1 if beside is None else 2)]
 
     def see(self, patches: Tensor, pictures: Tensor) -> None:
         """Take notice of some pictures.
@@ -212,11 +212,10 @@ class PictureSearch:
             spans.append(slice(start, start + length))
             start += length
         centers = self.bounds.centers_from(flat)
-        best = [self.anywhere] if self.near is None else [self.anywhere, self.near]
         device = flat.device
         shape = len(self.vectors), len(several)
-        nearest = [torch.empty(shape, dtype=self.bounds.dtype, device=device) for _ in best]
-        winner = [torch.empty(shape, dtype=torch.long, device=device) for _ in best]
+        nearest = [torch.empty(shape, dtype=self.bounds.dtype, device=device) for _ in self.best]
+        winner = [torch.empty(shape, dtype=torch.long, device=device) for _ in self.best]
 
         def compare(part: slice) -> None:
             for at, span in enumerate(spans):
@@ -233,15 +232,14 @@ class PictureSearch:
         parallel_for(compare, list(chunks(len(self.vectors), 1, VECTORS)), device)
         own = self.own.unsqueeze(1) == several
         everything = slice(0, len(self.vectors))
-        for one, distance, patch in zip(best, nearest, winner, strict=True):
+        for one, distance, patch in zip(self.best, nearest, winner, strict=True):
             distance[own] = torch.inf
             limit = self.bounds.limit(everything, one.farthest(), centers)
             one.keep(flat, several, distance, patch, limit)
 
     def found(self) -> list[Support]:
         """What the pictures seen have, anywhere; and near the same place where that is known."""
-        best = [self.anywhere] if self.near is None else [self.anywhere, self.near]
-        return [Support(self.own, self.places, *one.ascending()) for one in best]
+        return [Support(self.own, self.places, *one.ascending()) for one in self.best]
 
 
 class _MostSimilar:

@@ -203,12 +203,16 @@ def normal_sample(image_index: Tensor, suspects: Tensor, positions: int) -> tupl
 
     Of suspects none, unless all are.
     """
-    counts = ~torch.isin(image_index, suspects)
-    counts |= ~counts.any()
-    rows = counts.nonzero().flatten()
+    rows = _unsuspected(image_index, suspects).nonzero().flatten()
     total = len(rows) * positions
     drawn = torch.linspace(0, total - 1, min(NORMAL_SAMPLE, total)).long().to(rows.device)
     return rows[drawn // positions], drawn % positions
+
+
+def _unsuspected(images: Tensor, suspects: Tensor) -> Tensor:
+    """Bool, which of the images are no suspects; all, if all are."""
+    counts = ~torch.isin(images, suspects)
+    return counts | ~counts.any()
 
 
 def held_out_images(images: int) -> Tensor:
@@ -264,8 +268,7 @@ def calibration_of(
         suspicion: ``(N,)`` of the images.
         options: of the fit; images are not re-weighted.
     """
-    counts = ~torch.isin(sample_of, suspects(suspicion, scores.device))
-    counts |= ~counts.any()
+    counts = _unsuspected(sample_of, suspects(suspicion, scores.device))
     sample = sample[counts & sample.isfinite()]
     limit = float(torch.quantile(sample, NORMAL_SHARE))
     if not options.max_false_alarms:

@@ -37,9 +37,9 @@ PROBE_POSITIONS = 4  # that tell what the discriminator will take
 # and at few picks at a time costs as much again.
 PAIR_SHARE = 2.0
 # Of the time of scoring all patches of an image: its worst ones without its own vectors take half
-# to two thirds, the worst ones by every rule for floors once as much again.
+# to two thirds; all of them and the worst ones by every rule for floors, twice that time.
 WORST_SHARE = 0.6
-RULES_SHARE = 1.0
+RULES_SHARE = 2.0
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,7 @@ def supported_cost(sample: LocalPatches, images: int, options: BankOptions) -> F
     withheld = len(withheld_images(images))
     seconds = {
         **cost.seconds,
-        "support": coreset_seconds(patches, picks, COORDINATES)
-        + (1 + RULES_SHARE) * an_image * withheld,
+        "support": coreset_seconds(patches, picks, COORDINATES) + RULES_SHARE * an_image * withheld,
         "hold out": WORST_SHARE * an_image * images,
     }
     # The picture and place of each vector, and one other picture and its distance.

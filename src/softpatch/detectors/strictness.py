@@ -69,7 +69,7 @@ def worst_scores(
         rows: of these, of the table; all of an image's.
     """
     plain = MemoryBank(vectors, vectors.new_ones(len(vectors)))
-    banks = [plain.with_floors(floors.every()) for floors in candidates]
+    every = [floors.every() for floors in candidates]
     index = table.image_index.cpu()
     found = []
     for image in torch.unique_consecutive(index[rows]).tolist():
@@ -77,11 +77,10 @@ def worst_scores(
         patches = here.patches[at.to(here.patches.device)].flatten(0, 1)
         distance, nearest = plain.nearest(patches)
         scores = [distance.max()]
-        for bank in banks:
-            assert bank.floors is not None
+        for floors in every:
             # No patch is farther than by the vector that is nearest without floors; but any of
             # them may be the worst with floors.
-            at_most = torch.maximum(distance, bank.floors[nearest])
-            scores.append(bank.farthest(patches, 1, at_most)[0])
+            at_most = torch.maximum(distance, floors[nearest])
+            scores.append(plain.with_floors(floors).farthest(patches, 1, at_most)[0])
         found.append(torch.stack(scores).cpu())
     return torch.stack(found)

@@ -106,20 +106,20 @@ class SupportedBank:
             here, at = table.at_hand(part)
             for row, where in zip(part.tolist(), at.tolist(), strict=True):
                 patches = here.patches[where].to(device)
-                floors = self.floors.without(int(index[row]))
-                bank, of = (
-                    self.bank.with_floors(floors),
-                    own.new_full((positions,), int(index[row])),
-                )
+                image = int(index[row])
+                floors, of = self.floors.without(image), own.new_full((positions,), image)
+                bank = self.bank.with_floors(floors)
                 some = some.with_floors(floors[: len(some)])
                 at_most, _ = some.nearest(patches, (of, own[: len(some)]))
                 worst[row] = bank.farthest(patches, worst.shape[1], at_most, (of, own))
                 drawn = sampled == row
                 place = places[drawn].to(device)
-                sample[drawn.to(device)] = bank.nearest(patches[place], (of[place], own))[0]
+                sample[drawn.to(device)] = bank.score(
+                    patches[place], options.distance, (of[place], own)
+                )
             run.progress("hold out", images.stop, len(table.names))
         if options.distance == "squared":
-            worst, sample = worst.square(), sample.square()
+            worst = worst.square()
         return worst, sample, index[sampled].to(device)
 
 
