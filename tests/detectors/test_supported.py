@@ -133,12 +133,17 @@ def test_the_worst_held_out_scores_are_those_of_all(distance: Any, tiles: bool) 
     options, run = BankOptions(0.3, 10_000, distance, None, 0), Run(ScratchSpace())
     supported = support_bank(table, options, run)
     every = supported.held_out_scores(table, options, run)
-    worst, sample, sample_of = supported.worst_held_out(table, options, run)
-    assert worst.shape == (24, worst_count(144))
-    torch.testing.assert_close(worst, every.topk(worst.shape[1], dim=1).values)
-    assert len(sample) == min(NORMAL_SAMPLE, every.numel())
-    torch.testing.assert_close(sample, every.flatten())  # there are fewer patches than that
-    assert torch.equal(sample_of, table.image_index.repeat_interleave(144))
+    found = supported.worst_held_out(table, options, run)
+    assert found.worst.shape == (24, worst_count(144))
+    torch.testing.assert_close(found.worst, every.topk(found.worst.shape[1], dim=1).values)
+    torch.testing.assert_close(found.looks, table.patches.mean(dim=1))
+    assert len(found.sample) == min(NORMAL_SAMPLE, every.numel())
+    torch.testing.assert_close(found.sample, every.flatten())  # there are fewer patches than that
+    assert torch.equal(found.sample_of, table.image_index.repeat_interleave(144))
+    largest = every.amax(dim=1)
+    if tiles:
+        largest = largest.view(12, 2).amax(dim=1)
+    torch.testing.assert_close(found.image_scores(table.image_index, None), largest)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 9])

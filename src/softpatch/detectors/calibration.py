@@ -16,6 +16,7 @@ from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.compute.progress import Progress
 from softpatch.detectors.bank_options import BankOptions, Origins
+from softpatch.detectors.look_alikes import LookAlikes
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.reservoir import take_union
 from softpatch.detectors.run import Run
@@ -125,6 +126,7 @@ class HeldOut:
         suspects: int64 indices of images more likely bad than good, which do not count.
         before: how many images the model learned from earlier; indices of ``suspects`` begin there.
         floors: of a bank that has some, whose vectors then have those without the image.
+        look_alikes: with which image scores are compared, if they are.
     """
 
     bank: MemoryBank | BankEnsemble
@@ -135,6 +137,7 @@ class HeldOut:
     suspects: Tensor
     before: int = 0
     floors: Floors | None = None
+    look_alikes: LookAlikes | None = None
 
     def limit(self) -> float:
         """The normal limit, from a sample of the patches.
@@ -185,10 +188,13 @@ class HeldOut:
         scores, scored = [], []
         for done, image in enumerate(drawn, start=1):
             own, found, (of, of_bank) = self._scored(image)
-            whole = (own.flatten(0, 1)[None], found.flatten()[None])  # tiles are one image
+            tile = found.amax(dim=1).argmax(keepdim=True)  # of the worst patch, speaks for it
             score = self.options.image_scores(
-                self._without(image), *whole, (of[:1], of_bank)
+                self._without(image), own[tile], found[tile], (of[:1], of_bank)
             ).squeeze()
+            if self.look_alikes is not None:
+                looks, itself = own[tile].mean(dim=1), of[:1] + self.before
+                score = score / self.look_alikes.allowance(looks, itself).squeeze()
             if score.isfinite():  # else the whole bank is from this image
                 scores.append(score)
                 scored.append(image)

@@ -21,6 +21,7 @@ from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibration import MOST_HELD_OUT
 from softpatch.detectors.comparison import compared_length
 from softpatch.detectors.embedder import Embedder
+from softpatch.detectors.look_alikes import KEPT
 from softpatch.detectors.patch_table import LocalPatches, require_images
 from softpatch.detectors.reservoir import DIMENSION, reservoir_size
 from softpatch.detectors.run import Run
@@ -192,7 +193,9 @@ def supported_cost(sample: LocalPatches, images: int, options: BankOptions) -> F
         "hold out": WORST_SHARE * an_image * images,
     }
     # The picture and place of each vector, and one other picture and its distance.
-    return replace(cost, seconds=seconds, model=cost.model + picks * (8 + 8 + 12))
+    support = picks * (8 + 8 + 12)
+    look_alikes = min(KEPT, len(sample.patches) * images // len(sample.names)) * 4 * sample.shape[2]
+    return replace(cost, seconds=seconds, model=cost.model + support + look_alikes)
 
 
 def search_seconds(sample: LocalPatches, images: int, vectors: int) -> float:

@@ -13,6 +13,7 @@ from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.support import Support
 from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibration import Calibration
+from softpatch.detectors.look_alikes import LookAlikes
 from softpatch.detectors.reservoir import PatchReservoir
 from softpatch.noise.discriminators import LARGEST_SCORE
 from softpatch.storage.model_file import LARGEST_NUMBER
@@ -34,6 +35,7 @@ class LearnedBank:
             does not tell.
         reservoir: what an update compares new images with; None where it compares nothing.
         floors: of the bank's vectors, and where they are from; None of a bank without.
+        look_alikes: with which image scores are compared; None where they are not.
     """
 
     image_names: list[str]
@@ -43,6 +45,7 @@ class LearnedBank:
     suspicion: Tensor | None = None
     reservoir: PatchReservoir | None = None
     floors: Floors | None = None
+    look_alikes: LookAlikes | None = None
 
     def score(self, patches: Tensor) -> Tensor:
         """``(B, P, D)`` -> ``(B, P)`` patch scores, at least 0."""
@@ -50,7 +53,10 @@ class LearnedBank:
 
     def image_scores(self, patches: Tensor, scores: Tensor) -> Tensor:
         """``(B, P, D)`` patches and their ``(B, P)`` scores -> ``(B,)`` image scores."""
-        return self.options.image_scores(self.bank, patches, scores)
+        found = self.options.image_scores(self.bank, patches, scores)
+        if self.look_alikes is None:
+            return found
+        return found / self.look_alikes.allowance(patches.mean(dim=1))
 
     def tensors(self) -> dict[str, Tensor]:
         """What a model file holds of it."""
@@ -72,6 +78,8 @@ class LearnedBank:
                     [rule.rank, rule.near, rule.spread, self.floors.spacing], dtype=torch.float64
                 ),
             }
+        if self.look_alikes is not None:
+            tensors |= self.look_alikes.tensors()
         return tensors
 
     @classmethod
@@ -109,7 +117,8 @@ class LearnedBank:
                 raise ValueError("suspicion does not match the list of images")
         if compared is not None:
             reservoir = PatchReservoir.restored(tensors, compared, len(names), len(bank))
-        return cls(names, options, bank, calibration, suspicion, reservoir, floors)
+        alike = LookAlikes.restored(tensors, dimension, len(names))
+        return cls(names, options, bank, calibration, suspicion, reservoir, floors, alike)
 
 
 def _restored_floors(tensors: dict[str, Tensor], vectors: int, images: int) -> Floors | None:

@@ -88,6 +88,9 @@ def merge_learned(one: LearnedBank, other: LearnedBank, bank_size: int, run: Run
     if reservoir is not None and other.reservoir is not None:
         both = reservoir.joined(other.reservoir, before)
         reservoir = both.subsample(picks, len(other.reservoir.patches), share, draw)
+    look_alikes = None
+    if one.look_alikes is not None and other.look_alikes is not None:
+        look_alikes = one.look_alikes.joined(other.look_alikes, before, share, draw)
     return replace(
         one,
         image_names=[*one.image_names, *other.image_names],
@@ -101,6 +104,7 @@ def merge_learned(one: LearnedBank, other: LearnedBank, bank_size: int, run: Run
         suspicion=suspicion,
         reservoir=reservoir,
         floors=floors,
+        look_alikes=look_alikes,
     )
 
 

@@ -22,6 +22,7 @@ from softpatch.compute.scratch import chunks
 from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibration import HeldOut, calibration_of, normal_sample
 from softpatch.detectors.learned_bank import LearnedBank
+from softpatch.detectors.look_alikes import LookAlikes
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.run import Run
 from softpatch.detectors.strictness import NO_FLOORS, choose, worst_scores
@@ -38,6 +39,35 @@ SHARE = 4  # and at most one of so many
 # The first fifth of a bank, picked farthest-first, lies near everything: of 1,664 patches of a
 # strip 300 are then left that may be among the 16 farthest from the whole bank.
 FIRST = 5
+
+
+@dataclass(frozen=True)
+class WorstHeldOut:
+    """Of all training images, each by the bank without its own vectors.
+
+    Attributes:
+        worst: ``(M, k)`` float32 of each image or tile the largest scores, descending.
+        looks: ``(M, D)`` float32, the mean of its patches.
+        sample: ``(s,)`` float32 scores of a sample of the patches.
+        sample_of: ``(s,)`` int64, the image that each of the sample is from.
+    """
+
+    worst: Tensor
+    looks: Tensor
+    sample: Tensor
+    sample_of: Tensor
+
+    def image_scores(self, index: Tensor, look_alikes: LookAlikes | None) -> Tensor:
+        """``(N,)`` image scores, of the tile whose patch is worst; ``index`` ``(M,)`` of images."""
+        scores = self.worst[:, 0]
+        of_image = of_images(scores, index)
+        if look_alikes is None:
+            return of_image
+        parts = (slice(row, row + 1) for row in range(len(index)))
+        allowed = torch.cat(
+            [look_alikes.allowance(self.looks[part], index[part]) for part in parts]
+        )
+        return of_images((scores / allowed).where(scores == of_image[index], 0), index)
 
 
 @dataclass(frozen=True)
@@ -86,26 +116,21 @@ class SupportedBank:
             run.progress("hold out", images.stop, len(table.names))
         return scores.to(self.bank.vectors.device)
 
-    def worst_held_out(
-        self, table: PatchTable, options: BankOptions, run: Run
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What a fit needs to know of ``held_out_scores``, for two fifths of the work.
-
-        Returns:
-            ``(M, k)`` float32 of each image or tile the largest, descending; ``(s,)`` float32 of a
-            sample of the patches; ``(s,)`` int64, the image that each of the sample is from.
-        """
-        rows, positions, _ = table.shape
+    def worst_held_out(self, table: PatchTable, options: BankOptions, run: Run) -> WorstHeldOut:
+        """What a fit needs to know of ``held_out_scores``, for two fifths of the work."""
+        rows, positions, dimension = table.shape
         index, device = table.image_index.cpu(), self.bank.vectors.device
         own = self.floors.support.own
         some = self.bank.first(-(-len(self.bank) // FIRST))
         sampled, places = normal_sample(index, suspects(None, index.device), positions)
         worst = torch.empty(rows, worst_count(positions), device=device)
         sample = torch.empty(len(sampled), device=device)
+        looks = torch.empty(rows, dimension, device=device)
         for images, part in _parts(table):
             here, at = table.at_hand(part)
             for row, where in zip(part.tolist(), at.tolist(), strict=True):
                 patches = here.patches[where].to(device)
+                looks[row] = patches.mean(dim=0)
                 image = int(index[row])
                 floors, of = self.floors.without(image), own.new_full((positions,), image)
                 bank = self.bank.with_floors(floors)
@@ -120,20 +145,22 @@ class SupportedBank:
             run.progress("hold out", images.stop, len(table.names))
         if options.distance == "squared":
             worst = worst.square()
-        return worst, sample, index[sampled].to(device)
+        return WorstHeldOut(worst, looks, sample, index[sampled].to(device))
 
 
 def learn_supported(table: PatchTable, options: BankOptions, floors: bool, run: Run) -> LearnedBank:
     """The bank, and of its training images how suspicious each is and what scores mean."""
     supported = support_bank(table, options, run) if floors else plain_bank(table, options, run)
-    worst, sample, sample_of = supported.worst_held_out(table, options, run)
-    index = table.image_index.to(worst.device)
-    suspicion = of_images(finite(worst).mean(dim=1), index)
-    scores = of_images(worst[:, 0], index)
-    calibration = calibration_of(scores, sample, sample_of, suspicion, options)
+    found = supported.worst_held_out(table, options, run)
+    index = table.image_index.to(found.worst.device)
+    suspicion = of_images(finite(found.worst).mean(dim=1), index)
+    look_alikes = LookAlikes.of(found.looks, found.worst[:, 0], index) if floors else None
+    scores = found.image_scores(index, look_alikes)
+    calibration = calibration_of(scores, found.sample, found.sample_of, suspicion, options)
     return LearnedBank(
-        table.names, options, supported.bank, calibration, suspicion, floors=supported.floors
-    )
+        table.names, options, supported.bank, calibration, suspicion, floors=supported.floors,
+        look_alikes=look_alikes,
+    )  # fmt: skip
 
 
 def plain_bank(table: PatchTable, options: BankOptions, run: Run) -> SupportedBank:

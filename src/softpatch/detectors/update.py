@@ -14,6 +14,7 @@ from softpatch.bank.random_draw import random_draw
 from softpatch.bank.support import PictureSearch, neighbourhood
 from softpatch.detectors.calibration import HeldOut, recalibrate
 from softpatch.detectors.learned_bank import LearnedBank
+from softpatch.detectors.look_alikes import LookAlikes
 from softpatch.detectors.patch_table import LocalPatches, PatchTable
 from softpatch.detectors.reservoir import PatchReservoir, draw_union, without_share
 from softpatch.detectors.run import Run
@@ -80,11 +81,17 @@ def update(
         bank, learned.options, table.patches, table.image_index, origin,
         suspects(suspicion, device), before, floors,
     )  # fmt: skip
+    look_alikes = learned.look_alikes
     if floors is not None:
         assert learned.suspicion is not None
-        of_new = image_suspicion(finite(held_out.patch_scores()), table.image_index)
+        of_patches = held_out.patch_scores()
+        of_new = image_suspicion(finite(of_patches), table.image_index)
         suspicion = torch.cat([learned.suspicion, of_new])
-        held_out = replace(held_out, suspects=suspects(suspicion, device))
+        if look_alikes is not None:
+            looks, worst = table.patches.mean(dim=1), of_patches.amax(dim=1)
+            more = LookAlikes.of(looks, worst, table.image_index)
+            look_alikes = look_alikes.joined(more, before, share, learned.options.seed + before)
+        held_out = replace(held_out, suspects=suspects(suspicion, device), look_alikes=look_alikes)
     return replace(
         learned,
         image_names=[*learned.image_names, *table.names],
@@ -93,6 +100,7 @@ def update(
         suspicion=suspicion,
         reservoir=reservoir,
         floors=floors,
+        look_alikes=look_alikes,
     )
 
 

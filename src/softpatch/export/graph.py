@@ -39,6 +39,7 @@ class BankScores(nn.Module):
         self.register_buffer("weights", learned.bank.weights)
         self.squared = learned.options.distance == "squared"
         self.reweight = learned.options.reweight
+        self.look_alikes = learned.look_alikes
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """``(B, P, D)`` -> ``(B, P)`` patch scores and ``(B,)`` image scores."""
@@ -46,6 +47,8 @@ class BankScores(nn.Module):
         scores = (distance.square() if self.squared else distance) * self.weights[index]
         scores = scores.view(patches.shape[:2])
         worst, position = scores.max(dim=1)
+        if self.look_alikes is not None:
+            worst = worst / self.look_alikes.allowance(patches.mean(dim=1))
         if not self.reweight:
             return scores, worst
         position = torch.arange(position.shape[0]) * scores.shape[1] + position
