@@ -7,7 +7,8 @@
     ├── ImageError                       an image that cannot be used
     ├── DatasetError                     a folder that is not laid out as expected
     ├── BackboneError                    backbone or weights that cannot be had
-    ├── ModelFileError                   a model file that is cut, foreign, newer or hostile
+    ├── ModelFileError                   a model file that is cut, damaged, foreign or newer
+    ├── OutOfMemoryError (a MemoryError)  what is to be done takes more memory than there is
     ├── ExportError                      an exported file that differs from its model
     ├── NotFittedError                   predict or save before fit
     ├── ScratchError                     no room for temporary files
@@ -20,8 +21,12 @@ Each message is one line, names the thing at fault and says what to do.
 from softpatch.runtime.errors import DatasetError as DatasetError
 from softpatch.runtime.errors import ImageError as ImageError
 from softpatch.runtime.errors import ModelFileError as ModelFileError
+from softpatch.runtime.errors import OutOfMemoryError as OutOfMemoryError
 from softpatch.runtime.errors import SoftPatchError as SoftPatchError
 from softpatch.runtime.errors import UsageError as UsageError
+from softpatch.runtime.errors import is_out_of_memory as is_out_of_memory
+from softpatch.runtime.errors import memory_asked as memory_asked
+from softpatch.runtime.errors import memory_needed as memory_needed
 
 
 class BackboneError(SoftPatchError):

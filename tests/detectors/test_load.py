@@ -10,6 +10,7 @@ import torch
 import softpatch
 from softpatch import BackboneError, ModelFileError, SoftPatch, UsageError, load
 from softpatch.features.backbones import named_backbone
+from softpatch.storage import model_file
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
@@ -66,9 +67,8 @@ def test_backbone_from_a_local_file_moves_with_the_weights_option(
 
 
 def test_other_method_than_this_version_knows_is_named(small_model: Path, tmp_path: Path) -> None:
+    header, tensors = model_file.read(small_model)
     path = tmp_path / "m.softpatch"
-    content = small_model.read_bytes()
-    path.write_bytes(content.replace(rb'"method\": \"softpatch\"', rb'"method\": \"softfetch\"'))
-    assert path.read_bytes() != content
+    model_file.write(path, header | {"method": "softfetch"}, tensors)
     with pytest.raises(ModelFileError, match="unknown method 'softfetch'"):
         load(path)

@@ -32,7 +32,7 @@ from softpatch.cli import (
 )
 from softpatch.cli.old_spellings import Command
 from softpatch.cli.terminal import stderr
-from softpatch.errors import SoftPatchError
+from softpatch.errors import SoftPatchError, is_out_of_memory, memory_needed
 from softpatch.runtime.errors import last_words
 
 app = typer.Typer(
@@ -83,8 +83,14 @@ def main() -> None:
         app()
     except (SoftPatchError, OSError) as error:
         _fail(*last_words(error))
-    except MemoryError:
-        _fail("out of memory; use fewer pictures, a smaller --coreset-ratio or --resize", 1)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        _fail(
+            f"out of memory{memory_needed(error)}; use fewer pictures, a smaller --coreset-ratio "
+            "or --resize",
+            1,
+        )
 
 
 def _fail(message: str, code: int) -> None:

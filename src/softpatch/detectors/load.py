@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from softpatch.detectors.base import Detector
 from softpatch.detectors.registry import METHODS
-from softpatch.errors import ImageError, ModelFileError
+from softpatch.errors import (
+    ImageError,
+    ModelFileError,
+    OutOfMemoryError,
+    is_out_of_memory,
+    memory_asked,
+    memory_needed,
+)
 from softpatch.noise.discriminators import (
     OLD_NAMES,
     Discriminator,
@@ -21,6 +28,7 @@ from softpatch.storage import model_file
 from softpatch.storage.lineage import Lineage
 
 D = TypeVar("D", bound=Detector)
+ABSURD = 1e12  # bytes; a header that asks for as much is damaged
 
 
 @overload
@@ -68,8 +76,9 @@ def load(
         backbone: the model's, if it was one of your own.
 
     Raises:
-        ModelFileError: cut, foreign, newer or hostile file, a model of another kind, other backbone
-            weights, or a part of its own that was not given or is another.
+        ModelFileError: cut, damaged, foreign, newer or hostile file, a model of another kind, other
+            backbone weights, or a part of its own that was not given or is another.
+        OutOfMemoryError: it does not fit into memory.
         BackboneError: the backbone's weights cannot be had here.
     """
     path = Path(path)
@@ -117,6 +126,10 @@ def restore(
         KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError,
         RuntimeError, ImageError,
     ) as error:  # fmt: skip
+        if is_out_of_memory(error) and memory_asked(error) < ABSURD:
+            raise OutOfMemoryError(
+                f"{path}: not enough memory to load it{memory_needed(error)}"
+            ) from error
         raise ModelFileError(f"{path}: damaged model file ({error})") from error
     found = detector.extractor.backbone
     if found.weights_hash != expected:

@@ -17,7 +17,13 @@ from softpatch.detectors import Detector, PatchCore, make_detector
 from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.load import load
 from softpatch.detectors.threshold import Threshold
-from softpatch.errors import DatasetError, ModelFileError, SoftPatchError
+from softpatch.errors import (
+    DatasetError,
+    ModelFileError,
+    SoftPatchError,
+    is_out_of_memory,
+    memory_needed,
+)
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
 from softpatch.fleet.cameras import Camera
@@ -154,8 +160,9 @@ def visit(camera: Camera, settings: FleetSettings, progress: Progress = silent) 
         return _visit(camera, settings, progress)
     except Exception as error:
         words = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, MemoryError):
-            words = "out of memory; use a smaller --coreset-ratio or --resize"
+        if is_out_of_memory(error) and not isinstance(error, SoftPatchError):
+            needed = memory_needed(error)
+            words = f"out of memory{needed}; use a smaller --coreset-ratio or --resize"
         elif not isinstance(error, SoftPatchError):
             words = f"{type(error).__name__}: {words}"
         return Visit(camera.name, camera.folder, settings.model(camera), FAILED, error=words)

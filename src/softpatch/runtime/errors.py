@@ -3,6 +3,11 @@
 It names the thing at fault and says what to do.
 """
 
+from __future__ import annotations
+
+import errno
+import re
+
 
 class SoftPatchError(Exception):
     """Base of every error raised on purpose."""
@@ -13,6 +18,34 @@ RuntimeFault = SoftPatchError  # its name in softpatch_runtime
 
 class UsageError(SoftPatchError, ValueError):
     """A wrong argument; a command exits with 2."""
+
+
+class OutOfMemoryError(SoftPatchError, MemoryError):
+    """What is to be done takes more memory than there is; the message says how much."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, of torch or the system for example, means that memory has run out."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(sign in words for sign in ("allocate memory", "out of memory", "not enough memory"))
+    )
+
+
+def memory_asked(error: BaseException) -> float:
+    """How many bytes were asked for in vain; 0 where the error does not say."""
+    found = re.search(r"allocate ([0-9.]+) ?(bytes|[KMGT]iB)", str(error))
+    units = {"b": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
+    return 0 if found is None else float(found[1]) * units[found[2][0]]
+
+
+def memory_needed(error: BaseException) -> str:
+    """The same for a message: `` (1,200 MB more were needed)``, or nothing."""
+    asked = memory_asked(error)
+    return f" ({asked / 1e6:,.0f} MB more were needed)" if asked else ""
 
 
 def last_words(error: Exception) -> tuple[str, int]:

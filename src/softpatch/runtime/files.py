@@ -6,29 +6,35 @@ import csv
 import hashlib
 import io
 import os
-import tempfile
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from .partial import partial_file
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write to a temporary name beside ``path``, then rename; nothing is left on failure.
 
+    What an earlier run left there that was killed before its rename is removed.
+
     Raises:
         OSError: the folder does not exist or the disk is full; ``path`` keeps what it held.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's own mode would lock others out
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        with partial_file(path.parent) as (descriptor, temporary):
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)  # mkstemp's own mode would lock others out
+            if sys.platform == "win32":  # which renames no open file
+                os.close(descriptor)
+            temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # nobody has heard of the temporary name
         raise
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from softpatch.errors import ScratchError, UsageError
 from softpatch.runtime.files import write_atomically
+from softpatch.runtime.partial import is_partial
 
 SUFFIX = ".safetensors"
 TAG = "SOFTPATCH-CHECKPOINT"
@@ -46,7 +47,7 @@ class Checkpoint:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / TAG).exists():
-                if any(TAG not in path.name for path in folder.iterdir()):  # half written, too
+                if not all(TAG in path.name or is_partial(path) for path in folder.iterdir()):
                     raise UsageError(
                         f"{folder}: holds other files; name a folder for the checkpoint alone"
                     )
@@ -79,8 +80,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the folder, or of it what is a checkpoint's."""
-        for of_ours in (f"*{SUFFIX}*", f"*{TAG}*"):  # those half written, too
-            for path in self.folder.glob(of_ours):
+        for path in list(self.folder.iterdir()):
+            if SUFFIX in path.name or TAG in path.name or is_partial(path):
                 path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
