@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from softpatch.export.parity import ParityReport, compare
 from softpatch.export.tiles import in_tiles, some_tiles
 from softpatch.runtime.engine import FORMAT, KEY, open_model
 from softpatch.runtime.images import read_levels
+from softpatch.runtime.partial import partial_folder
 from softpatch.storage import model_file
 
 # Measured on 20 bottles and 20 magnetic tiles: at most 1.2e-6 with fp32; 0.02 with fp16, where
@@ -85,8 +85,8 @@ def export_model(
     progress("export", 0, 0)
     with torch.no_grad():
         graph = DetectorGraph(detector, threshold, precision).eval()
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
-            file = Path(folder) / output.name
+        with partial_folder(output.parent) as folder:
+            file = folder / output.name
             preprocessing = detector.preprocessing
             side = preprocessing.min_decode_side
             pictures_read = (read_levels(path, min_decode_side=side)[0] for path in calibration)
@@ -104,7 +104,8 @@ def export_model(
                 advice = ROOTED_IN_8_BITS if rooted_in_8_bits else ""
                 limit = TOLERANCE[precision] if tolerance is None else tolerance
                 report.check(output, limit, advice)
-            for part in sorted(Path(folder).iterdir()):  # .bin before the .xml that names it
+            # The .bin before the .xml, whose checksum says which one belongs to it.
+            for part in sorted(folder.iterdir()):
                 part.replace(output.parent / part.name)
     return report
 
@@ -119,6 +120,7 @@ def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -
         box = [left / width, top / height, right / width, bottom / height]
     return {
         "format": FORMAT,
+        "checksum": "crc32",
         "version": __version__,
         "method": detector.method,
         "features": {key: value for key, value in header["features"].items() if key != "weights"},

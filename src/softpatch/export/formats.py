@@ -19,6 +19,7 @@ from softpatch.errors import MissingExtraError
 from softpatch.export.graph import DetectorGraph
 from softpatch.export.onnx_ops import translations
 from softpatch.export.quantisation import quantise
+from softpatch.runtime.exported import ENTRY, UNSEALED, seal
 from softpatch.runtime.images import Levels
 
 HALVED = 4096  # numbers in a tensor from which storing it in 16 bits pays
@@ -27,9 +28,11 @@ HALVED = 4096  # numbers in a tensor from which storing it in 16 bits pays
 def _onnx(model: Any, path: Path, key: str, metadata: str) -> None:
     import onnx
 
-    entry = model.metadata_props.add()
-    entry.key, entry.value = key, metadata
+    for name, value in ((key, metadata), (ENTRY, UNSEALED)):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = name, value
     onnx.save_model(model, path)
+    seal(path)
 
 
 def _openvino(model: Any, path: Path, key: str, metadata: str) -> None:
@@ -42,8 +45,10 @@ def _openvino(model: Any, path: Path, key: str, metadata: str) -> None:
         onnx.save_model(model, source)
         converted = openvino.Core().read_model(source)
         converted.set_rt_info(metadata, key)
+        converted.set_rt_info(UNSEALED, ENTRY)
         # OpenVINO's own compression would also round constants that are no weights.
         openvino.save_model(converted, path, compress_to_fp16=False)
+    seal(path)
 
 
 # What writes a model from ``onnx_model``, with one entry of metadata: its key and its value.

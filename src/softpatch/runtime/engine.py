@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ModelFileError
+from .errors import ModelFileError, OutOfMemoryError, is_out_of_memory
+from .exported import Exported, read_exported
 
 FORMAT = 1  # of the metadata
 KEY = "softpatch"  # that the file keeps them under
@@ -22,16 +23,17 @@ def open_model(path: Path, threads: int | None = None) -> tuple[Run, dict[str, A
     """Load an exported file: what runs it, and its metadata.
 
     Raises:
-        ModelFileError: missing, foreign, newer, or its runtime is not installed.
+        ModelFileError: missing, damaged, foreign, newer, or its runtime is not installed.
+        OutOfMemoryError: not enough memory to load it.
     """
     if path.suffix not in OPENERS:
         raise ModelFileError(f"{path}: an exported model is called .onnx or .xml")
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file")
-    run, text = OPENERS[path.suffix](path, threads)
+    exported = read_exported(path)
+    run, text = OPENERS[path.suffix](path, exported, threads)
     try:
         metadata = json.loads(text)
         version = metadata["format"]
+        damaged = "checksum" in metadata and not exported.checked
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path}: not written by softpatch export") from error
     if version != FORMAT:
@@ -39,10 +41,12 @@ def open_model(path: Path, threads: int | None = None) -> tuple[Run, dict[str, A
             f"{path}: format {version} is not the one this version reads ({FORMAT}); "
             "pip install -U softpatch-runtime"
         )
+    if damaged:
+        raise ModelFileError(f"{path}: is damaged; export again")
     return run, metadata
 
 
-def _onnx(path: Path, threads: int | None) -> tuple[Run, str]:
+def _onnx(path: Path, exported: Exported, threads: int | None) -> tuple[Run, str]:
     try:
         import onnxruntime
     except ImportError as error:
@@ -50,8 +54,11 @@ def _onnx(path: Path, threads: int | None) -> tuple[Run, str]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            exported.graph, options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # its errors have no base class of their own
+        _refuse_for_memory(path, error)
         raise ModelFileError(f"{path}: cut, or not an ONNX file") from error
     names = [output.name for output in session.get_outputs()]
 
@@ -61,7 +68,7 @@ def _onnx(path: Path, threads: int | None) -> tuple[Run, str]:
     return run, session.get_modelmeta().custom_metadata_map.get(KEY, "")
 
 
-def _openvino(path: Path, threads: int | None) -> tuple[Run, str]:
+def _openvino(path: Path, exported: Exported, threads: int | None) -> tuple[Run, str]:
     try:
         import openvino
     except ImportError as error:
@@ -71,9 +78,11 @@ def _openvino(path: Path, threads: int | None) -> tuple[Run, str]:
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
     try:
-        model = openvino.Core().read_model(path)
+        # Not by its path: the .bin would be mapped, and the process die where that is overwritten.
+        model = openvino.Core().read_model(exported.graph, exported.weights)
         compiled = openvino.Core().compile_model(model, "CPU", options)
     except RuntimeError as error:
+        _refuse_for_memory(path, error)
         raise ModelFileError(f"{path}: cut, or not an OpenVINO file with its .bin") from error
 
     def run(images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[Any]]:
@@ -83,7 +92,12 @@ def _openvino(path: Path, threads: int | None) -> tuple[Run, str]:
     return run, model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else ""
 
 
-OPENERS: Mapping[str, Callable[[Path, int | None], tuple[Run, str]]] = {
+def _refuse_for_memory(path: Path, error: Exception) -> None:
+    if is_out_of_memory(error):
+        raise OutOfMemoryError(f"{path}: not enough memory to load it") from error
+
+
+OPENERS: Mapping[str, Callable[[Path, Exported, int | None], tuple[Run, str]]] = {
     ".onnx": _onnx,
     ".xml": _openvino,
 }

@@ -24,15 +24,15 @@ class OutOfMemoryError(SoftPatchError, MemoryError):
     """What is to be done takes more memory than there is; the message says how much."""
 
 
+# What torch, ONNX Runtime and OpenVINO say, which have no class of error for it.
+SIGNS = ("allocate memory", "out of memory", "not enough memory", "bad_alloc", "bad allocation")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, of torch or the system for example, means that memory has run out."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(sign in words for sign in ("allocate memory", "out of memory", "not enough memory"))
-    )
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
 
 
 def memory_asked(error: BaseException) -> float:
