@@ -8,6 +8,7 @@
     ├── DatasetError                     a folder that is not laid out as expected
     ├── BackboneError                    backbone or weights that cannot be had
     ├── ModelFileError                   a model file that is cut, damaged, foreign or newer
+    ├── BusyError                        what another process is changing
     ├── OutOfMemoryError (a MemoryError)  what is to be done takes more memory than there is
     ├── ExportError                      an exported file that differs from its model
     ├── NotFittedError                   predict or save before fit
@@ -31,6 +32,10 @@ from softpatch.runtime.errors import memory_needed as memory_needed
 
 class BackboneError(SoftPatchError):
     """A backbone or its weights cannot be had."""
+
+
+class BusyError(SoftPatchError):
+    """Another process is changing the file or folder."""
 
 
 class ExportError(SoftPatchError):

@@ -13,6 +13,7 @@ a file without one is not checked, so that decisions can be written by hand.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -33,10 +34,12 @@ class Decisions:
     Attributes:
         remove: relative paths of the pictures to be removed, sorted.
         sha256: relative path -> hexadecimal digest of the file that was shown.
+        odd: what is wrong with entries that cannot be followed, in words.
     """
 
     remove: tuple[str, ...]
     sha256: Mapping[str, str]
+    odd: tuple[str, ...] = ()
 
     def still_holds(self, path: Path, name: str) -> bool:
         """Whether the file has not changed since the decision."""
@@ -47,8 +50,8 @@ def read_decisions(path: Path) -> Decisions:
     """Read a decisions file.
 
     Raises:
-        DatasetError: it is missing, damaged, of another format or a later version, or a path in it
-            leaves the folder.
+        DatasetError: it is missing, damaged, of another format or a later version, or nothing in
+            it can be followed.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -57,18 +60,16 @@ def read_decisions(path: Path) -> Decisions:
         if content["version"] != VERSION:
             raise ValueError(f"version {content['version']!r}; this program reads {VERSION}")
         decisions, digests = dict(content["decisions"]), dict(content.get("sha256") or {})
-        for name, decision in decisions.items():
-            if decision not in DECISIONS:
-                raise ValueError(f"{name} is to be {decision!r}, not {', '.join(DECISIONS)}")
-        for name in (*decisions, *digests):
-            if not stays_inside(name):
-                raise ValueError(f"{name!r} is no path inside the folder")
+        odd = {name: words for name in decisions if (words := _odd(name, decisions[name]))}
+        if odd and len(odd) == len(decisions):
+            raise ValueError(next(iter(odd.values())))
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such file of decisions") from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not a file of decisions ({_in_words(error)})") from error
-    remove = sorted(name for name, decision in decisions.items() if decision == "remove")
-    return Decisions(tuple(remove), MappingProxyType({k: str(v) for k, v in digests.items()}))
+    remove = sorted(name for name in decisions if decisions[name] == "remove" and name not in odd)
+    digests = {name: str(digest) for name, digest in digests.items() if name in decisions}
+    return Decisions(tuple(remove), MappingProxyType(digests), tuple(odd.values()))
 
 
 def without_removed(
@@ -97,12 +98,25 @@ def without_removed(
 
 
 def stays_inside(name: object) -> bool:
-    """Whether a relative path with slashes cannot leave its folder."""
-    if not isinstance(name, str) or "\\" in name or "\0" in name:
+    """Whether a relative path with slashes cannot leave its folder.
+
+    A colon or a backslash in a name is like any other character, except on Windows.
+    """
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    if os.name == "nt" and (":" in name or "\\" in name):
         return False
     parts = PurePosixPath(name).parts
-    drive = ":" in parts[0] if parts else True
-    return not drive and ".." not in parts and parts[0] != "/" and "/".join(parts) == name
+    return bool(parts) and ".." not in parts and parts[0] != "/" and "/".join(parts) == name
+
+
+def _odd(name: str, decision: object) -> str | None:
+    """Why a decision cannot be followed; None if it can."""
+    if not stays_inside(name):
+        return f"{name!r} is no path inside the folder"
+    if decision not in DECISIONS:
+        return f"{name} is to be {decision!r}, not {', '.join(DECISIONS)}"
+    return None
 
 
 def _in_words(error: Exception) -> str:

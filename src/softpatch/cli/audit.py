@@ -20,6 +20,7 @@ SHOWN = 10
 
 
 @options.takes(options.Discriminator, options.Features, options.Running)
+@options.changes("output")
 def audit(
     folder: str = options.TRAINING,
     output: Path | None = to_output("Folder for audit.csv, audit.json and audit.html.", None),

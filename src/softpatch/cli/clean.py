@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
+from softpatch.cli.inputs import decisions_in
 from softpatch.cli.options import argument, flag, option
 from softpatch.cli.terminal import note, progress_bars, say
 from softpatch.errors import UsageError
@@ -29,10 +31,20 @@ def clean(
     """
     if (decisions is None) != undo:
         raise UsageError("give a file of decisions, or --undo")
-    from softpatch.auditing import quarantine as away
-    from softpatch.auditing.decisions import read_decisions
+    from softpatch.auditing.quarantine import default_quarantine
+    from softpatch.storage.lock import changing
 
-    store = quarantine or away.default_quarantine(folder)
+    store = quarantine or default_quarantine(folder)
+    with ExitStack() as stack:
+        for changed in () if dry_run else (folder, store):
+            if changed.parent.is_dir():
+                stack.enter_context(changing(changed))
+        _clean(folder, store, decisions, dry_run)
+
+
+def _clean(folder: Path, store: Path, decisions: Path | None, dry_run: bool) -> None:
+    from softpatch.auditing import quarantine as away
+
     gone: list[str] = []
     if decisions is None:
         names = away.restorable(folder, store)
@@ -41,7 +53,7 @@ def clean(
                 gone = away.restore(folder, store, names, progress)
         what = f"picture(s) from {store} to {folder}"
     else:
-        files = away.removable(folder, store, read_decisions(decisions))
+        files = away.removable(folder, store, decisions_in(decisions))
         names = list(files)
         if not dry_run and names:
             with progress_bars() as progress:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 CALIBRATED = 32  # images; 4 are not much worse
 
 
+@options.changes("output")
 def export(
     model: Path = options.MODEL,
     output: Path = to_output("part.onnx, or part.xml for OpenVINO."),

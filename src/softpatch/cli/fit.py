@@ -23,6 +23,7 @@ WORTH_ESTIMATING = 40  # images; fewer are fitted as fast as estimated
 
 
 @options.takes(*options.DETECTOR, options.Threshold)
+@options.changes("output")
 def fit(
     folder: str = options.TRAINING,
     output: Path = to_output("The model file to write."),
@@ -65,12 +66,14 @@ def fit(
 
     from softpatch.detectors import BankDetector, CalibratedDetector, SoftPatch, make_detector
     from softpatch.detectors.embedder import Embed, Embedder
-    from softpatch.storage.versions import versions_folder, write_version
+    from softpatch.storage.versions import lineage_of, versions_folder, write_version
 
     if coreset is not None and engine == "local":
         raise UsageError("--coreset goes with --engine ray")
     if checkpoint is not None and engine == "ray":
         raise UsageError("--checkpoint goes without --engine ray")
+    if versions_folder(output).is_dir() and output.exists():
+        lineage_of(output)  # raises now, not after the fit, where the version could not be kept
     detector = make_detector(method, **given)
     if suspects is not None and not isinstance(detector, SoftPatch):
         raise UsageError(f"{method} does not rank its training pictures; use softpatch")

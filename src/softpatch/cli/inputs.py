@@ -13,6 +13,7 @@ from softpatch.cli.terminal import note
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
+    from softpatch.auditing.decisions import Decisions
     from softpatch.distributed.cluster import Cluster
     from softpatch.images.sources import ImageSource
 
@@ -70,13 +71,23 @@ def images_of(
     return find_pictures(location)
 
 
+def decisions_in(path: Path) -> Decisions:
+    """What a file of decisions says; notes the entries that cannot be followed."""
+    from softpatch.auditing.decisions import read_decisions
+
+    decisions = read_decisions(path)
+    for words in decisions.odd:
+        note(f"{path}: {words}; this entry is left out")
+    return decisions
+
+
 def without(decisions: Path | None, pictures: Sequence[Path], folder: Path) -> list[Path]:
     """The images without those decided to be removed; notes how many those are."""
     if decisions is None:
         return list(pictures)
-    from softpatch.auditing.decisions import read_decisions, without_removed
+    from softpatch.auditing.decisions import without_removed
 
-    kept, unknown = without_removed(pictures, folder, read_decisions(decisions))
+    kept, unknown = without_removed(pictures, folder, decisions_in(decisions))
     note(f"left out {len(pictures) - len(kept)} picture(s), as {decisions} says")
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""

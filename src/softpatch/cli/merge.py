@@ -10,6 +10,7 @@ from softpatch.cli.terminal import progress_bars, say
 from softpatch.errors import UsageError
 
 
+@options.changes("output")
 def merge(
     first: Path = options.MODEL,
     second: Path = argument("Another, of the same features and options."),

@@ -188,6 +188,30 @@ def takes(*groups: type) -> Callable[..., Callable[..., None]]:
     return decorate
 
 
+def changes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let one subcommand at a time change what the first of these parameters that is given names.
+
+    It has to be the lowest decorator: a model that is read, changed and written again is read when
+    no other subcommand can change it any more.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            path = next((arguments[name] for name in names if arguments[name] is not None), None)
+            if path is None or not path.parent.is_dir():  # the subcommand has words for that
+                command(**arguments)
+                return
+            from softpatch.storage.lock import changing
+
+            with changing(path):
+                command(**arguments)
+
+        return run
+
+    return decorate
+
+
 def _method(method: str, discriminator: str) -> str:
     from softpatch.detectors import METHODS
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from softpatch.cli import options
 from softpatch.cli.options import argument, option
 from softpatch.cli.terminal import say
 
 
+@options.changes("model")
 def rollback(
     model: Path = argument("A model file with versions."),
     to: int | None = option("Number of the version.  [the one MODEL was made from]"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from softpatch.detectors import Detector
 
 
+@options.changes("output", "model")
 def threshold(
     model: Path = options.MODEL,
     max_false_alarms: float | None = option(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from softpatch.cli import options
 from softpatch.cli.inputs import without
@@ -11,7 +13,11 @@ from softpatch.cli.options import argument, option
 from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say
 from softpatch.errors import UsageError
 
+if TYPE_CHECKING:
+    from softpatch.detectors import Detector
 
+
+@options.changes("model")
 def update(
     model: Path = options.MODEL,
     folder: Path = argument("The new pictures, searched recursively."),
@@ -27,8 +33,9 @@ def update(
 ) -> None:
     """Let MODEL learn from the pictures in FOLDER, some of which may be bad.
 
-    The old pictures are not needed. MODEL becomes the next version of itself; the one before is
-    kept beside it, and softpatch rollback brings it back.
+    The old pictures are not needed; those that are among the new ones are left out. MODEL becomes
+    the next version of itself; the one before is kept beside it, and softpatch rollback brings it
+    back.
 
     Examples:
     softpatch update part.softpatch photos/today/
@@ -56,6 +63,13 @@ def update(
         known = set(detector.image_names_) & set(map(str, pictures))
         if known:
             note(f"{len(known)} of the pictures have names of pictures learned before")
+        again = _learned_before(detector, pictures)
+        if again:
+            note(f"left out {len(again)} picture(s) that {model} has learned already")
+            pictures = [path for path in pictures if path not in again]
+        if not pictures:
+            say(f"nothing new in {folder}: {model} stays version {detector.lineage_.version}")
+            return
         with progress_bars() as progress:
             detector.update(
                 pictures, forget=forget, on_unreadable=skipped.handler, progress=progress
@@ -77,3 +91,12 @@ def update(
         show_suspects(new, "Most suspicious new pictures")
         if suspects is not None:
             write_suspects(new, suspects)
+
+
+def _learned_before(detector: Detector, pictures: Sequence[Path]) -> set[Path]:
+    """The pictures whose files the model knows, after a second run on the same folder, say."""
+    from softpatch.storage.lineage import image_digests
+
+    known = set(detector.digests_) - {None}
+    digests = image_digests(pictures)
+    return {path for path, digest in zip(pictures, digests, strict=True) if digest in known}

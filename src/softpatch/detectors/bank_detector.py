@@ -21,7 +21,7 @@ from softpatch.detectors.update import admit_all, score_update, update
 from softpatch.errors import UsageError
 from softpatch.images.sources import Images, OnUnreadable, noting, warn_unreadable
 from softpatch.noise.policy import NoisePolicy
-from softpatch.storage.lineage import Lineage
+from softpatch.storage.lineage import Lineage, image_digests
 
 
 class BankDetector(CalibratedDetector):
@@ -93,7 +93,7 @@ class BankDetector(CalibratedDetector):
         again, unless it was set otherwise since.
 
         Args:
-            images: as in ``fit``; one is enough.
+            images: as in ``fit``; one is enough. Those learned before are learned again.
             forget: share of the bank's vectors, drawn by ``seed``, that are forgotten first. A
                 vector outlives u updates with probability (1 - forget) ** u, unless the new
                 images bring its like again. 0 forgets nothing.
@@ -125,6 +125,7 @@ class BankDetector(CalibratedDetector):
                 scores = score_update(learned, compared, policy, run)
             self._learned = update(learned, table, scores, forget, run)
         self.skipped_ = skipped
+        self.digests_ = [*self.digests_, *image_digests(table.names)]
         self.lineage_ = Lineage(self.lineage_.version + 1, (parent,), len(table.names))
         return self
 

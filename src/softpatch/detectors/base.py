@@ -47,7 +47,7 @@ from softpatch.images.sources import (
 from softpatch.runtime.prediction import Prediction
 from softpatch.storage import model_file
 from softpatch.storage.checkpoint import Checkpoint, machine
-from softpatch.storage.lineage import Lineage
+from softpatch.storage.lineage import Lineage, image_digests
 
 SHORT = (str, int, float, tuple, Path, type(None))  # options that a repr shows as they are
 
@@ -92,6 +92,8 @@ class Detector(ABC):
             of heat-map colours.
         threshold_: images with a larger score are called anomalous; None calls none so. May be
             set at any time after ``fit``.
+        digests_: of the files of the training images, by which ``softpatch update`` knows them
+            again; None for each that was none.
         lineage_: which version of a model this is, and of which models it was made.
     """
 
@@ -132,6 +134,7 @@ class Detector(ABC):
             raise UsageError(f"memory_limit must be at least 1 byte, got {self.memory_limit}")
         self.skipped_: list[ImageError] = []
         self.lineage_ = Lineage()
+        self.digests_: list[str | None] = []
         self._learned: Learned | None = None
         self._extractor: PatchExtractor | None = None
         self._checkpoint: Checkpoint | None = None  # of the fit, until the model is saved
@@ -264,6 +267,7 @@ class Detector(ABC):
                 made_from = table.patches, table.image_index, options, *machine(self.device)
                 run = replace(run, checkpoint=self._checkpoint.of(*made_from))
             self._learned = self._learn(table, run)
+        self.digests_ = image_digests(self.image_names_)
         return self
 
     def estimate(self, images: Images) -> Estimate:
@@ -322,6 +326,7 @@ class Detector(ABC):
         Raises:
             NotFittedError: before ``fit``.
             ModelFileError: the file cannot be written.
+            BusyError: another process is changing it.
         """
         model_file.write(Path(path), *self._content())
         if self._checkpoint is not None:
@@ -357,6 +362,7 @@ class Detector(ABC):
             "images": learned.image_names,
             "normal_limit": learned.calibration.normal_limit,
             "threshold": learned.calibration.threshold,
+            **({"digests": self.digests_} if any(self.digests_) else {}),
             **self.lineage_.to_header(),
         }
         tensors = learned.tensors()

@@ -115,6 +115,7 @@ def restore(
         detector.lineage_ = Lineage.from_header(header)
         moved = {name: tensor.to(detector.device) for name, tensor in tensors.items()}
         detector._learned = detector._restored(header, moved)
+        detector.digests_ = _digests(header)
         stored = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in header["preprocessing"].items()
@@ -138,6 +139,16 @@ def restore(
             "give the same ones with --weights FILE, or fit again"
         )
     return detector
+
+
+def _digests(header: dict[str, Any]) -> list[str | None]:
+    """Of the images, which models of a version without do not have."""
+    digests = header.get("digests", [None] * len(header["images"]))
+    if len(digests) != len(header["images"]) or not all(
+        one is None or isinstance(one, str) for one in digests
+    ):
+        raise ValueError("the digests do not match the list of images")
+    return list(digests)
 
 
 def _chosen_before_floors(tensors: dict[str, Tensor]) -> str:

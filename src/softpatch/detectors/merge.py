@@ -58,6 +58,7 @@ def merge(
     with torch.inference_mode():
         merged._learned = merge_learned(one, other, merged.bank_size, merged._run(progress))
     version = 1 + max(first.lineage_.version, second.lineage_.version)
+    merged.digests_ = [*first.digests_, *second.digests_]
     merged.lineage_ = Lineage(version, (first.digest(), second.digest()))
     return merged
 

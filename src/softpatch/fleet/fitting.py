@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from softpatch.detectors.threshold import Threshold
 from softpatch.errors import (
     DatasetError,
     ModelFileError,
+    OutOfMemoryError,
     SoftPatchError,
     is_out_of_memory,
     memory_needed,
@@ -33,6 +35,7 @@ from softpatch.fleet.photographs import photographs
 from softpatch.images.sources import fail_unreadable, ignore_unreadable
 from softpatch.noise.contamination import SUSPECT, estimate_contamination
 from softpatch.storage import model_file
+from softpatch.storage.lock import changing
 
 MODEL = ".softpatch"
 REFERENCE = ".drift"  # also a model file, see ``make_reference``
@@ -148,8 +151,8 @@ def visit_unchanged(camera: Camera, settings: FleetSettings) -> Visit | None:
         if not settings.check and not _made_as(settings.detector(), header, state):
             return None
         learned = Learned.of(header, state)
-    except (ModelFileError, LookupError, TypeError, ValueError):  # damaged
-        return None
+    except (ModelFileError, OutOfMemoryError, LookupError, TypeError, ValueError):
+        return None  # damaged, or the visit says what is missing
     unreadable = fitted_on.unreadable
     return Visit(camera.name, camera.folder, model, UNCHANGED, None, learned, unreadable)
 
@@ -157,7 +160,10 @@ def visit_unchanged(camera: Camera, settings: FleetSettings) -> Visit | None:
 def visit(camera: Camera, settings: FleetSettings, progress: Progress = silent) -> Visit:
     """Compare and fit a camera as needed; anything that goes wrong becomes its error."""
     try:
-        return _visit(camera, settings, progress)
+        model = settings.model(camera)
+        reads_only = settings.check or not model.parent.is_dir()  # there can be no model yet
+        with nullcontext() if reads_only else changing(model):
+            return _visit(camera, settings, progress)
     except Exception as error:
         words = " ".join(str(error).split()) or type(error).__name__
         if is_out_of_memory(error) and not isinstance(error, SoftPatchError):

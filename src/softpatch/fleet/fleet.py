@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from softpatch.fleet.fitting import (
     visit,
     visit_unchanged,
 )
+from softpatch.storage.lock import changing
 
 Finished = Callable[[Sequence[Visit], int], None]
 
@@ -100,6 +102,7 @@ def fit_many(
         DatasetError: no such folder, or no camera in it.
         UsageError: options that do not fit, or no camera of that name.
         BackboneError: the backbone's weights are not available.
+        BusyError: another process is fitting this fleet.
     """
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
@@ -114,16 +117,17 @@ def fit_many(
     if not check:
         settings.detector()  # wrong options are no camera's fault
         output.mkdir(parents=True, exist_ok=True)
-    visits = [] if only else _gone(plant, output, names)
-    total = len(chosen) + len(visits)
-    unchanged = {camera: visit_unchanged(camera, settings) for camera in chosen}
-    finished = finished or (lambda *_: None)
-    visits += [done for done in unchanged.values() if done is not None]
-    finished(visits, total)
-    waiting = [camera for camera, done in unchanged.items() if done is None]
-    for done in _visits(waiting, settings, jobs, progress):
-        visits.append(done)
-        finished([done], total)
+    with nullcontext() if check else changing(output):
+        visits = [] if only else _gone(plant, output, names)
+        total = len(chosen) + len(visits)
+        unchanged = {camera: visit_unchanged(camera, settings) for camera in chosen}
+        finished = finished or (lambda *_: None)
+        visits += [done for done in unchanged.values() if done is not None]
+        finished(visits, total)
+        waiting = [camera for camera, done in unchanged.items() if done is None]
+        for done in _visits(waiting, settings, jobs, progress):
+            visits.append(done)
+            finished([done], total)
     again = command or f"softpatch fit-many {plant} -o {output}"
     lines = [CameraReport(done, tuple(advise(done, again))) for done in visits]
     return Fleet(plant, output, tuple(sorted(lines, key=_urgency)))

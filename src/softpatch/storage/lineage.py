@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
+
+from softpatch.runtime.files import file_digest
+
+DIGITS = 16  # of a sha256, by which a model knows its images again
 
 
 @dataclass(frozen=True)
@@ -32,3 +38,15 @@ class Lineage:
     def to_header(self) -> dict[str, Any]:
         """``{"lineage": ...}``; empty for a fit that was not updated."""
         return {} if self == type(self)() else {"lineage": asdict(self)}
+
+
+def image_digests(names: Iterable[str | Path]) -> list[str | None]:
+    """By which images are known again, whatever they are called; None for what is no file."""
+    return [_image_digest(Path(name)) for name in names]
+
+
+def _image_digest(path: Path) -> str | None:
+    try:
+        return file_digest(path)[:DIGITS] if path.is_file() else None
+    except OSError:  # it has gone since, or is no name of a file
+        return None

@@ -27,6 +27,7 @@ from torch import Tensor
 from softpatch.compute.scratch import available_bytes
 from softpatch.errors import ModelFileError, OutOfMemoryError, is_out_of_memory, memory_needed
 from softpatch.runtime.files import write_atomically
+from softpatch.storage.lock import changing
 
 FORMAT = 1
 KEY = "softpatch"
@@ -63,9 +64,15 @@ def write(path: Path, header: dict[str, Any], state: dict[str, Tensor]) -> None:
 
 
 def write_content(path: Path, content: bytes) -> None:
-    """Write the content of a model file, whole or not at all; ModelFileError if it cannot be."""
+    """Write the content of a model file, whole or not at all.
+
+    Raises:
+        ModelFileError: it cannot be written.
+        BusyError: another process is changing the file.
+    """
     try:
-        write_atomically(path, content)
+        with changing(path):
+            write_atomically(path, content)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written ({error.strerror})") from error
 

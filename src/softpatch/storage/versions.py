@@ -16,6 +16,7 @@ from softpatch.errors import ModelFileError
 from softpatch.runtime.files import file_digest
 from softpatch.storage import model_file
 from softpatch.storage.lineage import Lineage
+from softpatch.storage.lock import changing
 
 SUFFIX = ".softpatch"
 
@@ -47,11 +48,14 @@ def write_version(detector: Versioned, path: Path) -> None:
 
     Raises:
         ModelFileError: a file cannot be written, or ``path`` is no model; it is left unchanged.
+        BusyError: another process is changing it.
     """
-    if path.exists():
-        keep_version(path)
-    detector.lineage_ = replace(detector.lineage_, version=1 + max(kept_versions(path), default=0))
-    detector.save(path)
+    with changing(path):
+        if path.exists():
+            keep_version(path)
+        number = 1 + max(kept_versions(path), default=0)
+        detector.lineage_ = replace(detector.lineage_, version=number)
+        detector.save(path)
 
 
 def roll_back(path: Path, to: int | None = None) -> Lineage:
@@ -61,7 +65,13 @@ def roll_back(path: Path, to: int | None = None) -> Lineage:
 
     Raises:
         ModelFileError: the version is not kept, or damaged.
+        BusyError: another process is changing the file.
     """
+    with changing(path):
+        return _rolled_back(path, to)
+
+
+def _rolled_back(path: Path, to: int | None) -> Lineage:
     parents = lineage_of(path).parents
     keep_version(path)
     kept = kept_versions(path)
