@@ -28,6 +28,7 @@ from softpatch.cli import (
     serve,
     threshold,
     update,
+    verify,
     watch,
 )
 from softpatch.cli.old_spellings import Command
@@ -50,7 +51,7 @@ PANELS = {
               rollback.rollback),
     "Clean": (audit.audit, clean.clean),
     "Use": (predict.predict, watch.watch, serve.serve, export.export, threshold.threshold,
-            info.info),
+            info.info, verify.verify),
     "Measure": (evaluate.evaluate, benchmark.benchmark, report.report, datasets.datasets,
                 demo.demo),
 }  # fmt: skip

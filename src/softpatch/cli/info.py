@@ -26,9 +26,10 @@ def info(
     from softpatch.storage.versions import kept_versions, lineage_of
 
     header, state = model_file.read(model)
+    checked = model_file.has_checksums(model)
     if as_json:
         tensors = {key: list(tensor.shape) for key, tensor in state.items()}
-        typer.echo(json.dumps({**header, "tensors": tensors}))
+        typer.echo(json.dumps({**header, "tensors": tensors, "checksums": checked}))
         return
     rows = [("method", header["method"])]
     for section in ("backbone", "features", "parameters", "preprocessing"):
@@ -49,5 +50,7 @@ def info(
     rows.append(("training pictures", str(len(header["images"]))))
     for key, tensor in state.items():
         rows.append((f"tensor {key}", f"{tuple(tensor.shape)} {str(tensor.dtype)[6:]}"))
+    words = "right" if checked else "none, as an earlier version wrote the file"
+    rows.append(("checksums", words))
     rows.append(("file size", f"{model.stat().st_size / 1e6:.1f} MB"))
     show_table(str(model), ("", ""), rows)

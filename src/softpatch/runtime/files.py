@@ -7,7 +7,8 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .partial import partial_file
@@ -22,20 +23,27 @@ def write_atomically(path: Path, content: bytes) -> None:
         OSError: the folder does not exist or the disk is full; ``path`` keeps what it held.
     """
     try:
-        with partial_file(path.parent) as (descriptor, temporary):
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)  # mkstemp's own mode would lock others out
-            if sys.platform == "win32":  # which renames no open file
-                os.close(descriptor)
+        with _complete(path.parent, content) as temporary:
             temporary.replace(path)
     except OSError as error:
         error.filename = str(path)  # nobody has heard of the temporary name
         raise
+
+
+@contextmanager
+def _complete(folder: Path, content: bytes) -> Iterator[Path]:
+    """A file of a temporary name that holds this, on disk, for the block to rename."""
+    with partial_file(folder) as (descriptor, temporary):
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp's own mode would lock others out
+        if sys.platform == "win32":  # which renames no open file
+            os.close(descriptor)
+        yield temporary
 
 
 def file_digest(path: Path) -> str:
@@ -45,10 +53,21 @@ def file_digest(path: Path) -> str:
 
 
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
-    """Write files of these names, each by ``write_atomically``; their paths, in order."""
+    """Write files of these names that only mean something together; their paths, in order.
+
+    The old ones go once all new ones are on disk, and before the first of these appears: a kill may
+    leave some of a set, but never one file of this run beside another of the last.
+
+    Raises:
+        OSError: the folder does not exist or the disk is full; the files keep what they held.
+    """
     paths = [folder / name for name in contents]
-    for path in paths:
-        write_atomically(path, contents[path.name])
+    with ExitStack() as stack:
+        written = [stack.enter_context(_complete(folder, contents[path.name])) for path in paths]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for temporary, path in zip(written, paths, strict=True):
+            temporary.replace(path)
     return paths
 
 
