@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 PREFIX, SUFFIX = ".softpatch-", ".partial"  # hidden, so that none is taken for a picture
+LOCK = ".softpatch-lock"  # what the names of files end with that only say who is changing another
 
 _sweeping = threading.Lock()
 
@@ -97,7 +98,7 @@ def remove_leftovers(folder: Path) -> None:
 
 @cache
 def _remove_leftovers(folder: Path) -> None:
-    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+    for path in (*folder.glob(f"{PREFIX}*{SUFFIX}"), *folder.glob(f"*{LOCK}")):
         # Windows opens no folders, and does not remove what another process has open.
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY)

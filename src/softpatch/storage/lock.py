@@ -1,7 +1,7 @@
 """One process at a time changes a file or a folder; those that read never wait.
 
 The lock is the system's, on a hidden file beside, which says who has it. It ends with its process,
-however that ends. So does the file, but for a kill; then the next one takes it over.
+however that ends. So does the file, but for a kill; then the next one takes it over or removes it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from datetime import datetime
 from pathlib import Path
 
 from softpatch.errors import BusyError
-from softpatch.runtime.partial import try_lock
+from softpatch.runtime.partial import LOCK, try_lock
 
 PATIENCE = 10.0  # seconds in which a short command ends that came first
 PAUSE = 0.05  # seconds between two looks
-LONGEST = 240  # bytes of a name to which more can be added
+LONGEST = 200  # bytes of a name to which more can be added
 
 _mine = threading.local()
 
@@ -82,9 +82,9 @@ def _opened(path: Path) -> tuple[int, Path]:
     name = path.name
     if len(os.fsencode(name)) > LONGEST:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()
-    file = path.with_name(f".{name}.lock")
+    file = path.with_name(f".{name}{LOCK}")
     if path.is_dir() and not os.access(path.parent, os.W_OK):
-        file = path / ".softpatch.lock"
+        file = path / LOCK
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT, 0o666), file
     except OSError as error:

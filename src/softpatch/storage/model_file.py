@@ -59,20 +59,24 @@ _ENTRIES = {
 
 
 def write(path: Path, header: dict[str, Any], state: dict[str, Tensor]) -> None:
-    """Write a header and tensors, see ``write_content``."""
-    write_content(path, content(header, state))
+    """Write a header and tensors, whole or not at all.
+
+    Raises:
+        ModelFileError: the file cannot be written.
+        BusyError: another process is changing it.
+    """
+    whole = content(header, state)
+    try:
+        with changing(path):
+            write_content(path, whole)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def write_content(path: Path, content: bytes) -> None:
-    """Write the content of a model file, whole or not at all.
-
-    Raises:
-        ModelFileError: it cannot be written.
-        BusyError: another process is changing the file.
-    """
+    """Write what a model file holds; ModelFileError if it cannot be."""
     try:
-        with changing(path):
-            write_atomically(path, content)
+        write_atomically(path, content)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written ({error.strerror})") from error
 
