@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from softpatch.auditing import decisions
 from softpatch.auditing.decisions import read_decisions, stays_inside, without_removed
 from softpatch.errors import DatasetError
 from softpatch.runtime.files import file_digest
@@ -89,7 +88,7 @@ def test_colons_and_backslashes_mean_something_on_windows_alone(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert stays_inside(name) == (os.name != "nt")
-    monkeypatch.setattr(decisions.os, "name", "nt")
+    monkeypatch.setattr(os, "name", "nt")
     assert not stays_inside(name)
 
 

@@ -746,6 +746,26 @@ def test_too_little_memory_is_one_line(
     assert "out of memory; use fewer pictures" in result.error
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 2000000000 bytes.",
+        "CUDA out of memory. Tried to allocate 1.86 GiB. GPU 0 has a total capacity of 8 GiB",
+        "Unable to allocate memory: could not allocate 2000000000 bytes",
+    ],
+)
+def test_out_of_memory_in_the_words_of_torch(
+    run: Run, small_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    def exhausted(*arguments: object, **options: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(torch, "empty", exhausted)
+    result = run("fit", small_pictures, "-o", tmp_path / "m.softpatch", *SMALL)
+    assert result.code == 1
+    assert re.search(r"out of memory \((2,000|1,997) MB more were needed\); use", result.error)
+
+
 # --- Ctrl-C --------------------------------------------------------------------------------------
 
 

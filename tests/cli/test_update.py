@@ -6,9 +6,12 @@ import csv
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from softpatch import ModelFileError, load
+from softpatch.storage import model_file
 from softpatch.storage.versions import kept_versions
 from tests.cli.test_cli import SMALL, Run, run
 from tests.detectors.pictures import new_pictures
@@ -54,6 +57,56 @@ def test_update_and_rollback(run: Run, part: Path, today: Path, tmp_path: Path) 
     assert run("rollback", part, "--to", "2").code == 0
     assert part.read_bytes() == new
     assert "names of pictures learned before" in run("update", part, today).err
+
+
+def test_a_second_run_on_the_same_pictures_does_no_harm(
+    run: Run, part: Path, today: Path, small_pictures: Path
+) -> None:
+    assert run("update", part, today).code == 0
+    learned = part.read_bytes()
+    again = run("update", part, today)
+    assert again.code == 0
+    assert "left out 6 picture(s)" in again.err
+    assert "nothing new" in again.out
+    assert "stays version 2" in again.out
+    assert part.read_bytes() == learned
+    (today / "0.png").rename(today / "renamed.png")
+    shutil.copy(small_pictures / "1.png", today / "of the fit.png")
+    picture = np.array(Image.open(today / "2.png"))
+    Image.fromarray(picture[::-1]).save(today / "2.png")  # another one by the same name
+    result = run("update", part, today)
+    assert "left out 6 picture(s)" in result.err
+    assert "added 1 pictures to 14" in result.out
+
+
+def test_pictures_learned_by_either_model_are_known_after_a_merge(
+    run: Run, part: Path, today: Path, small_pictures: Path, tmp_path: Path
+) -> None:
+    one, both = Path(shutil.copy(part, tmp_path / "one.softpatch")), tmp_path / "both.softpatch"
+    assert run("update", one, today).code == 0
+    assert run("merge", part, one, "-o", both).code == 0
+    for folder in (today, small_pictures):
+        assert "nothing new" in run("update", both, folder).out
+
+
+def test_models_of_versions_without_digests_learn_them(
+    run: Run, part: Path, today: Path, small_pictures: Path
+) -> None:
+    header, tensors = model_file.read(part)
+    assert len(header.pop("digests")) == 8
+    (today / "broken.png").unlink()
+    model_file.write(part, header, tensors)
+    assert "added 6 pictures" in run("update", part, today).out
+    assert "nothing new" in run("update", part, today).out
+    assert "added 8 pictures" in run("update", part, small_pictures).out
+
+
+@pytest.mark.parametrize("digests", [[], "12345678", [1] * 8, {}, None])
+def test_digests_that_do_not_match_the_images(digests: object, part: Path) -> None:
+    header, tensors = model_file.read(part)
+    model_file.write(part, header | {"digests": digests}, tensors)
+    with pytest.raises(ModelFileError, match="damaged model file"):
+        load(part)
 
 
 def test_update_mistakes(run: Run, part: Path, today: Path, tmp_path: Path) -> None:
@@ -102,6 +155,17 @@ def test_fit_over_a_file_with_versions_is_another_version(
     assert run("fit", small_pictures, "-o", part, *SMALL).code == 0
     assert list(kept_versions(part)) == [1, 2]
     assert kept_versions(part)[2].read_bytes() == updated
+
+
+def test_fit_over_what_is_no_model_says_so_before_the_work(
+    run: Run, part: Path, today: Path, tmp_path: Path
+) -> None:
+    """Where there are versions, what is there would be kept as one."""
+    run("update", part, today)
+    part.write_text("no model")
+    result = run("fit", tmp_path / "none", "-o", part, *SMALL)
+    assert "not a softpatch model" in result.error
+    assert part.read_text() == "no model"
 
 
 def test_fit_with_a_checkpoint(run: Run, small_pictures: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from softpatch import SoftPatch, UsageError
 from softpatch.export import export_model
 from softpatch.export.quantisation import quantise
 from softpatch.runtime.engine import OPENERS
+from softpatch.runtime.exported import read_exported
 from tests.detectors.pictures import new_pictures
 
 onnx = pytest.importorskip("onnx", reason="needs softpatch[export]")
@@ -69,7 +70,7 @@ def test_scores_stay_near(suffix: str, quantised: Any, softened: SoftPatch, tmp_
     if suffix == ".xml":
         openvino.save_model(openvino.Core().read_model(tmp_path / "part.onnx"), file)
     batch = np.stack(new_pictures(3))
-    run, _ = OPENERS[suffix](file, None)
+    run, _ = OPENERS[suffix](file, read_exported(file), None)
     found = run(batch)["score"]
     expected = [one.score for one in softened.predict(list(batch))]
     np.testing.assert_allclose(found, expected, rtol=0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from softpatch.runtime.files import write_atomically
 from softpatch.storage import lock, model_file
 from softpatch.storage.lock import changing
 from softpatch.storage.versions import kept_versions, lineage_of, roll_back, write_version
-from tests.cli.test_cli import COMMAND, Run, run
+from tests.cli.test_cli import COMMAND, SMALL, Run, run
 from tests.detectors.pictures import new_pictures
 from tests.killed import as_another_run, killed_at_every_file_event
 
@@ -108,6 +110,69 @@ def test_readers_never_wait(
     other = part.with_name("other.softpatch")
     assert run("threshold", part, "--value", "3", "-o", other).code == 0
     assert load(other).threshold_ == 3
+
+
+@contextmanager
+def held_elsewhere(path: Path) -> Iterator[None]:
+    """Somebody else, a thread, is changing it."""
+    taken, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with changing(path):
+            taken.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_folders_that_somebody_else_is_changing(
+    run: Run, small_pictures: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("jinja2", reason="needs softpatch[audit]")
+    photos = Path(shutil.copytree(small_pictures, tmp_path / "plant" / "photos"))
+    decisions = tmp_path / "decisions.json"
+    entries = {"format": "softpatch-decisions", "version": 1, "decisions": {"0.png": "remove"}}
+    decisions.write_text(json.dumps(entries))
+    models, report, plant = tmp_path / "models", tmp_path / "report", photos.parent
+    for folder, command in {
+        photos: ("clean", photos, decisions),
+        photos.with_name("photos-quarantine"): ("clean", photos, decisions),
+        models: ("fit-many", plant, "-o", models),
+        report: ("audit", photos, "-o", report),
+    }.items():
+        with held_elsewhere(folder):
+            result = run(*command)
+            assert (result.code, "is being changed by" in result.err) == (1, True), command
+    with held_elsewhere(photos):
+        assert run("clean", photos, decisions, "--dry-run").code == 0
+    assert len(list(photos.iterdir())) == 8
+    assert run("clean", photos, decisions).code == 0
+    assert run("clean", photos, "--undo").code == 0
+    assert {path.name for path in plant.iterdir()} == {"photos"}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_camera_whose_model_somebody_else_is_changing(
+    run: Run, small_pictures: Path, tmp_path: Path
+) -> None:
+    for camera in ("left", "right"):
+        shutil.copytree(small_pictures, tmp_path / "plant" / camera)
+    models = tmp_path / "models"
+    models.mkdir()
+    with held_elsewhere(models / "left.softpatch"):
+        result = run("fit-many", tmp_path / "plant", "-o", models, *SMALL)
+    assert result.code == 1
+    assert "is being changed by" in result.out + result.err
+    assert not (models / "left.softpatch").exists()
+    assert load(models / "right.softpatch").image_names_
 
 
 def test_who_comes_second_waits_for_what_is_short(held: subprocess.Popen[str], part: Path) -> None:
@@ -201,9 +266,9 @@ def test_two_commands_at_once_lose_nothing(part: Path, tmp_path: Path) -> None:
         folder.mkdir()
         for index, picture in enumerate(new_pictures(3)):
             Image.fromarray(np.roll(picture, day + 1, axis=1)).save(folder / f"{index}.png")
-        command = [COMMAND, "update", part, folder, "--device", "cpu"]
+        command = [str(COMMAND), "update", str(part), str(folder), "--device", "cpu"]
         processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-    command = [COMMAND, "threshold", part, "--value", "7"]
+    command = [str(COMMAND), "threshold", str(part), "--value", "7"]
     processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     done = []
     for process in processes:

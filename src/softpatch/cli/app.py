@@ -82,11 +82,11 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:
         app()
-    except (SoftPatchError, OSError) as error:
-        _fail(*last_words(error))
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
+    except Exception as error:
+        if isinstance(error, SoftPatchError) or not is_out_of_memory(error):
+            if not isinstance(error, SoftPatchError | OSError):
+                raise
+            _fail(*last_words(error))
         _fail(
             f"out of memory{memory_needed(error)}; use fewer pictures, a smaller --coreset-ratio "
             "or --resize",
@@ -95,7 +95,10 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    from rich.markup import escape
+    try:
+        from rich.markup import escape
 
-    stderr().print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+        stderr().print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    except (MemoryError, ImportError, OSError):  # no memory for colours
+        sys.stderr.write(f"error: {message}\n")
     sys.exit(code)

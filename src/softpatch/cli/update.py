@@ -11,7 +11,7 @@ from softpatch.cli import options
 from softpatch.cli.inputs import without
 from softpatch.cli.options import argument, option
 from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say
-from softpatch.errors import UsageError
+from softpatch.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from softpatch.detectors import Detector
@@ -56,7 +56,7 @@ def update(
         raise UsageError(f"{model}: a {detector.method} model cannot be updated; fit again")
     detector.memory_limit = parse_options({"memory_limit": memory_limit}).get("memory_limit")
     before = len(detector.image_names_)
-    skipped = Skipped(strict)
+    skipped, again = Skipped(strict), set[Path]()
     started = time.perf_counter()
     try:
         pictures = without(exclude, list_images(folder), folder)
@@ -67,15 +67,19 @@ def update(
         if again:
             note(f"left out {len(again)} picture(s) that {model} has learned already")
             pictures = [path for path in pictures if path not in again]
-        if not pictures:
-            say(f"nothing new in {folder}: {model} stays version {detector.lineage_.version}")
-            return
-        with progress_bars() as progress:
-            detector.update(
-                pictures, forget=forget, on_unreadable=skipped.handler, progress=progress
-            )
+        if pictures:
+            with progress_bars() as progress:
+                detector.update(
+                    pictures, forget=forget, on_unreadable=skipped.handler, progress=progress
+                )
+    except DatasetError:
+        if not again or len(skipped.errors) < len(pictures):
+            raise  # else what is left can be read as little as the last time
     finally:
         skipped.report()
+    if len(detector.image_names_) == before:
+        say(f"nothing new in {folder}: {model} stays version {detector.lineage_.version}")
+        return
     write_version(detector, model)
     took = duration(time.perf_counter() - started)
     say(

@@ -143,12 +143,11 @@ def restore(
 
 def _digests(header: dict[str, Any]) -> list[str | None]:
     """Of the images, which models of a version without do not have."""
-    digests = header.get("digests", [None] * len(header["images"]))
-    if len(digests) != len(header["images"]) or not all(
-        one is None or isinstance(one, str) for one in digests
-    ):
+    digests: list[str | None] = header.get("digests", [None] * len(header["images"]))
+    fitting = isinstance(digests, list) and len(digests) == len(header["images"])
+    if not fitting or not all(isinstance(one, str | None) for one in digests):
         raise ValueError("the digests do not match the list of images")
-    return list(digests)
+    return digests
 
 
 def _chosen_before_floors(tensors: dict[str, Tensor]) -> str:

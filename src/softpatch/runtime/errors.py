@@ -24,8 +24,11 @@ class OutOfMemoryError(SoftPatchError, MemoryError):
     """What is to be done takes more memory than there is; the message says how much."""
 
 
-# What torch, ONNX Runtime and OpenVINO say, which have no class of error for it.
-SIGNS = ("allocate memory", "out of memory", "not enough memory", "bad_alloc", "bad allocation")
+# What torch, ONNX Runtime, OpenVINO and the loader of libraries say, without a class of error.
+SIGNS = (
+    "allocate memory", "out of memory", "not enough memory", "bad_alloc", "bad allocation",
+    "failed to map segment", "can't start new thread",
+)  # fmt: skip
 
 
 def is_out_of_memory(error: BaseException) -> bool:
