@@ -180,6 +180,20 @@ def test_a_damaged_or_half_written_file_is_made_again(tmp_path: Path) -> None:
     assert not checkpoint.folder.exists()
 
 
+def test_a_flipped_bit_is_no_step(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "c")
+    checkpoint.put("step", {"a": torch.arange(30.0)})
+    [path] = checkpoint.folder.glob("*.safetensors")
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(
+            content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
+        )
+        assert checkpoint.get("step") is None
+    path.write_bytes(content)
+    assert checkpoint.get("step") is not None
+
+
 def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = Checkpoint(tmp_path / "c")
     checkpoint.put("first", {"a": torch.ones(3)})

@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
 from softpatch.runtime.files import write_atomically
+from softpatch.storage.kept_tensors import read_tensors, write_tensors
 
 SUFFIX = ".safetensors"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Features of softpatch; safe to delete.\n"
@@ -59,28 +59,24 @@ class MapFolder:
     def get(self, key: str) -> dict[str, Tensor] | None:
         """What was put under the key; None if nothing was, or if the file is damaged."""
         path = self._path(key)
-        try:
-            stored = safetensors.torch.load(path.read_bytes())
-            path.touch()  # used now
-        except (OSError, SafetensorError):
-            return None
+        stored = read_tensors(path)
+        if stored is not None:
+            with suppress(OSError):  # another process has just evicted it
+                path.touch()  # used now
         return stored
 
     def put(self, key: str, tensors: dict[str, Tensor]) -> None:
         """Keep them, at the cost of what was not used for longest."""
-        content = safetensors.torch.save(
-            {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-        )
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         tag = self.folder / "CACHEDIR.TAG"  # for backup programs, which then skip the folder
         if not tag.exists():
             write_atomically(tag, TAG.encode())
-        write_atomically(path, content)
+        size = write_tensors(path, tensors)
         if self._size is None:
             self._size = sum(size for _, size, _ in self._files())
         else:
-            self._size += len(content)
+            self._size += size
         if self._size > self.limit:
             self._evict()
 

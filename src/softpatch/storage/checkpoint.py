@@ -12,14 +12,13 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from softpatch.errors import ScratchError, UsageError
 from softpatch.runtime.files import write_atomically
 from softpatch.runtime.partial import is_partial
+from softpatch.storage.kept_tensors import read_tensors, write_tensors
 
 SUFFIX = ".safetensors"
 TAG = "SOFTPATCH-CHECKPOINT"
@@ -61,10 +60,7 @@ class Checkpoint:
 
     def get(self, step: str) -> dict[str, Tensor] | None:
         """What was kept of a step; None if nothing was, or if the file is damaged."""
-        try:
-            return safetensors.torch.load(self._path(step).read_bytes())
-        except (OSError, SafetensorError):
-            return None
+        return read_tensors(self._path(step))
 
     def put(self, step: str, tensors: dict[str, Tensor]) -> None:
         """Keep a step, in place of what was kept of it before.
@@ -72,9 +68,8 @@ class Checkpoint:
         Raises:
             ScratchError: no room; what was kept stays.
         """
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         try:
-            write_atomically(self._path(step), safetensors.torch.save(tensors))
+            write_tensors(self._path(step), tensors)
         except OSError as error:
             raise self._not_written(error) from error
 

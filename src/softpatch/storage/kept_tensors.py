@@ -1,0 +1,46 @@
+"""Tensors in a file that can be made again, such as a step of a fit: whole and undamaged, or not.
+
+The content of a safetensors file and four bytes more, its CRC-32: a flipped bit in what is only
+kept to save time would be in the model for good.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from softpatch.runtime.files import write_atomically
+
+CHECKSUM = 4  # bytes at the end
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> int:
+    """Write them in place of what is there; how many bytes that took.
+
+    Raises:
+        OSError: they cannot be written; what was there stays.
+    """
+    content = safetensors.torch.save(
+        {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    )
+    content += zlib.crc32(content).to_bytes(CHECKSUM, "little")
+    write_atomically(path, content)
+    return len(content)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor] | None:
+    """What was written; None if nothing was, or if the file is damaged."""
+    try:
+        content = path.read_bytes()
+        if (
+            zlib.crc32(memoryview(content)[:-CHECKSUM]).to_bytes(CHECKSUM, "little")
+            != (content[-CHECKSUM:])
+        ):
+            return None
+        return safetensors.torch.load(content[:-CHECKSUM])
+    except (OSError, SafetensorError):
+        return None
