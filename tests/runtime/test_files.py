@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from softpatch.runtime.files import csv_bytes, write_atomically
+from softpatch.runtime.files import csv_bytes, csv_rows, write_atomically
 
 
 @pytest.fixture
@@ -103,3 +103,24 @@ def test_csv_ends_lines_the_same_on_every_system() -> None:
 def test_csv_refuses_a_row_with_another_column() -> None:
     with pytest.raises(ValueError, match="extra"):
         csv_bytes([{"a": 1}, {"a": 1, "extra": 2}])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["=1+1.png", "+1.png", "-1.png", "@SUM(A1).png", "\t=1.png", "\r=1.png", "\n=1.png", "＝1.png"],
+)
+def test_no_cell_is_a_formula_to_a_spreadsheet_and_names_come_back(name: str) -> None:
+    quoted = f"'{name}"  # a name that looks as if it had been changed already
+    rows = [{name: each, "score": -0.5} for each in (name, quoted, f"'{quoted}", Path(name))]
+    content = csv_bytes(rows)
+    for line in csv.reader(io.StringIO(content.decode(), newline="")):
+        assert line[0].startswith("'")
+        assert line[1] in ("score", "-0.5")  # numbers stay numbers
+    assert [row[name] for row in csv_rows(content)] == [name, quoted, f"'{quoted}", name]
+
+
+@pytest.mark.parametrize("name", ["'s.png", "a=b.png", "'", "", "a-b.png", "'a=1.png", " =1.png"])
+def test_other_cells_stay_as_they_are(name: str) -> None:
+    content = csv_bytes([{"path": name, "score": 1}])
+    assert content == f"path,score\n{name},1\n".encode()
+    assert csv_rows(content) == [{"path": name, "score": "1"}]

@@ -17,7 +17,7 @@ from typing import Any
 
 from softpatch.errors import DatasetError
 from softpatch.evaluation.row import Costs, Evaluation
-from softpatch.runtime.files import csv_bytes, write_atomically
+from softpatch.runtime.files import csv_bytes, csv_rows, write_atomically
 
 Row = dict[str, Any]
 Setting = dict[str, Any]
@@ -107,8 +107,7 @@ def read_table(path: Path) -> list[Row]:
     DatasetError if there is no such file, or it is not one of ours.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = csv_rows(path.read_bytes())
         return [{name: _parse(name, text) for name, text in row.items()} for row in rows]
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such file; give the folder of a benchmark") from error

@@ -6,12 +6,17 @@ import csv
 import hashlib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from numbers import Number
 from pathlib import Path
 
 from .partial import partial_file
+
+# What a spreadsheet takes for a formula, behind any number of apostrophes.
+FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -72,9 +77,44 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
 
 
 def csv_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:
-    """A table with one header line as CSV (UTF-8); all rows have the first one's columns."""
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().encode()
+    """A table with one header line as CSV (UTF-8); all rows have the first one's columns.
+
+    A text that a spreadsheet would take for a formula has an apostrophe put before it, which
+    ``csv_rows`` takes away.
+    """
+    lines = _Lines()
+    columns = list(rows[0]) if rows else []
+    # A cell with a part of the line's end in it is quoted: so, one with "\r" alone as well.
+    writer = csv.DictWriter(lines, columns, lineterminator="\r\n")
+    writer.writerow({column: _as_text(column) for column in columns})
+    writer.writerows({column: _as_text(value) for column, value in row.items()} for row in rows)
+    return "".join(lines).encode()
+
+
+def csv_rows(content: bytes) -> list[dict[str, str]]:
+    """The rows of a table that ``csv_bytes`` has written, as texts.
+
+    Raises:
+        UnicodeDecodeError, csv.Error, ValueError: it is no such table.
+    """
+    lines = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+    columns, *rows = [[_from_text(cell) for cell in line] for line in lines]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+class _Lines(list[str]):
+    """Takes lines as a file does; they end the same on every system."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
+
+
+def _as_text(value: object) -> object:
+    if value is None or isinstance(value, Number):
+        return value
+    text = str(value)
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def _from_text(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
