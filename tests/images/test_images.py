@@ -121,6 +121,18 @@ def test_header_alone_says_what_is_no_picture_and_what_is_too_large(tmp_path: Pa
             check_header(wrong, "part", most)
 
 
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "PPM", "TGA", "PCX", "SGI", "DDS", "PDF"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_only_formats_on_the_list_are_opened_whatever_the_suffix(
+    tmp_path: Path, kind: str, suffix: str
+) -> None:
+    """Some of Pillow's other readers start programs."""
+    path = tmp_path / f"picture{suffix}"
+    Image.new("RGB", (8, 8)).save(path, format=kind)
+    for content in (path, path.read_bytes()):
+        assert "not a picture in a format that can be read" in refusal(content)
+
+
 def alpha(image: Image.Image) -> Image.Image:
     image.putalpha(Image.fromarray(255 - GREY))
     return image

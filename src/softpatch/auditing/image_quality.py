@@ -24,6 +24,7 @@ from softpatch.compute.progress import Progress
 from softpatch.images.decode import to_unit
 from softpatch.images.sources import ImageSource, OnUnreadable, prefetch
 from softpatch.pages.review import Reason
+from softpatch.runtime.images import FORMATS
 
 T = TypeVar("T", bound=Hashable)
 
@@ -143,7 +144,7 @@ def _mode(content: Any) -> str:
     if isinstance(content, bytes):
         content = io.BytesIO(content)
     if isinstance(content, Path | io.BytesIO):
-        with Image.open(content) as image:  # only the header; the file was read before
+        with Image.open(content, formats=FORMATS) as image:  # only its header is read
             return str(image.mode)
     if isinstance(content, Image.Image):
         return str(content.mode)

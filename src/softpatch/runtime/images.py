@@ -150,13 +150,11 @@ def _upright(image: Image.Image) -> tuple[int, int]:
 def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
     """The image with its header read."""
     with _decoding(name):
-        if isinstance(file, Path):
-            empty, formats = file.stat().st_size == 0, None
-        else:  # uploads: known formats only; some of Pillow's plugins call external programs
-            empty, formats = not file.getbuffer().nbytes, FORMATS
-        if empty:
+        size = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
+        if not size:
             raise ImageError(name, "the file is empty (0 bytes)")
-        with Image.open(file, formats=formats) as image:
+        # By content, whatever the suffix says: some of Pillow's readers start other programs.
+        with Image.open(file, formats=FORMATS) as image:
             yield image
 
 
