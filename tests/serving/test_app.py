@@ -17,7 +17,8 @@ from PIL import Image
 from softpatch import UsageError, load
 from softpatch.predictions.overlays import layer
 from softpatch.serving import ServerSettings
-from softpatch.serving.observing import VERDICTS, JsonLines
+from softpatch.serving.log_lines import JsonLines
+from softpatch.serving.observing import VERDICTS
 from tests.png import png_that_claims
 from tests.serving.conftest import Make
 from tests.serving.pictures import DARK, GOOD, encoded, sent

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from softpatch.serving.server import is_loopback
+from softpatch.serving.origins import is_loopback
 from tests.cli.test_cli import COMMAND, Run, run
 from tests.serving.pictures import encoded
 
@@ -35,7 +35,7 @@ def test_requests_that_have_begun_are_answered_after_sigterm(small_model: Path) 
         + b"\r\n--x--\r\n"
     )
     head = (
-        "POST /models/small/detect HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\n"
+        "POST /models/small/detect HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
         f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode()
     with subprocess.Popen(

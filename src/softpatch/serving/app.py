@@ -12,11 +12,13 @@ from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response, Security
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import PlainTextResponse
 from fastapi.security import APIKeyHeader
 
 from softpatch._version import __version__
 from softpatch.errors import ImageError, ModelFileError
+from softpatch.serving.gate import RETRY, Gate
 from softpatch.serving.models import Models, Served
 from softpatch.serving.observing import VERDICTS, Metrics, Observed, log
 from softpatch.serving.records import Detection, Model, Problem, Result, Status
@@ -24,7 +26,7 @@ from softpatch.serving.scoring import FullError, Results, ScoringQueue
 from softpatch.serving.settings import ServerSettings
 from softpatch.serving.uploads import FIELD, Upload, read_uploads
 
-RETRY_SECONDS = 1
+KEY = "X-API-Key"
 PICTURES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
 FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: PICTURES}}
 PAGE = {
@@ -64,6 +66,14 @@ def create_app(models: Models, settings: ServerSettings | None = None) -> FastAP
     for path, (name, kind) in PAGE.items():
         content = files("softpatch.serving").joinpath("page", name).read_bytes()
         app.add_api_route(path, _fixed(content, kind), include_in_schema=False)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=[KEY],
+        )
+    app.add_middleware(Gate, hosts=settings.allowed_hosts, origins=settings.allowed_origins)
     app.add_middleware(Observed, metrics=metrics)
     return app
 
@@ -120,13 +130,13 @@ async def _admit(
     service: Serving,
     key: Annotated[
         str | None,
-        Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="if it wants one")),
+        Security(APIKeyHeader(name=KEY, auto_error=False, description="if it wants one")),
     ],
 ) -> None:
     expected = service.settings.api_key
     # In constant time, so that the time taken does not reveal how much of a key is right.
     if expected is not None and not hmac.compare_digest((key or "").encode(), expected.encode()):
-        raise HTTPException(401, "needs the API key in the header X-API-Key")
+        raise HTTPException(401, f"needs the API key in the header {KEY}")
 
 
 async def _named(name: str, service: Serving) -> Served:
@@ -229,4 +239,4 @@ def _records(
 
 
 def _busy() -> HTTPException:
-    return HTTPException(503, "too many pictures wait", {"Retry-After": str(RETRY_SECONDS)})
+    return HTTPException(503, "too many pictures wait", RETRY)

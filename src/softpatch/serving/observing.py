@@ -1,13 +1,10 @@
-"""What can be seen of the service: logs, metrics, and both of them around every request."""
+"""What can be seen of the service: events, metrics, and both of them around every request."""
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import time
 import traceback
-from datetime import UTC, datetime
 from functools import partial
 
 from prometheus_client import (
@@ -22,14 +19,16 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOGGER = logging.getLogger("softpatch.serving")
+from softpatch.serving.log_lines import LOGGER
+
 VERDICTS = {True: "anomalous", False: "good", None: "none"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # without a referrer some browsers withhold the origin
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
@@ -108,25 +107,3 @@ def log_failure(error: BaseException, **fields: object) -> None:
         for frame in traceback.extract_tb(error.__traceback__)
     ]
     log("failed", logging.ERROR, error=type(error).__name__, at=frames, **fields)
-
-
-def log_to_stdout() -> None:
-    """Write everything this process logs to standard output, one JSON object a line."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    LOGGER.setLevel(logging.INFO)
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line: ``time``, ``level``, ``event``, and the event's own fields."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format one record."""
-        content = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        return json.dumps(content)

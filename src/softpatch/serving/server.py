@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 
 from softpatch.errors import UsageError
 from softpatch.serving.app import create_app
+from softpatch.serving.connections import Connection, Room
+from softpatch.serving.log_lines import logging_to_stdout
 from softpatch.serving.models import Models
-from softpatch.serving.observing import log, log_to_stdout
+from softpatch.serving.observing import log
 from softpatch.serving.settings import ServerSettings
 
-CONNECTIONS = 256  # open at a time; further ones are refused
 SHUTDOWN_SECONDS = 120  # for answering requests after the signal
 
 
@@ -35,15 +38,16 @@ def serve(
     Raises:
         UsageError: the address is not available.
     """
-    with _listening(host, port) as listener:
-        log_to_stdout()
+    settings = replace(settings, allowed_hosts=(*settings.allowed_hosts, host))
+    room = Room(settings.connections, settings.connections_per_address)
+    with _listening(host, port) as listener, logging_to_stdout():
         config = uvicorn.Config(
             create_app(models, settings),
+            http=cast("Any", partial(Connection, settings=settings, room=room)),
             log_config=None,
             access_log=False,
             server_header=False,
             ws="none",
-            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         # uvicorn raises the signal that stopped it again; by then it must do nothing.
@@ -54,14 +58,6 @@ def serve(
         log("started", models=[served.name for served in models])
         uvicorn.Server(config).run(sockets=[listener])
         log("stopped")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -1,45 +1,93 @@
-"""Settings of a service: limits and times."""
+"""Settings of a service: who may use it, limits and times."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from softpatch.errors import UsageError
 from softpatch.runtime.images import MAX_PIXELS
+from softpatch.serving.origins import check_host, check_origin
+
+RANGES = {
+    "max_bytes": (1, 2**40),
+    "max_pixels": (1, MAX_PIXELS),
+    "max_pictures": (1, 1000),
+    "queue": (1, 10_000),
+    "waiting_bytes": (1, 2**40),
+    "connections": (1, 10_000),
+    "connections_per_address": (1, 10_000),
+    "head_seconds": (0.1, 3600),
+    "body_seconds": (0.1, 3600),
+    "idle_seconds": (0.1, 3600),
+    "look_seconds": (0.001, 3600),
+}
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Limits of a service, and its waiting times.
+    """Who may use a service, its limits, and its waiting times.
 
     Attributes:
         api_key: key that requests must carry, in ASCII; None serves everybody.
+        allowed_hosts: names and addresses that may be in the header Host, beside those of this
+            machine's loopback and the address that a connection arrives at.
+        allowed_origins: such as ``https://mes.example``, whose pages may use the service beside
+            its own.
         max_bytes: largest request.
         max_pixels: largest picture, at most ``images.MAX_PIXELS``.
         max_pictures: most pictures in a request.
         queue: pictures that may wait; requests that find no room are refused.
-        read_seconds: time in which a request must arrive.
+        waiting_bytes: of all requests that are being read or wait.
+        connections: open at a time; when there are more, idle ones are closed, and requests
+            refused if there are none.
+        connections_per_address: the same of one address.
+        head_seconds: time in which the head of a request must arrive.
+        body_seconds: time in which its body must arrive, and in which an answer must be taken.
+        idle_seconds: time that a connection may be open without a request.
         look_seconds: interval of checks for changed model files; a changed file is loaded when two
             checks found it the same.
     """
 
     api_key: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
     max_bytes: int = 20_000_000
     max_pixels: int = MAX_PIXELS
     max_pictures: int = 32
     queue: int = 64
-    read_seconds: float = 60.0
+    waiting_bytes: int = 256_000_000
+    connections: int = 256
+    connections_per_address: int = 64
+    head_seconds: float = 10.0
+    body_seconds: float = 60.0
+    idle_seconds: float = 10.0
     look_seconds: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.api_key is not None and not (
-            self.api_key and self.api_key.isascii() and self.api_key.isprintable()
-        ):
-            raise UsageError("the API key must be printable ASCII, and not empty")
-        if not 1 <= self.max_pixels <= MAX_PIXELS:
-            raise UsageError(f"max_pixels must be from 1 to {MAX_PIXELS:,}, got {self.max_pixels}")
+        key = self.api_key
+        if key is not None and not (key.isascii() and key.isprintable() and key.strip() == key):
+            raise UsageError("the API key must be printable ASCII without spaces around it")
+        if key == "":
+            raise UsageError(
+                "the API key must be printable ASCII, and not empty; unset SOFTPATCH_API_KEY to "
+                "serve everybody"
+            )
+        for host in self.allowed_hosts:
+            check_host(host)
+        for origin in self.allowed_origins:
+            check_origin(origin)
+        for field in fields(self):
+            low, high = RANGES.get(field.name, (None, None))
+            value = getattr(self, field.name)
+            if low is not None and not low <= value <= high:  # which NaN is not, either
+                raise UsageError(f"{field.name} must be from {low:,} to {high:,}, got {value}")
         if self.queue < self.max_pictures:
             raise UsageError(
                 f"a queue of {self.queue} never has room for a request of {self.max_pictures} "
                 "pictures; make it longer, or max_pictures smaller"
+            )
+        if self.waiting_bytes < self.max_bytes:
+            raise UsageError(
+                f"{self.waiting_bytes:,} waiting bytes never have room for a request of "
+                f"{self.max_bytes:,}; allow more, or make max_bytes smaller"
             )

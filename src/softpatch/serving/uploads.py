@@ -36,10 +36,10 @@ async def read_uploads(request: Request, settings: ServerSettings) -> list[Uploa
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise HTTPException(400, f"send pictures as multipart/form-data in the field {FIELD!r}")
     try:
-        async with asyncio.timeout(settings.read_seconds):
+        async with asyncio.timeout(settings.body_seconds):
             uploads = await _received(request, settings)
     except TimeoutError as error:
-        raise HTTPException(408, f"took longer than {settings.read_seconds:g} seconds") from error
+        raise HTTPException(408, f"took longer than {settings.body_seconds:g} seconds") from error
     except ClientDisconnect as error:
         raise HTTPException(400, "the client left") from error
     if not uploads:
