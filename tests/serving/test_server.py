@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 from softpatch.serving.origins import is_loopback
 from tests.cli.test_cli import COMMAND, Run, run
 from tests.serving.pictures import encoded
+from tests.serving.process import serving
 
 __all__ = ["run"]  # the fixture
 
@@ -73,6 +75,10 @@ def test_failures_are_one_line(run: Run, small_model: Path, tmp_path: Path) -> N
         ([small_model, small_model], "two models are called 'small'; give one as NAME=FILE"),
         ([f"a b={small_model}"], "'a b' is no name for a model"),
         ([small_model, "--api-key", ""], "the API key must be printable ASCII"),
+        ([small_model, "--idle-seconds", "inf"], "idle_seconds must be from 0.1 to 3,600, got inf"),
+        ([small_model, "--body-seconds", "0"], "body_seconds must be from 0.1 to 3,600, got 0.0"),
+        ([small_model, "--allow-host", "http://a"], "'http://a' is no host"),
+        ([small_model, "--allow-origin", "a"], "'a' is no origin"),
         ([small_model, "--queue", 3], "a queue of 3 never has room for a request of 32"),
         ([small_model, "--host", "256.0.0.1", "--api-key", "k"], "cannot listen at 256.0.0.1"),
     ):
@@ -84,6 +90,39 @@ def test_failures_are_one_line(run: Run, small_model: Path, tmp_path: Path) -> N
         failed = run("serve", f"part={small_model}", "--port", port)
     words = f"cannot listen at 127.0.0.1, port {port}: Address already in use"
     assert (failed.code, failed.error) == (2, words)
+
+
+def test_an_empty_key_is_an_error_and_not_no_key(
+    run: Run, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("", " ", "\t"):
+        monkeypatch.setenv("SOFTPATCH_API_KEY", key)
+        failed = run("serve", small_model)
+        assert failed.code == 2
+        assert failed.error.startswith("the API key must be printable ASCII")
+        assert "\n" not in failed.error
+
+
+def test_the_key_of_the_environment_is_asked_for(small_model: Path) -> None:
+    with serving(small_model, SOFTPATCH_API_KEY="right") as (_, port):
+        for key, status in (("wrong", 401), ("", 401), ("right", 200)):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/models", headers={"X-API-Key": key})
+            assert connection.getresponse().status == status
+            connection.close()
+
+
+def test_limits_of_the_command_are_those_of_the_service(small_model: Path) -> None:
+    options = ("--idle-seconds", 0.2, "--allow-host", "inspect.example", "--max-bytes", 100)
+    with serving(small_model, *options) as (_, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", "/models/small/detect", b"a" * 101, {
+            "Host": "inspect.example", "Content-Type": "multipart/form-data; boundary=x",
+        })  # fmt: skip
+        assert connection.getresponse().status == 413
+        connection.close()
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as silent:
+            assert silent.recv(1) == b""
 
 
 def test_without_the_extra(run: Run, small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

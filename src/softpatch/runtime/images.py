@@ -88,11 +88,12 @@ def read_levels(
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3))), size
 
 
-def check_header(content: bytes, name: str, most: int) -> None:
-    """Raise ImageError for a file that is no image or has more than ``most`` pixels, undecoded."""
+def check_header(content: bytes, name: str, most: int) -> int:
+    """The pixels of a file, undecoded; ImageError if it is no image or has more than ``most``."""
     with _opened(io.BytesIO(content), name) as image:
         if image.width * image.height > most:
             raise _too_large(name, most)
+        return image.width * image.height
 
 
 def file_size(file: Path | io.BytesIO, name: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hmac
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import PlainTextResponse
 from fastapi.security import APIKeyHeader
+from starlette.types import Receive
 
 from softpatch._version import __version__
 from softpatch.errors import ImageError, ModelFileError
@@ -24,7 +25,7 @@ from softpatch.serving.observing import VERDICTS, Metrics, Observed, log
 from softpatch.serving.records import Detection, Model, Problem, Result, Status
 from softpatch.serving.scoring import FullError, Results, ScoringQueue
 from softpatch.serving.settings import ServerSettings
-from softpatch.serving.uploads import FIELD, Upload, read_uploads
+from softpatch.serving.uploads import FIELD, Arriving, Upload, read_uploads
 
 KEY = "X-API-Key"
 PICTURES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
@@ -43,6 +44,7 @@ class Service:
     models: Models
     settings: ServerSettings
     queue: ScoringQueue
+    arriving: Arriving
     metrics: Metrics
 
 
@@ -58,9 +60,10 @@ def create_app(models: Models, settings: ServerSettings | None = None) -> FastAP
         version=__version__,
         docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
+        responses=_problems(403, 421, 503),  # by the gate
         lifespan=_running,
     )
-    app.state.service = Service(models, settings, queue, metrics)
+    app.state.service = Service(models, settings, queue, Arriving(settings.waiting_bytes), metrics)
     app.include_router(open_to_all)
     app.include_router(protected)
     for path, (name, kind) in PAGE.items():
@@ -211,16 +214,25 @@ async def detect(
     """Score pictures. All of them can be decoded, or none is scored."""
     if service.queue.waiting >= service.settings.queue:
         raise _busy()  # before the request is read
-    uploads = await read_uploads(request, service.settings)
-    request.state.about = {
-        "model": served.name,
-        "pictures": len(uploads),
-        "bytes": sum(len(upload.content) for upload in uploads),
-    }
     try:
-        scored = await service.queue.score(served.detector, [upload.content for upload in uploads])
+        with service.arriving.request() as count:
+            read = await read_uploads(request, service.settings, count)
+            uploads = [upload for upload, _ in read]
+            request.state.about = {
+                "model": served.name,
+                "pictures": len(uploads),
+                "bytes": sum(len(upload.content) for upload in uploads),
+            }
+            scoring = service.queue.score(
+                served.detector,
+                [picture for _, picture in read],
+                request.client.host if request.client else "",
+            )
+            scored = await _unless_left(request, scoring)
     except FullError as error:
         raise _busy() from error
+    except MemoryError as error:
+        raise HTTPException(503, "out of memory; send fewer or smaller pictures") from error
     results = await asyncio.to_thread(_records, uploads, scored, served, draw is not None)
     for result in results:
         service.metrics.pictures.labels(served.name, VERDICTS[result.is_anomalous]).inc()
@@ -236,6 +248,25 @@ def _records(
             raise HTTPException(400, f"{upload.name}: {one.reason}")
         results.append(Result.of(one, upload.name, served, drawn=drawn))
     return results
+
+
+async def _unless_left(request: Request, work: Coroutine[Any, Any, Results]) -> Results:
+    """Do work for a client, and give it up when the client leaves."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request.receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise HTTPException(400, "the client left")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _busy() -> HTTPException:

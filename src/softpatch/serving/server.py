@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, cast
 
 import uvicorn
+from fastapi import FastAPI
 
 from softpatch.errors import UsageError
 from softpatch.serving.app import create_app
@@ -39,17 +40,8 @@ def serve(
         UsageError: the address is not available.
     """
     settings = replace(settings, allowed_hosts=(*settings.allowed_hosts, host))
-    room = Room(settings.connections, settings.connections_per_address)
     with _listening(host, port) as listener, logging_to_stdout():
-        config = uvicorn.Config(
-            create_app(models, settings),
-            http=cast("Any", partial(Connection, settings=settings, room=room)),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws="none",
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
+        config = configured(create_app(models, settings), settings)
         # uvicorn raises the signal that stopped it again; by then it must do nothing.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
@@ -58,6 +50,20 @@ def serve(
         log("started", models=[served.name for served in models])
         uvicorn.Server(config).run(sockets=[listener])
         log("stopped")
+
+
+def configured(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
+    """The application in uvicorn, with the limits of connections."""
+    room = Room(settings.connections, settings.connections_per_address)
+    return uvicorn.Config(
+        app,
+        http=cast("Any", partial(Connection, settings=settings, room=room)),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
 
 
 def _listening(host: str, port: int) -> socket.socket:

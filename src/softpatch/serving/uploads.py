@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
@@ -13,6 +14,7 @@ from starlette.types import Message, Receive
 
 from softpatch.errors import ImageError
 from softpatch.runtime.images import check_header
+from softpatch.serving.scoring import FullError, Picture
 from softpatch.serving.settings import ServerSettings
 
 FIELD = "images"
@@ -27,49 +29,95 @@ class Upload:
     content: bytes  # of the file, not decoded
 
 
-async def read_uploads(request: Request, settings: ServerSettings) -> list[Upload]:
+class Arriving:
+    """Counts the bytes of all requests that are being read or wait."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._bytes = 0
+
+    @contextmanager
+    def request(self) -> Iterator[Callable[[int], None]]:
+        """Gives a function that counts bytes of one request, until the block ends.
+
+        It raises FullError if there is no room for them.
+        """
+        counted = 0
+
+        def count(more: int) -> None:
+            nonlocal counted
+            if self._bytes + more > self._most:
+                raise FullError
+            self._bytes += more
+            counted += more
+
+        try:
+            yield count
+        finally:
+            self._bytes -= counted
+
+
+async def read_uploads(
+    request: Request, settings: ServerSettings, count: Callable[[int], None]
+) -> list[tuple[Upload, Picture]]:
     """Read a request's pictures and check their headers.
 
     Raises:
-        HTTPException: 413 too many bytes, 408 too slow, 400 no pictures or files that are none.
+        HTTPException: 413 too many bytes, 408 too slow, 400 no pictures or files that are none,
+            503 no place for temporary files.
+        FullError: ``count`` has raised it.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise HTTPException(400, f"send pictures as multipart/form-data in the field {FIELD!r}")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > settings.max_bytes:
+        raise _too_large(settings.max_bytes)  # uvicorn reads on until the client has seen it
     try:
         async with asyncio.timeout(settings.body_seconds):
-            uploads = await _received(request, settings)
+            uploads = await _received(request, settings, count)
     except TimeoutError as error:
-        raise HTTPException(408, f"took longer than {settings.body_seconds:g} seconds") from error
+        late = f"took longer than {settings.body_seconds:g} seconds"
+        raise HTTPException(408, late, {"Connection": "close"}) from error
     except ClientDisconnect as error:
         raise HTTPException(400, "the client left") from error
+    except OSError as error:  # large files are kept in temporary ones meanwhile
+        raise HTTPException(503, f"cannot keep the pictures: {error.strerror}") from error
     if not uploads:
         raise HTTPException(400, f"no pictures in the field {FIELD!r}")
     try:
-        await asyncio.to_thread(_check, uploads, settings.max_pixels)
+        pictures = await asyncio.to_thread(_checked, uploads, settings.max_pixels)
     except ImageError as error:
         raise HTTPException(400, str(error)) from error
-    return uploads
+    return list(zip(uploads, pictures, strict=True))
 
 
-async def _received(request: Request, settings: ServerSettings) -> list[Upload]:
-    limited = Request(request.scope, _limited(request.receive, settings.max_bytes))
+async def _received(
+    request: Request, settings: ServerSettings, count: Callable[[int], None]
+) -> list[Upload]:
+    limited = Request(request.scope, _limited(request.receive, settings.max_bytes, count))
     most = settings.max_pictures
     async with limited.form(max_files=most, max_fields=most) as form:
         files = [part for part in form.getlist(FIELD) if isinstance(part, UploadFile)]
         return [Upload(file.filename or "image", await file.read()) for file in files]
 
 
-def _limited(receive: Receive, most: int) -> Receive:
-    """``receive``, which refuses the request once it exceeds ``most`` bytes."""
+def _limited(receive: Receive, most: int, count: Callable[[int], None]) -> Receive:
+    """``receive``, which refuses the request once there is no room for its bytes."""
     received = 0
 
     async def limited() -> Message:
         nonlocal received
         message = await receive()
-        received += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        received += size
         if received > most:
             await _discard(receive, message)
-            raise HTTPException(413, f"more than {most:,} bytes")
+            raise _too_large(most)
+        try:
+            count(size)
+        except FullError:
+            await _discard(receive, message)
+            raise
         return message
 
     return limited
@@ -83,6 +131,11 @@ async def _discard(receive: Receive, message: Message) -> None:
                 message = await receive()
 
 
-def _check(uploads: list[Upload], max_pixels: int) -> None:
-    for upload in uploads:
-        check_header(upload.content, upload.name, max_pixels)
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(413, f"more than {most:,} bytes")
+
+
+def _checked(uploads: list[Upload], max_pixels: int) -> list[Picture]:
+    return [
+        Picture(each.content, check_header(each.content, each.name, max_pixels)) for each in uploads
+    ]
