@@ -221,6 +221,15 @@ def test_pictures_in_chunks_of_any_size(make: Make) -> None:
                 assert answer(connection)[0] == 200
 
 
+def test_a_body_in_very_many_tiny_chunks_is_refused(make: Make) -> None:
+    with live(make()) as address, client(address) as connection:
+        said = UPLOAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 30_000
+        sending = threading.Thread(target=_send, args=(connection, said))
+        sending.start()
+        assert answer(connection)[0] == 400
+        sending.join()
+
+
 def test_requests_sent_ahead_are_answered_in_order(make: Make) -> None:
     with live(make()) as address, client(address) as connection:
         upload = UPLOAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM

@@ -65,7 +65,7 @@ def serve(
 
     softpatch serve part.softpatch lid=other.softpatch --port 9000
 
-    SOFTPATCH_API_KEY=secret softpatch serve part.softpatch --host 0.0.0.0
+    SOFTPATCH_API_KEY=secret softpatch serve part.softpatch --host 0.0.0.0 --allow-host line-3
 
     curl -F images=@new/17.png http://127.0.0.1:8000/models/part/detect
     """

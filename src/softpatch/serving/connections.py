@@ -15,6 +15,9 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from softpatch.serving.settings import ServerSettings
 
+HEAD_BYTES = 16_384
+MANY_PARTS = 20_000  # of a body that parts may be tiny in
+TINY = 256  # bytes of a part, on average
 GRACE = 1.0  # seconds without a request after which a connection may be closed for another
 LINGER = 5.0  # seconds for which a refused client may go on sending, so that it sees the answer
 
@@ -68,12 +71,30 @@ class Room:
         ]
 
 
+class _Parser(h11.Connection):
+    """h11's parser, which refuses a body in many tiny parts: each of them costs as any other."""
+
+    _parts = _bytes = 0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._parts = self._bytes = 0
+        elif isinstance(event, h11.Data):
+            self._parts += 1
+            self._bytes += len(event.data)
+            if self._parts > MANY_PARTS and self._bytes < TINY * self._parts:
+                raise h11.RemoteProtocolError("tiny parts")
+        return event
+
+
 class Connection(H11Protocol):
     """uvicorn's connection, with a time limit for whatever it waits for."""
 
     def __init__(self, *arguments: Any, settings: ServerSettings, room: Room, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.settings, self.room = settings, room
+        self.conn = _Parser(h11.SERVER, HEAD_BYTES)
         self.address = ""
         self.rests_since: float | None = None  # None while there is a request
         self._serve, self.app = self.app, self._admit
