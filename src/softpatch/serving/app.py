@@ -63,7 +63,9 @@ def create_app(models: Models, settings: ServerSettings | None = None) -> FastAP
         responses=_problems(403, 421, 503),  # by the gate
         lifespan=_running,
     )
-    app.state.service = Service(models, settings, queue, Arriving(settings.waiting_bytes), metrics)
+    app.state.service = Service(
+        models, settings, queue, Arriving(max(settings.waiting_bytes, settings.max_bytes)), metrics
+    )
     app.include_router(open_to_all)
     app.include_router(protected)
     for path, (name, kind) in PAGE.items():

@@ -37,7 +37,7 @@ class ServerSettings:
         max_pixels: largest picture, at most ``images.MAX_PIXELS``.
         max_pictures: most pictures in a request.
         queue: pictures that may wait; requests that find no room are refused.
-        waiting_bytes: of all requests that are being read or wait.
+        waiting_bytes: of all requests that are being read or wait; one always has room.
         connections: open at a time; when there are more, idle ones are closed, and requests
             refused if there are none.
         connections_per_address: the same of one address.
@@ -85,9 +85,4 @@ class ServerSettings:
             raise UsageError(
                 f"a queue of {self.queue} never has room for a request of {self.max_pictures} "
                 "pictures; make it longer, or max_pictures smaller"
-            )
-        if self.waiting_bytes < self.max_bytes:
-            raise UsageError(
-                f"{self.waiting_bytes:,} waiting bytes never have room for a request of "
-                f"{self.max_bytes:,}; allow more, or make max_bytes smaller"
             )
