@@ -6,6 +6,7 @@ import gc
 import itertools
 import json
 import socket
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -228,6 +229,35 @@ def test_a_body_in_very_many_tiny_chunks_is_refused(make: Make) -> None:
         sending.start()
         assert answer(connection)[0] == 400
         sending.join()
+
+
+def test_uploads_that_wait_are_bounded_together(make: Make) -> None:
+    application = make(max_bytes=20_000, waiting_bytes=20_000)
+    upload = UPLOAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM
+    begun = UPLOAD + b"Content-Length: 19999\r\n\r\n" + FORM[:99] + b"a" * 19_890
+    with live(application) as address, client(address) as connection:
+        connection.sendall(upload)
+        assert answer(connection)[0] == 200
+        with client(address) as slow:
+            slow.sendall(begun)
+            while application.state.service.arriving._bytes < 19_000:
+                pass
+            connection.sendall(upload)
+            status, _ = answer(connection)
+            assert status == 503
+        while status == 503:  # the other has left
+            connection.sendall(upload)
+            status, _ = answer(connection)
+        assert status == 200
+
+
+def test_no_place_for_temporary_files_is_503(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    form = FORM[:99] + bytes(2_000_000)
+    with live(make()) as address, client(address) as connection:
+        connection.sendall(UPLOAD + b"Content-Length: %d\r\n\r\n" % len(form) + form)
+        status, content = answer(connection)
+        assert (status, "No such file" in content["detail"]) == (503, True)
 
 
 def test_requests_sent_ahead_are_answered_in_order(make: Make) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from softpatch.images.apart import Encoded
 from softpatch.runtime.images import decode, file_size
 
 
@@ -65,7 +66,10 @@ def decode_reduced(
         # numpy has no bfloat16
         array = (content.float() if content.is_floating_point() else content).detach().cpu().numpy()
         content = np.moveaxis(array, 0, -1) if array.ndim == 3 else array
-    values, size = decode(content, name, min_decode_side)
+    if isinstance(content, Encoded):
+        values, size = content.apart.decode(content.content, name, min_decode_side)
+    else:
+        values, size = decode(content, name, min_decode_side)
     # A copy where it would share memory: torch must not see arrays that are read-only.
     channels = torch.from_numpy(np.array(values, order="C"))
     return channels.permute(2, 0, 1).expand(3, -1, -1), size  # (H, W, C) -> (3, H, W)

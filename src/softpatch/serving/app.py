@@ -19,6 +19,8 @@ from starlette.types import Receive
 
 from softpatch._version import __version__
 from softpatch.errors import ImageError, ModelFileError
+from softpatch.images.apart import Apart
+from softpatch.images.sources import READERS
 from softpatch.serving.gate import RETRY, Gate
 from softpatch.serving.models import Models, Served
 from softpatch.serving.observing import VERDICTS, Metrics, Observed, log
@@ -28,6 +30,8 @@ from softpatch.serving.settings import ServerSettings
 from softpatch.serving.uploads import FIELD, Arriving, Upload, read_uploads
 
 KEY = "X-API-Key"
+DECODERS = min(4, READERS)  # processes of 40 MB each
+DECODE_SECONDS = 60.0
 PICTURES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
 FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: PICTURES}}
 PAGE = {
@@ -45,6 +49,7 @@ class Service:
     settings: ServerSettings
     queue: ScoringQueue
     arriving: Arriving
+    apart: Apart
     metrics: Metrics
 
 
@@ -64,7 +69,12 @@ def create_app(models: Models, settings: ServerSettings | None = None) -> FastAP
         lifespan=_running,
     )
     app.state.service = Service(
-        models, settings, queue, Arriving(max(settings.waiting_bytes, settings.max_bytes)), metrics
+        models,
+        settings,
+        queue,
+        Arriving(max(settings.waiting_bytes, settings.max_bytes)),
+        Apart(DECODERS, DECODE_SECONDS),
+        metrics,
     )
     app.include_router(open_to_all)
     app.include_router(protected)
@@ -100,6 +110,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     finally:
         watching.cancel()
         await asyncio.to_thread(service.queue.close)
+        await asyncio.to_thread(service.apart.close)
 
 
 async def _reload_changed(service: Service) -> None:
@@ -218,7 +229,7 @@ async def detect(
         raise _busy()  # before the request is read
     try:
         with service.arriving.request() as count:
-            read = await read_uploads(request, service.settings, count)
+            read = await read_uploads(request, service.settings, count, service.apart)
             uploads = [upload for upload, _ in read]
             request.state.about = {
                 "model": served.name,

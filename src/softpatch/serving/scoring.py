@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 from softpatch.detectors import Detector
 from softpatch.errors import ImageError
@@ -26,7 +27,7 @@ class FullError(Exception):
 class Picture:
     """A picture that has not been decoded."""
 
-    content: bytes
+    content: Any  # as ``ImageSource`` has it
     pixels: int
 
 

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from softpatch.errors import ImageError
-from softpatch.runtime.images import check_header
+from softpatch.images.apart import Apart, Encoded
 from softpatch.serving.scoring import FullError, Picture
 from softpatch.serving.settings import ServerSettings
 
@@ -58,7 +58,7 @@ class Arriving:
 
 
 async def read_uploads(
-    request: Request, settings: ServerSettings, count: Callable[[int], None]
+    request: Request, settings: ServerSettings, count: Callable[[int], None], apart: Apart
 ) -> list[tuple[Upload, Picture]]:
     """Read a request's pictures and check their headers.
 
@@ -85,7 +85,7 @@ async def read_uploads(
     if not uploads:
         raise HTTPException(400, f"no pictures in the field {FIELD!r}")
     try:
-        pictures = await asyncio.to_thread(_checked, uploads, settings.max_pixels)
+        pictures = await asyncio.to_thread(_checked, uploads, settings.max_pixels, apart)
     except ImageError as error:
         raise HTTPException(400, str(error)) from error
     return list(zip(uploads, pictures, strict=True))
@@ -135,7 +135,10 @@ def _too_large(most: int) -> HTTPException:
     return HTTPException(413, f"more than {most:,} bytes")
 
 
-def _checked(uploads: list[Upload], max_pixels: int) -> list[Picture]:
+def _checked(uploads: list[Upload], max_pixels: int, apart: Apart) -> list[Picture]:
     return [
-        Picture(each.content, check_header(each.content, each.name, max_pixels)) for each in uploads
+        Picture(
+            Encoded(each.content, apart), apart.check_header(each.content, each.name, max_pixels)
+        )
+        for each in uploads
     ]
