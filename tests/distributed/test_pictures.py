@@ -13,7 +13,7 @@ from softpatch import DatasetError, ImageError, UsageError
 from softpatch.distributed.remote_images import RemotePicture, find_pictures
 from softpatch.images.decode import decode_reduced
 from softpatch.images.sources import ImageSource
-from softpatch.runtime.images import list_images
+from softpatch.runtime.listing import list_images
 
 pytest.importorskip("fsspec", reason="needs softpatch[ray]")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import io
+import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -34,7 +34,8 @@ from softpatch.images.sources import (
     warn_unreadable,
 )
 from softpatch.runtime import images
-from softpatch.runtime.images import check_header, list_images
+from softpatch.runtime.images import check_header
+from softpatch.runtime.listing import list_images
 from tests.png import png_that_claims
 
 HEIGHT, WIDTH = 12, 20
@@ -97,6 +98,15 @@ def refusal(content: Any, name: str = "image") -> str:
         ("webp", {"lossless": True}, 1e-6),
         ("jpg", {"quality": 95}, 0.05),
         ("jpeg", {"quality": 95, "progressive": True}, 0.05),
+        ("jpe", {"quality": 95}, 0.05),
+        ("jfif", {"quality": 95}, 0.05),
+        ("dib", {}, 1e-6),
+        ("ppm", {}, 1e-6),
+        ("pnm", {}, 1e-6),
+        ("tga", {}, 1e-6),
+        ("jp2", {"irreversible": False}, 1e-6),
+        ("j2k", {"irreversible": False}, 1e-6),
+        ("avif", {"quality": 100, "subsampling": "4:4:4"}, 0.05),
     ],
 )
 def test_colour_file_of_every_format(
@@ -115,7 +125,11 @@ def test_header_alone_says_what_is_no_picture_and_what_is_too_large(tmp_path: Pa
     for wrong, most, words in (
         (content, HEIGHT * WIDTH - 1, "part: more than 239 pixels"),
         (b"", 1, "part: the file is empty"),
-        (b"P6 1 1 255 abc", 1, "part: not a picture in a format that can be read"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n",
+            1,
+            "part: not a picture in a format that can be read",
+        ),
     ):
         with pytest.raises(ImageError, match=words):
             check_header(wrong, "part", most)
@@ -496,14 +510,14 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_file_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "secret.png", Image.fromarray(RGB))
-    opener = builtins.open
+    opener = os.open
 
     def refuse(file: Any, *args: Any, **options: Any) -> Any:
         if str(file) == str(path):
             raise PermissionError(13, "Permission denied", str(path))
         return opener(file, *args, **options)
 
-    monkeypatch.setattr(builtins, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert refusal(path) == "no permission to read it"
 
 

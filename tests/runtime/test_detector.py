@@ -19,7 +19,8 @@ from softpatch.export.parity import map_difference
 from softpatch.images.decode import decode_image
 from softpatch.runtime import Detector, ImageError, ModelFileError, Prediction
 from softpatch.runtime.heatmap import overlay
-from softpatch.runtime.images import list_images, read_levels
+from softpatch.runtime.images import read_levels
+from softpatch.runtime.listing import list_images
 from tests.detectors.pictures import new_pictures
 
 SHARED = Path(__file__).parents[2] / "src" / "softpatch" / "runtime"

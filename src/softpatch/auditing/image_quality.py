@@ -24,7 +24,7 @@ from softpatch.compute.progress import Progress
 from softpatch.images.decode import to_unit
 from softpatch.images.sources import ImageSource, OnUnreadable, prefetch
 from softpatch.pages.review import Reason
-from softpatch.runtime.images import FORMATS
+from softpatch.runtime.images import file_mode
 
 T = TypeVar("T", bound=Hashable)
 
@@ -144,8 +144,7 @@ def _mode(content: Any) -> str:
     if isinstance(content, bytes):
         content = io.BytesIO(content)
     if isinstance(content, Path | io.BytesIO):
-        with Image.open(content, formats=FORMATS) as image:  # only its header is read
-            return str(image.mode)
+        return file_mode(content, "image")  # the file was read before
     if isinstance(content, Image.Image):
         return str(content.mode)
     if isinstance(content, np.ndarray | Tensor):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from softpatch.cli import options
+from softpatch.cli.inputs import listed
 from softpatch.cli.options import flag
 from softpatch.cli.terminal import STEPS, duration, show_table
 
@@ -33,11 +34,8 @@ def estimate(
     softpatch estimate photos/ --tile 512 --memory-limit 4GB
     """
     from softpatch.detectors import make_detector
-    from softpatch.errors import DatasetError
 
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder")
-    foreseen = make_detector(method, **given).estimate(folder)
+    foreseen = make_detector(method, **given).estimate(listed(folder))
     if as_json:
         typer.echo(json.dumps({**asdict(foreseen), "total_seconds": foreseen.total_seconds}))
         return

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softpatch.cli import options
+from softpatch.cli.inputs import listed
 from softpatch.cli.options import option, to_output
 from softpatch.cli.terminal import progress_bars, say, show_table
 from softpatch.errors import UsageError
@@ -81,11 +82,10 @@ def export(
 
 def _some(model: Path, folder: Path | None, most: int, otherwise: str) -> list[Path]:
     """Images from a folder, or from the model's training images if it is None."""
-    from softpatch.runtime.images import list_images
     from softpatch.storage.model_file import read_header
 
     if folder is not None:
-        available = list_images(folder)
+        available = listed(folder)
     else:
         available = [Path(name) for name in read_header(model)["images"]]
         available = [path for path in available if path.is_file()]

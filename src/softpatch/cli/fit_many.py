@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from softpatch.cli import options
+from softpatch.cli.inputs import note_left_out
 from softpatch.cli.old_spellings import ARGUMENTS
 from softpatch.cli.options import argument, flag, option, to_output
 from softpatch.cli.terminal import Display, progress_bars, say, show_table
@@ -65,7 +66,9 @@ def fit_many(
     from softpatch.fleet import fleet
     from softpatch.fleet.report import as_dict, write_report
     from softpatch.pages.render import need_jinja
+    from softpatch.runtime.listing import LeftOut
 
+    left_out = LeftOut()
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: not a folder; models go to OUTPUT/CAMERA.softpatch")
     if report and report_dir is None:
@@ -81,9 +84,10 @@ def fit_many(
 
         found = fleet.fit_many(
             plant, output, method=method, depth=depth, only=only or (), check=check, force=force,
-            strict=strict, jobs=jobs, command=again, finished=finished,
+            strict=strict, jobs=jobs, command=again, finished=finished, left_out=left_out,
             progress=display.step, **given,
         )  # fmt: skip
+    note_left_out(plant, left_out)
     written = []
     if report_dir is not None:
         with progress_bars() as progress:

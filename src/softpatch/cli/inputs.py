@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from softpatch.auditing.decisions import Decisions
     from softpatch.distributed.cluster import Cluster
     from softpatch.images.sources import ImageSource
+    from softpatch.runtime.listing import LeftOut
 
 of_cluster = partial(option, panel="On a Ray cluster")
 ENGINE = of_cluster(
@@ -58,17 +59,39 @@ def images_of(
         DatasetError: no such folder, or no images in it.
         UsageError: a URL without a cluster, or with ``exclude``.
     """
-    from softpatch.runtime.images import list_images
-
     if "://" not in location:
-        return without(exclude, list_images(Path(location)), Path(location))
+        return without(exclude, listed(Path(location)), Path(location))
     if cluster is None:
         raise UsageError(f"{location}: URLs are read with --engine ray")
     if exclude is not None:
         raise UsageError("--exclude goes with a folder, not with a URL")
     from softpatch.distributed.remote_images import find_pictures
+    from softpatch.runtime.listing import LeftOut
 
-    return find_pictures(location)
+    left_out = LeftOut()
+    found = find_pictures(location, left_out)
+    note_left_out(location, left_out)
+    return found
+
+
+def listed(folder: Path) -> list[Path]:
+    """The images below a folder; notes what is left out, and why.
+
+    Raises:
+        DatasetError: no such folder, or no images in it.
+    """
+    from softpatch.runtime.listing import LeftOut, list_images
+
+    left_out = LeftOut()
+    pictures = list_images(folder, left_out)
+    note_left_out(folder, left_out)
+    return pictures
+
+
+def note_left_out(where: object, left_out: LeftOut) -> None:
+    """Say what a listing has left out, if anything."""
+    if left_out:
+        note(f"left out of {where}: {left_out}")
 
 
 def decisions_in(path: Path) -> Decisions:

@@ -83,7 +83,7 @@ def _predict(
     own = output.resolve()  # a second run must not score the first one's heat maps
     sources = [
         source
-        for source in image_sources(images)
+        for source in image_sources(inputs.listed(images) if images.is_dir() else images)
         if not Path(source.name).resolve().is_relative_to(own)
     ]
     output.mkdir(parents=True, exist_ok=True)
@@ -127,9 +127,12 @@ def _predict_on_cluster(
         from softpatch.distributed.predict import NAME, predict_to_parquet
         from softpatch.distributed.remote_images import find_pictures
         from softpatch.images.sources import image_sources
+        from softpatch.runtime.listing import LeftOut
 
         assert cluster is not None
-        found = [Path(images)] if Path(images).is_file() else find_pictures(images)
+        left_out = LeftOut()
+        found = [Path(images)] if Path(images).is_file() else find_pictures(images, left_out)
+        inputs.note_left_out(images, left_out)
         try:
             scored = predict_to_parquet(
                 cluster, model, list(image_sources(found)), output, maps=maps,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softpatch.cli import options
+from softpatch.cli.inputs import listed
 from softpatch.cli.options import option, to_output
 from softpatch.cli.terminal import Skipped, progress_bars, say, stdout
 from softpatch.errors import UsageError
@@ -68,13 +69,12 @@ def _by_labels(detector: Detector, folder: Path, skipped: Skipped) -> float:
 
     from softpatch.detectors.threshold import threshold_with_labels
     from softpatch.errors import DatasetError
-    from softpatch.runtime.images import list_images
 
     pictures = {}
     for label in ("good", "bad"):
         if not (folder / label).is_dir():
             raise DatasetError(f"{folder}: expected the folders good and bad in it")
-        pictures[label] = list_images(folder / label)
+        pictures[label] = listed(folder / label)
     scores: dict[str, list[float]] = {"good": [], "bad": []}
     total = sum(map(len, pictures.values()))
     with progress_bars() as progress:

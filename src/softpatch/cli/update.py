@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softpatch.cli import options
-from softpatch.cli.inputs import without
+from softpatch.cli.inputs import listed, without
 from softpatch.cli.options import argument, option
 from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say
 from softpatch.errors import DatasetError, UsageError
@@ -48,7 +48,6 @@ def update(
     from softpatch.detectors import BankDetector, SoftPatch
     from softpatch.detectors.load import load
     from softpatch.detectors.options import parse_options
-    from softpatch.runtime.images import list_images
     from softpatch.storage.versions import write_version
 
     detector = load(model, device=device, weights=weights)
@@ -59,7 +58,7 @@ def update(
     skipped, again = Skipped(strict), set[Path]()
     started = time.perf_counter()
     try:
-        pictures = without(exclude, list_images(folder), folder)
+        pictures = without(exclude, listed(folder), folder)
         known = set(detector.image_names_) & set(map(str, pictures))
         if known:
             note(f"{len(known)} of the pictures have names of pictures learned before")

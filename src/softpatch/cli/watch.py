@@ -69,6 +69,7 @@ def watch(
         interval=interval,
         patience=patience,
         stopped=lambda: bool(ended),
+        tell=note,
     ):
         said = record["error"] if "error" in record else f"{record['score']:.6g}"
         say(f"{said}  {record['path']}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from softpatch.datasets.layout import Layout, folders_that, good_samples, pictures, with_masks
 from softpatch.datasets.samples import Category
 from softpatch.errors import DatasetError
-from softpatch.runtime.images import list_images
+from softpatch.runtime.listing import list_images
 
 
 def _is_category(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from softpatch.datasets.package import Package
 from softpatch.datasets.samples import GOOD, Category, Sample
-from softpatch.runtime.images import EXTENSIONS
+from softpatch.runtime.listing import EXTENSIONS
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from softpatch.datasets.layout import (
 )
 from softpatch.datasets.samples import GOOD, Category, Sample
 from softpatch.errors import DatasetError
-from softpatch.runtime.images import list_images
+from softpatch.runtime.listing import list_images
 
 TREE = """\
 <category>/train/good/*.png

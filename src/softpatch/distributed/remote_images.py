@@ -9,7 +9,17 @@ from typing import Any
 
 from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.images.sources import ImageSource
-from softpatch.runtime.images import EXTENSIONS, list_images
+from softpatch.runtime.listing import (
+    EXTENSIONS,
+    HIDDEN,
+    OWN,
+    SYSTEM,
+    LeftOut,
+    is_system,
+    list_images,
+    why_no_image,
+)
+from softpatch.runtime.own_files import QUARANTINE
 
 
 @dataclass(frozen=True)
@@ -32,27 +42,39 @@ class RemotePicture:
         return content
 
 
-def find_pictures(location: str) -> Sequence[Path | ImageSource]:
+def find_pictures(location: str, left_out: LeftOut | None = None) -> Sequence[Path | ImageSource]:
     """All pictures below a folder or URL, sorted; those of a folder as ``list_images`` has them.
+
+    Of a URL, drawings of softpatch are not known, since every file would have to be fetched.
+    ``left_out`` takes what is not among them, and why.
 
     Raises:
         DatasetError: no such folder, or no pictures in it.
         UsageError: a protocol that nothing here reads.
     """
     if "://" not in location:
-        return list_images(Path(location))
+        return list_images(Path(location), left_out)
     filesystem, root = filesystem_of(location)
     try:
         found = filesystem.find(root)
     except Exception as error:
         raise DatasetError(f"{location}: cannot be listed ({error})") from error
     paths = [PurePosixPath(path) for path in found]
-    kept = sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in EXTENSIONS
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
+    put_away = {path.parent for path in paths if path.name == QUARANTINE} - {PurePosixPath(root)}
+    left_out = LeftOut() if left_out is None else left_out
+    kept = []
+    for path in sorted(paths):
+        parts = path.relative_to(root).parts
+        if any(part.startswith(".") for part in parts):
+            left_out.add(HIDDEN, path.name)
+        elif any(map(is_system, parts[:-1])):
+            left_out.add(SYSTEM, next(filter(is_system, parts)))
+        elif not put_away.isdisjoint(path.parents):
+            left_out.add(OWN, path.name)
+        elif why := why_no_image(path.name):
+            left_out.add(why, path.suffix or path.name)
+        else:
+            kept.append(path)
     if not kept:
         raise DatasetError(
             f"{location}: no pictures found (looked for {', '.join(sorted(EXTENSIONS))})"

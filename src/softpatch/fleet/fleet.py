@@ -26,6 +26,7 @@ from softpatch.fleet.fitting import (
     visit,
     visit_unchanged,
 )
+from softpatch.runtime.listing import LeftOut
 from softpatch.storage.lock import changing
 
 Finished = Callable[[Sequence[Visit], int], None]
@@ -71,6 +72,7 @@ def fit_many(
     jobs: int = 1,
     command: str | None = None,
     finished: Finished | None = None,
+    left_out: LeftOut | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> Fleet:
@@ -94,6 +96,7 @@ def fit_many(
         command: the command that repeats this, for the report's advice.
         finished: called with the visits just done and the number of all cameras; first with those
             that needed no work.
+        left_out: takes what is no camera's picture, and why.
         progress: called with the steps of the camera being fitted; never with several jobs.
         options: of the method. Without ``max_false_alarms`` there is no threshold and no
             comparison of scores.
@@ -108,7 +111,7 @@ def fit_many(
         raise UsageError(f"jobs must be at least 1, got {jobs}")
     plant, output = Path(plant), Path(output)
     settings = FleetSettings(output, method, options, check, force, strict)
-    cameras = find_cameras(plant, depth)
+    cameras = find_cameras(plant, depth, left_out)
     names = {camera.name for camera in cameras}
     wanted = {name.rstrip("/") for name in only}
     for name in sorted(wanted - names):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from softpatch.errors import ImageError, UsageError
 from softpatch.images.decode import decode_reduced
-from softpatch.runtime.images import list_images
+from softpatch.runtime.listing import NOT_READ, LeftOut, list_images
 
 READERS = min(8, os.cpu_count() or 1)  # threads that decode
 READ_AHEAD = 2 * READERS + 4  # images decoded before they are asked for
@@ -99,7 +99,11 @@ def image_sources(images: Images) -> Iterable[ImageSource]:
         UsageError: something that is not images.
     """
     if isinstance(images, str | Path) and Path(images).is_dir():
-        return [ImageSource(str(path), path) for path in list_images(Path(images))]
+        left_out = LeftOut()
+        paths = list_images(Path(images), left_out)
+        if unread := left_out.only(NOT_READ):
+            warnings.warn(f"{images}: left out {unread}", UnreadableImageWarning, stacklevel=2)
+        return [ImageSource(str(path), path) for path in paths]
     if is_single_image(images):
         return [_source(images, 0)]
     if isinstance(images, Iterable) or hasattr(images, "__getitem__"):

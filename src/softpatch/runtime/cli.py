@@ -53,14 +53,17 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     from .detector import Detector, fail_unreadable
     from .heatmap import overlay
-    from .images import list_images
+    from .listing import LeftOut, list_images
     from .writers import Drawings, Tables, Writer, write_predictions
 
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"--threads must be at least 1, got {options.threads}")
     images, output = options.images, options.output
     root = images if images.is_dir() else images.parent
-    paths = list_images(images) if images.is_dir() else [images]
+    left_out = LeftOut()
+    paths = list_images(images, left_out) if images.is_dir() else [images]
+    if left_out:
+        print(f"left out of {images}: {left_out}", file=sys.stderr)
     own = output.resolve()  # a second run must not score the first one's heat maps
     paths = [path for path in paths if not path.resolve().is_relative_to(own)]
     detector = Detector(options.model, threads=options.threads)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from .engine import open_model
 from .errors import ImageError, UsageError
-from .images import list_images, read_levels
+from .images import read_levels
+from .listing import list_images
 from .prediction import Prediction
 from .tile_scores import score_tiles
 from .tiling import TileLayout

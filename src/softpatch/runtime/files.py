@@ -1,22 +1,48 @@
-"""Writing files so that nobody ever sees half of one, their digests, and tables as CSV."""
+"""Files: opened if they are ordinary, written so that nobody ever sees half of one, and as CSV."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from numbers import Number
 from pathlib import Path
+from typing import BinaryIO
 
 from .partial import partial_file
 
 # What a spreadsheet takes for a formula, behind any number of apostrophes.
 FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+
+
+def open_ordinary(path: Path) -> BinaryIO:
+    """Open a file to read it, at once: a pipe or a device would be waited for, maybe for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is no ordinary file.
+    """
+    no_waiting = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | no_waiting)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise _not_ordinary(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_ordinary(path)
+    return os.fdopen(descriptor, "rb")
+
+
+def _not_ordinary(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "not an ordinary file", str(path))
 
 
 def write_atomically(path: Path, content: bytes) -> None:

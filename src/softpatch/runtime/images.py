@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from .errors import DatasetError, ImageError
+from .errors import ImageError, UsageError
+from .files import open_ordinary
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # EXTENSIONS, as Pillow calls them
-MAX_PIXELS = 64_000_000  # 8,000 x 8,000: one float32 copy is 768 MB; more is a decompression bomb
+# What is opened, whatever it is called, as Pillow names it: decoders of its own, since some of its
+# plugins start outside programs. TGA has no mark of its own, so it is tried last.
+FORMATS = (
+    "PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF", "TGA",
+)  # fmt: skip
+MAX_PIXELS = 64_000_000  # 8,000 x 8,000: one float32 copy is 768 MB; more may be a bomb
+PIXELS_VARIABLE = "SOFTPATCH_MAX_PIXELS"  # of the environment, for larger pictures
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 Levels = npt.NDArray[np.uint8]
 Values = Levels | npt.NDArray[np.float32]
-
-
-def list_images(folder: Path) -> list[Path]:
-    """All images below ``folder`` that are not hidden, sorted by path.
-
-    Raises:
-        DatasetError: the folder does not exist, cannot be read or holds no images.
-    """
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder")
-    try:
-        entries = _walk(folder)
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be listed ({error.strerror})") from error
-    paths = sorted(path for path in entries if path.suffix.lower() in EXTENSIONS)
-    if not paths:
-        raise DatasetError(
-            f"{folder}: no pictures found (looked for {', '.join(sorted(EXTENSIONS))})"
-        )
-    return paths
 
 
 def decode(
@@ -96,6 +83,22 @@ def check_header(content: bytes, name: str, most: int) -> int:
         return image.width * image.height
 
 
+def most_pixels() -> int:
+    """Most pixels of a picture: ``MAX_PIXELS``, or what ``SOFTPATCH_MAX_PIXELS`` says.
+
+    Raises:
+        UsageError: that is no number of at least 1.
+    """
+    given = os.environ.get(PIXELS_VARIABLE)
+    if given is None:
+        return MAX_PIXELS
+    if not given.isdecimal() or int(given) < 1:
+        raise UsageError(f"{PIXELS_VARIABLE} takes a number of pixels, at least 1, got {given!r}")
+    if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be lower
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, int(given))
+    return int(given)
+
+
 def file_size(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
     """(height, width) of an image file as ``decode`` gives it, from its header.
 
@@ -106,34 +109,11 @@ def file_size(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
         return _upright(image)
 
 
-def _walk(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
-    """Every file below ``folder`` that is not hidden.
-
-    Unlike with ``Path.rglob``, an unreadable folder is an error; links that lead back up are not
-    followed.
-    """
-    here = (*above, folder.resolve())
-    files: list[Path] = []
-    for entry in folder.iterdir():
-        if entry.name.startswith("."):
-            continue
-        if not entry.is_dir():
-            files.append(entry)
-        elif entry.resolve() not in here:
-            files.extend(_walk(entry, here))
-    return files
-
-
 def _from_file(
     file: Path | io.BytesIO, name: str, min_decode_side: int | None
 ) -> tuple[Values, tuple[int, int]]:
     with _opened(file, name) as image:
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
-            raise ImageError(name, f"animated or multi-page ({frames} frames); save one frame")
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise _too_large(name, MAX_PIXELS)
+        _check_extent(image, name)
         size = _upright(image)
         if min_decode_side is not None and image.format == "JPEG":
             image.draft(image.mode, (min_decode_side, min_decode_side))
@@ -147,16 +127,48 @@ def _upright(image: Image.Image) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+def file_mode(file: Path | io.BytesIO, name: str) -> str:
+    """Pillow's colour mode of an image file, from its header.
+
+    Raises:
+        ImageError: unreadable, or no image.
+    """
+    with _opened(file, name) as image:
+        return str(image.mode)
+
+
 @contextmanager
 def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
     """The image with its header read."""
-    with _decoding(name):
-        size = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
-        if not size:
+    with _decoding(name), _content(file) as content:
+        if not content.read(1):
             raise ImageError(name, "the file is empty (0 bytes)")
-        # By content, whatever the suffix says: some of Pillow's readers start other programs.
-        with Image.open(file, formats=FORMATS) as image:
+        content.seek(0)
+        most_pixels()  # lets Pillow open what it would take for a bomb
+        with Image.open(content, formats=_formats()) as image:
             yield image
+
+
+def _content(file: Path | io.BytesIO) -> BinaryIO:
+    """What Pillow reads: never a path, which it might open once more, or map into memory."""
+    return open_ordinary(file) if isinstance(file, Path) else file
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that this Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _check_extent(image: Image.Image, name: str) -> None:
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise ImageError(name, f"animated or multi-page ({frames} frames); save one frame")
+    most = most_pixels()
+    if image.width * image.height > most:
+        hint = f"scale it down, cut it, or allow more: --max-pixels, or {PIXELS_VARIABLE}"
+        raise ImageError(name, f"more than {most:,} pixels; {hint}")
 
 
 @contextmanager
@@ -164,17 +176,19 @@ def _decoding(name: str) -> Iterator[None]:
     """Whatever Pillow raises while the block runs is the image's fault."""
     try:
         yield
-    except (ImageError, MemoryError):
+    except (ImageError, UsageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
         raise ImageError(name, "not a picture in a format that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(name, MAX_PIXELS) from error
+        raise _too_large(name, most_pixels()) from error
     except FileNotFoundError as error:
         raise ImageError(name, "no such file") from error
     except PermissionError as error:
         raise ImageError(name, "no permission to read it") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, not of Pillow
+            raise ImageError(name, error.strerror or str(error)) from error
         # For cut and corrupt files Pillow's decoders raise OSError, SyntaxError, TypeError,
         # struct.error ..., and warnings where these are errors.
         raise ImageError(name, f"cut or corrupt ({error})") from error

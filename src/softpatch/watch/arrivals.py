@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from softpatch.runtime.images import EXTENSIONS
+from softpatch.runtime.listing import LeftOut, walk
+from softpatch.runtime.own_files import is_drawing
 
 
 @dataclass(frozen=True)
@@ -38,33 +38,41 @@ class Arrivals:
         self.folder = folder
         self._without = [other.resolve() for other in without]
         self._since: dict[Arrival, float] = {}
+        self._drawings: set[Arrival] = set()
+        self.left_out = LeftOut()  # at the last look
 
     def look(self) -> list[tuple[Arrival, float]]:
         """All images, oldest first, and for how many seconds they were seen unchanged.
 
-        Hidden files and folders are left out: programs copy under such names.
+        What ``walk`` passes over is not among them, hidden files included: programs copy under such
+        names.
         """
         now = time.monotonic()
-        found = self._found()
+        states = self._found()
+        self._drawings = {
+            one
+            for one in states
+            if one in self._drawings or (one not in self._since and is_drawing(one.path))
+        }
+        found = [one for one in states if one not in self._drawings]
         self._since = {arrival: self._since.get(arrival, now) for arrival in found}
         return [(arrival, now - self._since[arrival]) for arrival in found]
 
     def _found(self) -> list[Arrival]:
+        self.left_out = LeftOut()
         found = []
-        for top, folders, files in os.walk(self.folder):
-            folders[:] = [
-                name
-                for name in folders
-                if not name.startswith(".") and (Path(top) / name).resolve() not in self._without
-            ]
-            for file in files:
-                path = Path(top) / file
-                if file.startswith(".") or path.suffix.lower() not in EXTENSIONS:
-                    continue
-                try:
-                    state = path.stat()
-                except FileNotFoundError:  # just gone
-                    continue
-                name = path.relative_to(self.folder).as_posix()
-                found.append(Arrival(path, name, state.st_size, state.st_mtime_ns))
+        images = walk(
+            self.folder,
+            self.left_out,
+            locked=lambda *_: None,
+            without=lambda folder: folder.resolve() in self._without,
+            own=lambda _: False,  # which would open every file at every look
+        )
+        for path in (path for _, paths in images for path in paths):
+            try:
+                state = path.stat()
+            except FileNotFoundError:  # just gone
+                continue
+            name = path.relative_to(self.folder).as_posix()
+            found.append(Arrival(path, name, state.st_size, state.st_mtime_ns))
         return sorted(found, key=lambda arrival: (arrival.modified_ns, arrival.name))

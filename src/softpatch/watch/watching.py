@@ -14,6 +14,7 @@ from typing import Any
 
 from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.runtime.files import write_atomically
+from softpatch.runtime.listing import LINKED, NOT_READ, OWN, SYSTEM
 from softpatch.runtime.writers import row
 from softpatch.watch.arrivals import Arrival, Arrivals
 from softpatch.watch.journal import Journal
@@ -34,6 +35,7 @@ def watch(
     interval: float = 1.0,
     patience: float = 30.0,
     stopped: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[dict[str, Any]]:
     """Score each image that appears in ``folder`` once, even if this process is killed.
 
@@ -52,6 +54,7 @@ def watch(
         patience: seconds without a change after which an image that cannot be read is recorded as
             such, at least 0; until then, it may be half copied.
         stopped: called after each image and look; the loop ends when it returns True.
+        tell: called with a line about what is left out, when that changes.
 
     Yields:
         each new line of the journal: ``path`` below the folder, ``bytes``, ``modified_ns``, and
@@ -69,6 +72,7 @@ def watch(
         raise DatasetError(f"{folder}: no such folder")
     arrivals = Arrivals(folder, [output] if move is None else [output, move])
     journal = Journal(output)
+    told = ""
     try:
         _remove_halves(output / HEATMAPS)
         while not stopped():
@@ -86,6 +90,10 @@ def watch(
                     _move(arrival, move / arrival.name)
                 if stopped():
                     return
+            left_out = str(arrivals.left_out.only(NOT_READ, SYSTEM, LINKED, OWN))
+            if left_out and left_out != told:
+                told = left_out
+                tell(f"left out of {folder}: {told}")
             if once and not waiting:
                 return
             time.sleep(interval)
