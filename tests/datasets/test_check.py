@@ -64,13 +64,14 @@ def test_masks_of_good_pictures_are_no_problem(flange: Path) -> None:
 
 def test_masks_that_cannot_be_used(flange: Path) -> None:
     truth = flange / "ground_truth" / "broken"
-    trees.mask(truth / "000_mask.png", value=127)  # not above the threshold
+    trees.mask(truth / "000_mask.png", value=0)
     Image.new("L", (9, 9), 255).save(truth / "001_mask.png")
     (truth / "002_mask.png").write_bytes(b"x")
     assert problems(flange) == [
         "1 mask(s) cannot be read: ground_truth/broken/002_mask.png",
         "1 mask(s) of another size than their picture: ground_truth/broken/001_mask.png",
         "1 mask(s) of defective pictures mark no pixel: ground_truth/broken/000_mask.png",
+        "1 mask(s) mark every pixel: ground_truth/broken/001_mask.png",
     ]
 
 

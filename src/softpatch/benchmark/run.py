@@ -17,7 +17,7 @@ from softpatch.benchmark.plan import Cell, Fit, dataset, fingerprint, read_categ
 from softpatch.benchmark.results import FAILED, IMPOSSIBLE, OK, CellStore, Row, write_tables
 from softpatch.compute.processes import in_processes
 from softpatch.compute.progress import Progress, silent
-from softpatch.datasets import Category, Contamination, contaminate
+from softpatch.datasets import Category, Contamination, contaminate, require_marks
 from softpatch.detectors import Detector, PaDiM, make_detector, no_threshold
 from softpatch.errors import DatasetError, ImageError
 from softpatch.evaluation.difficulty import rate_difficulty
@@ -39,6 +39,7 @@ class RunSettings:
     memory_limit: int | None  # likewise
     jobs: int  # fits at a time, each in a process of its own
     threads: int  # of torch, for all of them together
+    allow_empty_masks: bool = False  # see ``require_marks``
 
 
 Finished = Callable[[Sequence[Row]], None]
@@ -75,10 +76,20 @@ def run_cells(
 
     Returns:
         one row per cell, in order; a cell that could not be filled in says why.
+
+    Raises:
+        DatasetError: masks that mark nothing, see ``require_marks``.
     """
     store = CellStore(settings.output / "cells")
     keys = {cell: cell.key(_fingerprint(cell), settings.device) for cell in cells}
     rows = {cell: row for cell in cells if (row := store.get(keys[cell])) is not None}
+    for place in {(cell.fit.root, cell.fit.layout, cell.fit.category): None
+                  for cell in cells if cell not in rows}:  # fmt: skip
+        try:
+            category = read_category(*place)
+        except DatasetError:  # its cells say so
+            continue
+        require_marks(category, settings.allow_empty_masks)
     finished(list(rows.values()))
     pending: dict[Fit, list[Cell]] = {}
     for cell in cells:

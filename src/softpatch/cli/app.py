@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,7 @@ from softpatch.cli import (
     watch,
 )
 from softpatch.cli.old_spellings import Command
-from softpatch.cli.terminal import stderr
+from softpatch.cli.terminal import note, stderr
 from softpatch.errors import SoftPatchError, is_out_of_memory, memory_needed
 from softpatch.runtime.errors import last_words
 
@@ -80,6 +80,7 @@ def main() -> None:
     """Run the command; exit code 0, 1 (the work failed) or 2 (bad use)."""
     # Oversized pictures are refused with our own message; Pillow's extra warning says less.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    warnings.showwarning = _show_warning
     try:
         app()
     except Exception as error:
@@ -92,6 +93,16 @@ def main() -> None:
             "or --resize",
             1,
         )
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
+) -> None:
+    """Ours in one line, without the place in the code; others as ever."""
+    if category.__module__.startswith("softpatch."):
+        note(str(message))
+    else:
+        typer.echo(warnings.formatwarning(message, category, filename, lineno), err=True)
 
 
 def _fail(message: str, code: int) -> None:

@@ -48,6 +48,9 @@ def benchmark(
     set_: list[str] | None = of_grid(
         "An option of every method, such as tau=0.1; tau=0.1,0.2 runs both.", "--set"
     ),
+    allow_empty_masks: bool = flag(
+        "--allow-empty-masks", "Go on where a defective picture's mask marks nothing."
+    ),
     output: Path = to_output(
         "Folder of the results; goes on where it was.", Path("softpatch-benchmark")
     ),
@@ -118,6 +121,7 @@ def benchmark(
         memory_limit=parse_options({"memory_limit": memory_limit}).get("memory_limit"),
         jobs=jobs,
         threads=torch.get_num_threads(),
+        allow_empty_masks=allow_empty_masks,
     )
     runner: Runner = run_fits
     if engine == "ray":

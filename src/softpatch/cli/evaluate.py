@@ -36,6 +36,9 @@ def evaluate(
     pixel_at: str = option(
         "Pixel metrics at the network's input size, or native: the masks'.", default="input"
     ),
+    allow_empty_masks: bool = flag(
+        "--allow-empty-masks", "Go on where a defective picture's mask marks nothing."
+    ),
     as_json: bool = flag("--json", "One JSON line, no bars."),
     strict: bool = options.STRICT,
     *,
@@ -96,7 +99,7 @@ def evaluate(
     with bars() as progress:
         row, _ = run(
             method, detector, contamination, pixel_at=pixel_at, keep=False,
-            on_unreadable=skipped.handler, progress=progress,
+            allow_empty_masks=allow_empty_masks, on_unreadable=skipped.handler, progress=progress,
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(row.as_dict()))

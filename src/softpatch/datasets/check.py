@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from torch import uint8
-
 from softpatch.compute.progress import Progress, silent
 from softpatch.datasets.dataset import Dataset
-from softpatch.datasets.samples import Category, Sample
+from softpatch.datasets.samples import Category, Sample, read_mask
 from softpatch.errors import DatasetError, ImageError
-from softpatch.images.decode import decode_image, image_size
+from softpatch.images.decode import image_size
+from softpatch.images.masks import WholeMaskWarning, read_marks
 from softpatch.runtime.files import file_digest
 
 NAMED = 5  # files that a finding lists; the others are counted
@@ -81,6 +81,7 @@ def _bad_masks(category: Category) -> list[str]:
     unreadable: list[Path] = []
     misfit: list[Path] = []
     blank: list[Path] = []
+    whole: list[Path] = []
     for sample in category.defects:
         marked = False
         size = None
@@ -88,14 +89,15 @@ def _bad_masks(category: Category) -> list[str]:
             size = image_size(sample.path, str(sample.path))
         for path in sample.masks:
             try:
-                mask = decode_image(path, str(path))  # (3, H, W), 8-bit or float in [0, 1]
+                mask = read_marks(path, str(path), sample.mask_threshold)
             except ImageError:
                 unreadable.append(path)
                 marked = True  # perhaps
                 continue
-            brightest = mask.numpy().max()
-            marked |= bool(brightest > sample.mask_threshold / (1 if mask.dtype == uint8 else 255))
-            if size and size != (mask.shape[1], mask.shape[2]):
+            marked |= bool(mask.any())
+            if mask.all():
+                whole.append(path)
+            if size and size != mask.shape:
                 misfit.append(path)
         if sample.masks and not marked:
             blank += sample.masks
@@ -103,7 +105,42 @@ def _bad_masks(category: Category) -> list[str]:
         *_listed(category, "mask(s) cannot be read", unreadable),
         *_listed(category, "mask(s) of another size than their picture", misfit),
         *_listed(category, "mask(s) of defective pictures mark no pixel", blank),
+        *_listed(category, "mask(s) mark every pixel", whole),
     ]
+
+
+def require_marks(category: Category, allow_empty: bool = False) -> None:
+    """Read the masks of defective pictures before anything is measured by them.
+
+    Warns of those that mark every pixel. What cannot be used at all is told by who measures.
+
+    Args:
+        category: of which the test pictures count.
+        allow_empty: go on where a defective picture's masks mark nothing.
+
+    Raises:
+        DatasetError: they mark nothing.
+    """
+    blank: list[Path] = []
+    whole: list[Path] = []
+    for sample in category.defects:
+        if not sample.masks:
+            continue
+        try:
+            mask = read_mask(sample, image_size(sample.path, str(sample.path)))
+        except (ImageError, DatasetError):
+            continue
+        if not mask.any():
+            blank += sample.masks
+        elif mask.all():
+            whole += sample.masks
+    for line in _listed(category, "mask(s) mark every pixel", whole):
+        warnings.warn(f"{category.name}: {line}", WholeMaskWarning, stacklevel=2)
+    if not allow_empty:
+        for line in _listed(category, "mask(s) of defective pictures mark no pixel", blank):
+            raise DatasetError(
+                f"{category.folder}: {line}; mend them, or go on with --allow-empty-masks"
+            )
 
 
 def _in_both_halves(category: Category) -> list[str]:

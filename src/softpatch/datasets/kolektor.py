@@ -8,7 +8,7 @@ from pathlib import Path
 from softpatch.datasets.layout import HELD_OUT, Layout, good_samples, hold_out, pictures, subfolders
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, ImageError
-from softpatch.images.decode import decode_image
+from softpatch.images.masks import read_marks
 
 NAME = "kolektor"
 LABEL = "_label"
@@ -57,7 +57,7 @@ def _items(root: Path) -> list[Path]:
 def _marks_anything(label: Path) -> bool | None:
     """Whether any pixel is marked; None if the label cannot be read."""
     try:
-        return bool(decode_image(label, str(label)).numpy().any())
+        return bool(read_marks(label, str(label), threshold=0).any())
     except ImageError:
         return None
 

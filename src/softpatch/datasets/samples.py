@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softpatch.errors import DatasetError
-from softpatch.images.decode import read_image
+from softpatch.images.masks import read_marks
 
 GOOD = "good"
 
@@ -65,8 +65,7 @@ class Category:
 def read_mask(sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """``(H, W)`` bool, the defective pixels of a picture of that size: the union of its masks.
 
-    Masks may be grey at their edges and are binarised at ``sample.mask_threshold``. Without masks
-    no pixel is defective.
+    See ``softpatch.images.masks``. Without masks no pixel is defective.
 
     Raises:
         ImageError: a mask cannot be read.
@@ -74,10 +73,10 @@ def read_mask(sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """
     defective = np.zeros(size, dtype=bool)
     for path in sample.masks:
-        mask = read_image(path, str(path))[0].numpy()  # (3, H, W), three equal channels
+        mask = read_marks(path, str(path), sample.mask_threshold)
         if mask.shape != size:
             raise DatasetError(
                 f"{path}: is {mask.shape} pixels, its picture {size} (height, width)"
             )
-        defective |= mask > sample.mask_threshold / 255
+        defective |= mask
     return defective

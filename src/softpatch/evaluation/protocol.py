@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from softpatch.compute.progress import Progress, silent
-from softpatch.datasets import Contamination
+from softpatch.datasets import Contamination, require_marks
 from softpatch.detectors import Detector, SoftPatch
 from softpatch.evaluation import metrics
 from softpatch.evaluation.measurement import Measurement
@@ -31,6 +31,7 @@ def evaluate(
     *,
     pixel_at: str = "input",
     keep: bool = True,
+    allow_empty_masks: bool = False,
     on_unreadable: OnUnreadable = fail_unreadable,
     progress: Progress = silent,
 ) -> tuple[Evaluation, list[Prediction]]:
@@ -42,13 +43,18 @@ def evaluate(
         contamination: training and test images.
         pixel_at: see ``Measurement``.
         keep: return the predictions; without them memory does not grow with the test set.
+        allow_empty_masks: see ``require_marks``, which comes before the fit.
         on_unreadable: see ``Detector.fit``.
         progress: see ``Detector.fit``; prediction reports as ``predict``.
 
     Returns:
         the row, and the predictions of the readable test images if they are to be kept.
+
+    Raises:
+        DatasetError, ImageError: a mask that cannot be used, or training images that cannot.
     """
     measurement = Measurement(detector, contamination.test, pixel_at)
+    require_marks(contamination.category, allow_empty_masks)
     kept: list[Prediction] = []
 
     def take(prediction: Prediction) -> None:

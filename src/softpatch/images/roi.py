@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softpatch.errors import ImageError, UsageError
-from softpatch.images.decode import read_image
+from softpatch.images.masks import WholeMaskWarning, read_marks
 from softpatch.runtime.tiling import TileLayout
 
 LONGEST_SIDE = 1024  # pixels a mask is kept with: finer than any patch
@@ -25,18 +26,25 @@ class RegionOfInterest:
     """
 
     def __init__(self, mask: Any) -> None:
-        """Take over an ``(h, w)`` bool tensor, or an image, white (above one half) inside.
+        """Take over an ``(h, w)`` bool tensor, or an image that marks the inside (``read_marks``).
 
-        ImageError if ``read_image`` cannot read it, UsageError if nothing is inside.
+        Warns if everything is inside.
+
+        Raises:
+            ImageError: it cannot be read.
+            UsageError: nothing is inside.
         """
         if isinstance(mask, Tensor) and mask.dtype == torch.bool:
             self.mask = mask.cpu()
         else:
-            self.mask = _shrunk(read_image(mask, "the region's mask")[0] > 0.5)
+            self.mask = _shrunk(torch.from_numpy(read_marks(mask, "the region's mask")))
         if self.mask.ndim != 2:
             raise ImageError("the region's mask", f"expected (h, w), got {tuple(self.mask.shape)}")
         if not bool(self.mask.any()):
             raise UsageError("the region's mask is black all over; paint white what is to be seen")
+        if bool(self.mask.all()):
+            words = "the region's mask marks everything, so it leaves nothing out"
+            warnings.warn(words, WholeMaskWarning, stacklevel=2)
 
     def inside(self, layout: TileLayout, grid: tuple[int, int]) -> Tensor:
         """``(tiles, h * w)`` bool: the patches at least half of whose cell lies inside."""

@@ -65,6 +65,39 @@ def decode(
     return values, (values.shape[0], values.shape[1])
 
 
+def read_layers(content: Any, name: str = "image") -> npt.NDArray[Any]:
+    """An image with all that is in it: ``(H, W, C)`` of any numbers, alpha the last of 2 or 4.
+
+    Takes what ``decode`` takes. Of a palette whose colours are all one, its indices.
+
+    Raises:
+        ImageError: unreadable, empty, animated, too large, or of an unknown shape.
+    """
+    if isinstance(content, str | Path | bytes):
+        file = io.BytesIO(content) if isinstance(content, bytes) else Path(content)
+        name = name if isinstance(content, bytes) else str(content)
+        with _opened(file, name) as image:
+            _check_extent(image, name)
+            return read_layers(image, name)
+    if isinstance(content, Image.Image):
+        with _decoding(name):
+            content = _layers(ImageOps.exif_transpose(content))
+    if not isinstance(content, np.ndarray):
+        raise ImageError(name, f"a {type(content).__name__} is no image")
+    return _with_channels(content, name)
+
+
+def _layers(image: Image.Image) -> npt.NDArray[Any]:
+    if image.mode in ("1", "I", "F", "LA", "RGBA") or image.mode.startswith("I;16"):
+        return np.asarray(image)
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return np.asarray(image)
+    colours = np.asarray(image.convert("RGBA"))
+    if image.mode == "P" and (colours == colours[:1, :1]).all():
+        return np.asarray(image)
+    return colours
+
+
 def read_levels(
     content: Any, name: str = "image", min_decode_side: int | None = None
 ) -> tuple[Levels, tuple[int, int]]:
@@ -219,12 +252,10 @@ def _pil_to_array(image: Image.Image, name: str) -> npt.NDArray[Any]:
 
 
 def _from_array(array: npt.NDArray[Any], name: str) -> Values:
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+    array = _with_channels(array, name)
+    if array.shape[2] == 2:
         raise ImageError(name, f"shape {array.shape} is no image; expected (H, W) or (H, W, 3)")
     array = array[:, :, :3]
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.uint16:
@@ -238,3 +269,11 @@ def _from_array(array: npt.NDArray[Any], name: str) -> Values:
     if array.min() < 0 or array.max() > 1:
         raise ImageError(name, "float values must lie in [0, 1]; divide them by their maximum")
     return array.astype(np.float32)
+
+
+def _with_channels(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """``(H, W, C)`` in the machine's byte order."""
+    whole = array[:, :, None] if array.ndim == 2 else array
+    if whole.ndim != 3 or whole.shape[2] not in (1, 2, 3, 4) or 0 in whole.shape:
+        raise ImageError(name, f"shape {whole.shape} is no image; expected (H, W) or (H, W, 3)")
+    return whole.astype(whole.dtype.newbyteorder("="), copy=False)
