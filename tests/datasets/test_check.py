@@ -27,7 +27,9 @@ def test_nothing_wrong_is_nothing_said(flange: Path) -> None:
 
 def test_halves_of_the_test_set_that_are_missing(flange: Path) -> None:
     shutil.rmtree(flange / "test" / "good")
-    assert problems(flange) == ["no good pictures to test on"]
+    assert problems(flange) == [
+        "no good pictures to test on: by their folders, all are defects (broken, dirt)"
+    ]
     trees.fill(flange, ["test/good/0.png"])
     for kind in ("broken", "dirt"):
         shutil.rmtree(flange / "test" / kind)

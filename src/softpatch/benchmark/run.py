@@ -83,8 +83,8 @@ def run_cells(
     store = CellStore(settings.output / "cells")
     keys = {cell: cell.key(_fingerprint(cell), settings.device) for cell in cells}
     rows = {cell: row for cell in cells if (row := store.get(keys[cell])) is not None}
-    for place in {(cell.fit.root, cell.fit.layout, cell.fit.category): None
-                  for cell in cells if cell not in rows}:  # fmt: skip
+    missing = [cell for cell in cells if cell not in rows]
+    for place in dict.fromkeys((cell.root, cell.layout, cell.category) for cell in missing):
         try:
             category = read_category(*place)
         except DatasetError:  # its cells say so
@@ -92,9 +92,8 @@ def run_cells(
         require_marks(category, settings.allow_empty_masks)
     finished(list(rows.values()))
     pending: dict[Fit, list[Cell]] = {}
-    for cell in cells:
-        if cell not in rows:
-            pending.setdefault(cell.fit, []).append(cell)
+    for cell in missing:
+        pending.setdefault(cell.fit, []).append(cell)
     try:
         for served in runner(list(pending.values()), settings, progress):
             for cell, row in served.items():

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ import typer
 
 from softpatch.cli import inputs, options
 from softpatch.cli.options import argument, flag, option, to_output
-from softpatch.cli.terminal import Display, say
-from softpatch.errors import MissingExtraError, UsageError
+from softpatch.cli.terminal import Display, note, say
+from softpatch.errors import DatasetError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from softpatch.benchmark.grid import Grid
@@ -136,12 +137,17 @@ def benchmark(
 
 def _run(grid: Grid, settings: RunSettings, runner: Runner, command: str) -> bool:
     """Whether a cell failed."""
-    from softpatch.benchmark.plan import plan
+    from softpatch.benchmark.plan import plan, read_category
     from softpatch.benchmark.results import FAILED, RESULTS
     from softpatch.benchmark.run import run_cells
     from softpatch.benchmark.setting import write_setting
+    from softpatch.datasets import remarks
 
     cells = plan(grid)
+    for place in dict.fromkeys((cell.root, cell.layout, cell.category) for cell in cells):
+        with suppress(DatasetError):  # the cells say so
+            for line in remarks(read_category(*place)):
+                note(f"{place[-1]}: {line}")
     settings.output.mkdir(parents=True, exist_ok=True)
     write_setting(settings.output, grid, len(cells), command)
     with Display("cells", len(cells), settings.output) as display:

@@ -61,7 +61,7 @@ def evaluate(
     softpatch evaluate --data elpv --category elpv_mono --noise 0.1
     """
     from softpatch.compute.progress import silent
-    from softpatch.datasets import contaminate, open_dataset, read_manifest
+    from softpatch.datasets import contaminate, open_dataset, read_manifest, remarks
     from softpatch.detectors import PaDiM, make_detector, no_threshold
     from softpatch.evaluation.difficulty import rate_difficulty
     from softpatch.evaluation.protocol import evaluate as run
@@ -69,6 +69,8 @@ def evaluate(
     detector = make_detector(method, **{**no_threshold(method), **given})
     dataset = open_dataset(data, layout)
     products = dataset.read(category)
+    for line in remarks(products):
+        note(f"{category}: {line}")
     skipped = Skipped(strict)
 
     def bars(prefix: str = "") -> AbstractContextManager[Progress]:

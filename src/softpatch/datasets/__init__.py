@@ -1,6 +1,6 @@
 """Data sets on disk, contamination of their training sets, and a synthetic product line."""
 
-from softpatch.datasets.check import find_problems, require_marks, survey
+from softpatch.datasets.check import find_problems, remarks, require_marks, survey
 from softpatch.datasets.contamination.draw import (
     Contamination,
     contaminate,
@@ -30,6 +30,7 @@ __all__ = [
     "read_category",
     "read_manifest",
     "read_mask",
+    "remarks",
     "require_marks",
     "survey",
 ]

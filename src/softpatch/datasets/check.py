@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +16,7 @@ from softpatch.errors import DatasetError, ImageError
 from softpatch.images.decode import image_size
 from softpatch.images.masks import WholeMaskWarning, read_marks
 from softpatch.runtime.files import file_digest
+from softpatch.runtime.listing import LINKED, NOT_READ, OWN, SYSTEM, LeftOut, walk
 
 NAMED = 5  # files that a finding lists; the others are counted
 COUNTS = ("train", "good", "defective", "masked")
@@ -54,7 +55,7 @@ def find_problems(category: Category) -> list[str]:
     samples = (*category.train, *category.test)
     gone = [sample.path for sample in samples if not sample.path.is_file()]
     return [
-        *_halves(category),
+        *remarks(category),
         *_listed(category, "file(s) missing", gone),
         *_without_mask(category),
         *_listed(category, "file(s) left out, their counterpart is missing", category.unused),
@@ -63,11 +64,27 @@ def find_problems(category: Category) -> list[str]:
     ]
 
 
+def remarks(category: Category) -> list[str]:
+    """What is left out of a category, or missing, by the names of its folders and files."""
+    left_out = LeftOut()
+    deque(walk(category.folder, left_out, locked=lambda *_: None), maxlen=0)
+    unread = left_out.only(NOT_READ, OWN, SYSTEM, LINKED)
+    return [
+        *_halves(category),
+        *_listed(category, "folder(s) left out, no kind of defect", category.passed_over),
+        *([f"left out: {unread}"] if unread else []),
+    ]
+
+
 def _halves(category: Category) -> list[str]:
     defective = len(category.defects)
     if not defective:
         return ["no defective pictures to test on"]
-    return ["no good pictures to test on"] if defective == len(category.test) else []
+    if defective < len(category.test):
+        return []
+    kinds = sorted({sample.kind for sample in category.defects})
+    shown = ", ".join(kinds[:NAMED]) + (", ..." if len(kinds) > NAMED else "")
+    return [f"no good pictures to test on: by their folders, all are defects ({shown})"]
 
 
 def _without_mask(category: Category) -> list[str]:

@@ -11,12 +11,13 @@ from softpatch.datasets.btad import BTAD
 from softpatch.datasets.elpv import ELPV, ELPV_GRADED
 from softpatch.datasets.folder import FOLDER
 from softpatch.datasets.kolektor import KOLEKTOR
-from softpatch.datasets.layout import Layout, subfolders, tree_found
+from softpatch.datasets.layout import Layout, tree_found
 from softpatch.datasets.magnetic_tile import MAGNETIC_TILE
 from softpatch.datasets.mpdd import MPDD
 from softpatch.datasets.mvtec import MVTEC
 from softpatch.datasets.mvtec_3d import MVTEC_3D
 from softpatch.datasets.mvtec_loco import MVTEC_LOCO
+from softpatch.datasets.names import subfolders
 from softpatch.datasets.samples import Category
 from softpatch.datasets.visa import VISA
 from softpatch.errors import DatasetError, UsageError

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from softpatch.datasets.names import subfolders
 from softpatch.datasets.package import Package
 from softpatch.datasets.samples import GOOD, Category, Sample
-from softpatch.runtime.listing import EXTENSIONS
+from softpatch.runtime.listing import why_no_image
+from softpatch.runtime.own_files import is_drawing
 
 T = TypeVar("T")
 
+MASK = "_mask"  # what a mask's name has more than its picture's
 HELD_OUT = 5  # without a published split, every fifth good picture is kept for the test
 
 
@@ -64,16 +66,11 @@ def folders_that(is_category: Callable[[Path], bool]) -> Callable[[Path], dict[s
     return find
 
 
-def subfolders(folder: Path) -> list[Path]:
-    """Sorted subfolders, without hidden and locked ones; empty if the folder does not exist."""
-    access = os.R_OK | os.X_OK  # a disk's lost+found is locked
-    return [entry for entry in _visible(folder) if entry.is_dir() and os.access(entry, access)]
-
-
 def pictures(folder: Path) -> list[Path]:
     """The picture files directly in ``folder``, sorted; empty if it does not exist."""
-    files = (entry for entry in _visible(folder) if entry.suffix.lower() in EXTENSIONS)
-    return [file for file in files if file.is_file()]
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    named = [file for file in files if why_no_image(file.name) is None]
+    return [file for file in named if file.is_file() and not is_drawing(file)]
 
 
 def hold_out(items: Sequence[T]) -> tuple[list[T], list[T]]:
@@ -88,18 +85,34 @@ def good_samples(paths: Iterable[Path]) -> list[Sample]:
     return [Sample(path, GOOD) for path in paths]
 
 
-def with_masks(kind: str, paths: Sequence[Path], truth: Path) -> tuple[list[Sample], list[Path]]:
+def with_masks(
+    kind: str, paths: Sequence[Path], truth: Path, besides: Mapping[str, Path] | None = None
+) -> tuple[list[Sample], list[Path]]:
     """Defective pictures, each with the mask of its name in the folder ``truth``.
 
-    The mask of ``7.bmp`` is ``7_mask`` or else ``7``, in any picture format.
+    The mask of ``7.bmp`` is ``7_mask`` or else ``7``, in any picture format. A picture ``7_mask``
+    beside it is its mask, too, and no picture.
+
+    Args:
+        kind: of the defect.
+        paths: the pictures.
+        truth: the folder of their masks.
+        besides: more masks by the stem of their picture, for those without one there.
 
     Returns:
-        the samples, and the masks without a picture.
+        the samples, and the masks in ``truth`` without a picture.
     """
     masks = {path.stem: path for path in pictures(truth)}
+    named = {path.stem: path for path in paths}
+    beside = {stem: named[f"{stem}{MASK}"] for stem in named if f"{stem}{MASK}" in named}
+    own = set(beside.values())
+    beside = {**(besides or {}), **beside}
     samples, used = [], set()
     for path in paths:
-        mask = masks.get(f"{path.stem}_mask") or masks.get(path.stem)
+        if path in own:
+            continue
+        stem = path.stem
+        mask = masks.get(f"{stem}{MASK}") or masks.get(stem) or beside.get(stem)
         samples.append(Sample(path, kind, (mask,) if mask else ()))
         used.add(mask)
     return samples, [mask for mask in masks.values() if mask not in used]
@@ -113,8 +126,3 @@ def tree_found(folder: Path) -> str:
         for entry in (upper, *subfolders(upper))
     )
     return ", ".join(found[:12]) + (", ..." if len(found) > 12 else "") if found else "no folders"
-
-
-def _visible(folder: Path) -> list[Path]:
-    entries = folder.iterdir() if folder.is_dir() else ()
-    return sorted(entry for entry in entries if not entry.name.startswith("."))

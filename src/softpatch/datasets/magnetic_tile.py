@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from softpatch.datasets.layout import HELD_OUT, Layout, good_samples, hold_out, pictures, subfolders
+from softpatch.datasets.layout import HELD_OUT, Layout, good_samples, hold_out, pictures
+from softpatch.datasets.names import subfolders
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError
 

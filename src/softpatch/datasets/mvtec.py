@@ -9,11 +9,18 @@ from softpatch.datasets.layout import (
     folders_that,
     good_samples,
     pictures,
-    subfolders,
     tree_found,
     with_masks,
 )
-from softpatch.datasets.samples import GOOD, Category, Sample
+from softpatch.datasets.names import (
+    child,
+    good_folders,
+    is_good,
+    is_kind,
+    is_of_masks,
+    subfolders,
+)
+from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError
 from softpatch.runtime.listing import list_images
 
@@ -43,7 +50,10 @@ def read_category(folder: Path) -> Category:
 
 def is_category(folder: Path) -> bool:
     """Whether a folder has a training and a test half."""
-    return (folder / "train" / GOOD).is_dir() and (folder / "test").is_dir()
+    good = good_folders(child(folder, "train"))
+    if (folder / "test" / "ko").is_dir() and [one.name for one in good] == ["ok"]:
+        return False  # BTAD
+    return bool(good) and child(folder, "test").is_dir()
 
 
 find = folders_that(is_category)
@@ -58,24 +68,36 @@ def read(name: str, folder: Path, below: str = "", masks: str = "ground_truth/{}
         below: where a kind's pictures are in its folder.
         masks: where a kind's masks are in the category's folder.
     """
-    train = good_samples(list_images(folder / "train" / GOOD / below))
+    given = [list_images(good / below) for good in good_folders(child(folder, "train"))]
+    train = good_samples(path for paths in given for path in paths)
     test: list[Sample] = []
     unused: list[Path] = []
-    for kind in subfolders(folder / "test"):
+    passed_over: list[Path] = []
+    tested = child(folder, "test")
+    for kind in subfolders(tested):
         found = pictures(kind / below)
-        if kind.name == GOOD:  # whose masks, if there are any, are blank
+        if is_good(kind.name):  # whose masks, if there are any, are blank
             test += good_samples(found)
-        else:
-            samples, left = with_masks(kind.name, found, folder / masks.format(kind.name))
+        elif is_kind(kind.name):
+            samples, left = with_masks(kind.name, found, _masks(folder, masks.format(kind.name)))
             test += samples
             unused += left
-    for kind in subfolders(folder / "ground_truth"):
-        if kind.name != GOOD and not (folder / "test" / kind.name).is_dir():
+        elif found and not is_of_masks(kind.name):
+            passed_over.append(kind)
+    truth = child(folder, "ground_truth")
+    for kind in subfolders(truth):
+        if not is_good(kind.name) and not child(tested, kind.name).is_dir():
             unused += pictures(kind)
     if not test:
         place = f" in <kind>/{below}" if below else ""
-        raise DatasetError(f"{folder / 'test'}: no pictures found{place}")
-    return Category(name, folder, tuple(train), tuple(test), tuple(unused))
+        raise DatasetError(f"{tested}: no pictures found{place}")
+    return Category(name, folder, tuple(train), tuple(test), tuple(unused), tuple(passed_over))
+
+
+def _masks(folder: Path, path: str) -> Path:
+    for name in path.split("/"):
+        folder = child(folder, name)
+    return folder
 
 
 MVTEC = Layout(

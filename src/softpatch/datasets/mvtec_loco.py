@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from softpatch.datasets import mvtec
-from softpatch.datasets.layout import Layout, folders_that, pictures, subfolders
+from softpatch.datasets.layout import Layout, folders_that, pictures
+from softpatch.datasets.names import subfolders
 from softpatch.datasets.samples import Category, Sample
 
 KINDS = ("logical_anomalies", "structural_anomalies")

@@ -48,6 +48,7 @@ class Category:
         test: good and defective pictures.
         unused: files left out because their counterpart is missing: a mask without its picture, or
             a picture without the label that says whether it is good.
+        passed_over: folders of pictures that are neither good nor a kind of defect by their names.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Category:
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
     unused: tuple[Path, ...] = ()
+    passed_over: tuple[Path, ...] = ()
 
     @property
     def defects(self) -> tuple[Sample, ...]:
