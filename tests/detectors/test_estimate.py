@@ -72,7 +72,7 @@ def test_a_fitted_detector_stays_as_it_is(small_detector: SoftPatch, small_pictu
 
 def test_unreadable_pictures_are_passed_over(small_pictures: Path) -> None:
     pictures = [*sorted(small_pictures.iterdir())[:4], Path("none.png")]
-    assert SoftPatch(**SMALL).estimate(pictures).images == 5
+    assert SoftPatch(**SMALL).estimate(pictures).images == 4
     with pytest.raises(DatasetError, match="0 readable training pictures"):
         SoftPatch(**SMALL).estimate([])
     with pytest.raises(DatasetError, match="at least 2"):
@@ -87,3 +87,23 @@ def test_what_does_not_fit_the_limit_goes_to_files() -> None:
     limit = resident_bytes() + RESERVE + int(1.5 * gigabyte)
     memory, scratch = memory_and_scratch([gigabyte, gigabyte], limit)
     assert (memory, scratch) == (limit, gigabyte)
+
+
+@pytest.mark.parametrize("readable", [{1, 3, 5, 7, 9, 11, 13, 15}, {14, 15}, set(range(8))])
+def test_readable_pictures_are_found_wherever_they_are_and_others_counted(
+    small_pictures: Path, tmp_path: Path, readable: set[int]
+) -> None:
+    for index in range(16):
+        good = (small_pictures / f"{index % 8}.png").read_bytes()
+        (tmp_path / f"{index:02}.png").write_bytes(good if index in readable else b"cut")
+    foreseen = PatchCore(**SMALL).estimate(tmp_path)
+    share = len(readable) / 16
+    assert foreseen.looked_at - foreseen.unreadable == len(readable)
+    assert foreseen.images == pytest.approx(16 * share, abs=3)
+
+
+def test_a_folder_without_two_readable_pictures_says_how_many_there_are(tmp_path: Path) -> None:
+    for index in range(9):
+        (tmp_path / f"{index}.png").write_bytes(b"cut")
+    with pytest.raises(DatasetError, match=r"0 readable training pictures \(9 skipped\)"):
+        PatchCore(**SMALL).estimate(tmp_path)

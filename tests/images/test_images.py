@@ -832,3 +832,28 @@ def test_listing_a_dataset_reads_none_of_it() -> None:
     assert read == []
     assert [source.name for source in sources] == ["image 0", "image 1", "image 2"]
     assert len(listed_sources(iter([np.zeros((4, 4), np.uint8)] * 2))) == 2
+
+
+def test_line_scans_are_read_where_more_pixels_are_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", HEIGHT * WIDTH - 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH // 3)  # Pillow's own bomb
+    path = save(tmp_path / "scan.png", Image.fromarray(RGB))
+    assert "more than 239 pixels" in refusal(path)
+    with images.allowing(HEIGHT * WIDTH):
+        check(read_image(path), as_colour(RGB))
+        assert os.environ[images.PIXELS_VARIABLE] == str(HEIGHT * WIDTH)  # of processes below
+    assert images.PIXELS_VARIABLE not in os.environ
+
+
+@pytest.mark.parametrize("given", ["", "0", "-1", "many", "1e9"])
+def test_a_limit_that_is_no_number_is_a_usage_error(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "picture.png", Image.fromarray(RGB))
+    monkeypatch.setenv(images.PIXELS_VARIABLE, given)
+    with pytest.raises(UsageError, match="takes a number of pixels"):
+        decode_image(path)
+    with pytest.raises(UsageError, match="takes a number of pixels"), images.allowing(None):
+        pass

@@ -18,7 +18,7 @@ from softpatch.detectors import BankDetector, Detector
 from softpatch.detectors.merge import merge
 from softpatch.images.decode import image_size
 from softpatch.images.shape import input_size, sides
-from softpatch.images.sources import listed_sources
+from softpatch.images.sources import listed_sources, spread
 
 LEAST, SQUARE = (224, 224), (320, 320)
 FEW: dict[str, Any] = {"coreset_ratio": 0.02}
@@ -160,3 +160,21 @@ class SquaresAlone(nn.Module):
 def test_a_network_that_takes_squares_alone_goes_on_so(tmp_path: Path) -> None:
     detector = PatchCore(**FEW, backbone=SquaresAlone()).fit(strips(tmp_path / "strips"))
     assert detector.preprocessing.resize == LEAST
+
+
+def test_a_few_are_spread_over_all_and_the_rest_follows() -> None:
+    for count in (0, 1, 7, 8, 9, 100):
+        order = list(spread(count, 8))
+        assert sorted(order) == list(range(count))
+    assert list(spread(100, 4))[:4] == [0, 25, 50, 75]
+
+
+def test_the_shape_is_that_of_readable_pictures_wherever_they_are(tmp_path: Path) -> None:
+    for index in range(64):
+        path = tmp_path / f"{index:02}.png"
+        if index % 4 == 3:
+            Image.new("L", (600, 300)).save(path)
+        else:
+            path.write_bytes(b"cut")
+    height, width = input_size(listed_sources(tmp_path), (224, 224))
+    assert width / height == pytest.approx(2, rel=0.1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
+@options.reads_pictures
 @options.takes(options.Discriminator, options.Features, options.Running)
 @options.changes("output")
 def audit(

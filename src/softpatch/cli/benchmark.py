@@ -27,6 +27,7 @@ of_grid = partial(option, panel="What to run")
 FEATURES = "features"  # folder of the cache below the results
 
 
+@options.reads_pictures
 def benchmark(
     grid: Path | None = argument("A grid in YAML; the options below replace its keys.", None),
     recipe: str | None = of_grid(

@@ -12,12 +12,13 @@ import typer
 from softpatch.cli import options
 from softpatch.cli.inputs import listed
 from softpatch.cli.options import flag
-from softpatch.cli.terminal import STEPS, duration, show_table
+from softpatch.cli.terminal import STEPS, duration, note, show_table
 
 if TYPE_CHECKING:
     from softpatch.detectors.estimate import Estimate
 
 
+@options.reads_pictures
 @options.takes(*options.DETECTOR, options.Threshold)
 def estimate(
     folder: Path = options.TRAINING,
@@ -40,16 +41,23 @@ def estimate(
         typer.echo(json.dumps({**asdict(foreseen), "total_seconds": foreseen.total_seconds}))
         return
     _show(foreseen)
+    if foreseen.unreadable:
+        note(f"{_unreadable(foreseen)}; softpatch fit leaves them out, and names them")
 
 
 def in_one_line(foreseen: Estimate) -> str:
     """Such as ``about 40 s, 1.9 GB of memory, a model of 74 MB``, and what the network sees."""
     scratch = f", {foreseen.scratch / 1e9:.1f} GB of temporary files" if foreseen.scratch else ""
+    unread = f" ({_unreadable(foreseen)})" if foreseen.unreadable else ""
     return (
-        f"{foreseen.images} pictures: about {duration(foreseen.total_seconds)}, "
+        f"{foreseen.images} pictures{unread}: about {duration(foreseen.total_seconds)}, "
         f"{foreseen.memory / 1e9:.1f} GB of memory{scratch}, a model of "
         f"{foreseen.model / 1e6:.0f} MB; seen at {_seen(foreseen)}"
     )
+
+
+def _unreadable(foreseen: Estimate) -> str:
+    return f"{foreseen.unreadable} of {foreseen.looked_at} looked at cannot be read"
 
 
 def _seen(foreseen: Estimate) -> str:

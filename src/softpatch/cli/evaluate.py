@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from softpatch.datasets import Category, Dataset
 
 
+@options.reads_pictures
 @options.takes(*options.DETECTOR)
 def evaluate(
     data: Path = option("Folder that holds a data set's categories, or elpv.", default=...),

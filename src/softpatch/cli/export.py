@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CALIBRATED = 32  # images; 4 are not much worse
 
 
+@options.reads_pictures
 @options.changes("output")
 def export(
     model: Path = options.MODEL,

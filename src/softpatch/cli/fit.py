@@ -22,6 +22,7 @@ SHOWN = 10
 WORTH_ESTIMATING = 40  # images; fewer are fitted as fast as estimated
 
 
+@options.reads_pictures
 @options.takes(*options.DETECTOR, options.Threshold)
 @options.changes("output")
 def fit(

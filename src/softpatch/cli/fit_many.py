@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _FLAGS, _WITH_VALUE = ("--check", "--force", "--json", "--report"), ("--only", "--report-dir")
 
 
+@options.reads_pictures
 @options.takes(*options.DETECTOR, options.Threshold)
 def fit_many(
     context: typer.Context,

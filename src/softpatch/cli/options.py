@@ -212,6 +212,31 @@ def changes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
     return decorate
 
 
+def reads_pictures(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a subcommand ``--max-pixels``, which holds for the processes that it starts, too."""
+    own = inspect.signature(command, eval_str=True).parameters
+    most = inspect.Parameter(
+        "max_pixels",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=of_run(
+            "Refuse larger pictures, which may be bombs; for line scans, more.  [64000000]", min=1
+        ),
+        annotation=int | None,
+    )
+
+    @functools.wraps(command)
+    def run(*, max_pixels: int | None = None, **arguments: Any) -> None:
+        from softpatch.runtime.images import allowing
+
+        with allowing(max_pixels):
+            command(**arguments)
+
+    parameters = [*own.values(), most]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
 def _method(method: str, discriminator: str) -> str:
     from softpatch.detectors import METHODS
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
+@options.reads_pictures
 def predict(
     model: Path = options.MODEL,
     images: str = argument("A picture, or a folder searched recursively."),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from softpatch.detectors import Detector
 
 
+@options.reads_pictures
 @options.changes("output", "model")
 def threshold(
     model: Path = options.MODEL,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from softpatch.detectors import Detector
 
 
+@options.reads_pictures
 @options.changes("model")
 def update(
     model: Path = options.MODEL,

@@ -10,6 +10,7 @@ from softpatch.cli.options import argument, flag, option, to_output
 from softpatch.cli.terminal import note, say
 
 
+@options.reads_pictures
 def watch(
     model: Path = argument("A file written by softpatch fit, or by softpatch export."),
     folder: Path = argument("Where pictures appear, in it or below."),

@@ -271,14 +271,14 @@ class Detector(ABC):
         return self
 
     def estimate(self, images: Images) -> Estimate:
-        """Foresee what ``fit`` will take, from eight of the images; takes a few seconds.
+        """Foresee what ``fit`` will take, from eight images that can be read; takes a few seconds.
 
         Args:
             images: as in ``fit``; all of one size, or tiles cannot be counted. Unreadable ones
-                are passed over.
+                are passed over and counted.
 
         Raises:
-            DatasetError: none of the eight can be read.
+            DatasetError: fewer than two can be read.
         """
         sources = self._looked_at(images)
         return estimate(self.embedder, sources, self._cost, self._run(silent))

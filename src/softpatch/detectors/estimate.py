@@ -7,7 +7,7 @@ cannot be tried on a few: its cost grows with the square of the patches.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,8 +26,16 @@ from softpatch.detectors.patch_table import LocalPatches, require_images
 from softpatch.detectors.reservoir import DIMENSION, reservoir_size
 from softpatch.detectors.run import Run
 from softpatch.detectors.supported import withheld_images
+from softpatch.errors import ImageError
 from softpatch.features.embedding import PatchEmbedding
-from softpatch.images.sources import Images, ignore_unreadable, listed_sources
+from softpatch.images.decode import decode_image
+from softpatch.images.sources import (
+    Images,
+    ImageSource,
+    ignore_unreadable,
+    listed_sources,
+    spread,
+)
 from softpatch.noise.discriminators import Discriminator
 from softpatch.noise.policy import NoisePolicy
 from softpatch.noise.position_free import PositionFree, ReferenceImages
@@ -63,7 +71,7 @@ class Estimate:
     """What a fit will take.
 
     Attributes:
-        images: training pictures.
+        images: training pictures that can be read, by the share of those looked at.
         patches: of all of them.
         seconds: by step.
         memory: bytes resident at most.
@@ -71,6 +79,8 @@ class Estimate:
         model: bytes of the model file.
         seen: (height, width) of what the network is shown of a picture, or of a tile.
         pixel: (height, width) of one pixel so seen, in pixels of the first picture.
+        looked_at: training pictures that were opened, spread over all.
+        unreadable: of those, how many cannot be read.
     """
 
     images: int
@@ -81,6 +91,8 @@ class Estimate:
     model: int
     seen: tuple[int, int]
     pixel: tuple[float, float]
+    looked_at: int
+    unreadable: int
 
     @property
     def total_seconds(self) -> float:
@@ -94,27 +106,52 @@ def estimate(
     """See ``Detector.estimate``; ``cost`` is what a method's own steps take."""
     every = listed_sources(images)
     require_images(every, 0, least=1)
-    places = sorted({at * len(every) // PROBE_IMAGES for at in range(PROBE_IMAGES)})
-    probed = [every[place] for place in places]
+    probed, unreadable = _probed(every)
+    looked_at = len(probed) + len(unreadable)
+    readable = round(len(every) * len(probed) / looked_at)
     with torch.inference_mode():
         embedder.collect(probed[:1] * 2, ignore_unreadable, run)  # warms up
         started = time.perf_counter()
         sample = embedder.collect(probed, ignore_unreadable, run)
         embed = (time.perf_counter() - started) / len(sample.names)
-        expected = cost(sample, len(every))
-    patches = len(sample.flat) * len(every) // len(sample.names)
+        expected = cost(sample, readable)
+    patches = len(sample.flat) * readable // len(sample.names)
     limit = run.scratch.limit
     memory, scratch = memory_and_scratch([4 * patches * sample.shape[2], *expected.arrays], limit)
     return Estimate(
-        images=len(every),
+        images=readable,
         patches=patches,
-        seconds={"embed": embed * len(every), **expected.seconds},
+        seconds={"embed": embed * readable, **expected.seconds},
         memory=memory,
         scratch=scratch,
         model=expected.model,
         seen=embedder.extractor.preprocessing.crop,
         pixel=(1 / sample.layouts[0].rows.scale, 1 / sample.layouts[0].columns.scale),
+        looked_at=looked_at,
+        unreadable=len(unreadable),
     )
+
+
+def _probed(every: Sequence[ImageSource]) -> tuple[list[ImageSource], list[ImageError]]:
+    """A few images that can be read, spread over all; and those on the way that cannot.
+
+    Raises:
+        DatasetError: fewer than a fit needs can be read.
+    """
+    probed: dict[int, ImageSource] = {}
+    unreadable: list[ImageError] = []
+    for place in spread(len(every), PROBE_IMAGES):
+        source = every[place]
+        try:
+            decode_image(source.content, source.name)
+        except ImageError as error:
+            unreadable.append(error)
+        else:
+            probed[place] = source
+            if len(probed) == PROBE_IMAGES:
+                break
+    require_images(list(probed), len(unreadable), least=2)
+    return [probed[place] for place in sorted(probed)], unreadable
 
 
 def bank_cost(

@@ -14,9 +14,9 @@ from statistics import median
 
 from softpatch.errors import ImageError
 from softpatch.images.decode import image_size
-from softpatch.images.sources import ImageSource
+from softpatch.images.sources import ImageSource, spread
 
-LOOKED_AT = 16  # images, at most, whose size is read
+LOOKED_AT = 16  # images, at most, whose size counts
 ALIKE = 1.1  # ratio up to which two shapes are the same one
 OF_ONE_SHAPE = 0.9  # share of the images that have it, else a square serves all the best
 MOST = 320 * 320  # pixels: twice as many take twice the time
@@ -35,12 +35,13 @@ def input_size(sources: Sequence[ImageSource], least: tuple[int, int]) -> tuple[
         sources: the images, of which a few are opened.
         least: an input with as many pixels as there are at least; taken where none can be opened.
     """
-    count = min(LOOKED_AT, len(sources))
-    sizes = []
-    for at in range(count):
+    sizes: list[tuple[int, int]] = []
+    for place in spread(len(sources), LOOKED_AT):
         with suppress(ImageError):  # the fit says so
-            source = sources[at * len(sources) // count]
+            source = sources[place]
             sizes.append(image_size(source.content, source.name))
+        if len(sizes) == LOOKED_AT:
+            break
     if not sizes:
         return least
     pixels = median(height * width for height, width in sizes) / REDUCED

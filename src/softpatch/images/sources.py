@@ -122,6 +122,21 @@ def listed_sources(images: Images) -> Sequence[ImageSource]:
     return sources if isinstance(sources, Sequence) else list(sources)
 
 
+def spread(count: int, parts: int) -> Iterator[int]:
+    """Every index below ``count`` once: first ``parts`` that are spread over all, then the rest so.
+
+    So a few that can be read are found wherever they are.
+    """
+    seen: set[int] = set()
+    while len(seen) < count:
+        for part in range(parts):
+            place = part * count // parts
+            if place not in seen:
+                seen.add(place)
+                yield place
+        parts *= 2
+
+
 def prefetch(
     sources: Iterable[ImageSource],
     prepare: Callable[[Tensor], T],

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit code 0, 1 (the work failed) or 2 (bad use)."""
     try:
-        _run(_parser().parse_args(arguments))
+        options = _parser().parse_args(arguments)
+        if options.max_pixels is not None and options.max_pixels < 1:
+            raise UsageError(f"--max-pixels must be at least 1, got {options.max_pixels}")
+        from .images import allowing
+
+        with allowing(options.max_pixels):
+            _run(options)
     except (SoftPatchError, OSError) as error:
         _fail(*last_words(error))
     except KeyboardInterrupt:
@@ -43,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, help="folder for the table and heat maps"
     )
     parser.add_argument("--no-heatmaps", action="store_true", help="write no heat maps")
+    parser.add_argument(
+        "--max-pixels", type=int, help="refuse larger pictures; for line scans, more than 64000000"
+    )
     parser.add_argument("--threads", type=int, help="that compute; all cores if not given")
     parser.add_argument(
         "--strict", action="store_true", help="stop at the first unreadable picture"

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from .errors import ImageError, UsageError
 from .files import open_ordinary
@@ -132,6 +133,25 @@ def most_pixels() -> int:
     return int(given)
 
 
+@contextmanager
+def allowing(pixels: int | None) -> Iterator[None]:
+    """Pictures of so many pixels while the block runs, in processes that it starts, too.
+
+    Raises:
+        UsageError: ``SOFTPATCH_MAX_PIXELS``, which counts with None, is no number of at least 1.
+    """
+    before = os.environ.get(PIXELS_VARIABLE)
+    try:
+        if pixels is not None:
+            os.environ[PIXELS_VARIABLE] = str(pixels)
+        most_pixels()
+        yield
+    finally:
+        os.environ.pop(PIXELS_VARIABLE, None)
+        if before is not None:
+            os.environ[PIXELS_VARIABLE] = before
+
+
 def file_size(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
     """(height, width) of an image file as ``decode`` gives it, from its header.
 
@@ -156,6 +176,8 @@ def _from_file(
 def _upright(image: Image.Image) -> tuple[int, int]:
     """(height, width) as EXIF wants it shown."""
     width, height = image.size
+    if isinstance(image, TiffImageFile):  # which some versions of Pillow have turned already
+        width, height = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
     turned = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
     return (width, height) if turned else (height, width)
 

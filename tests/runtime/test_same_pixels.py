@@ -1,0 +1,166 @@
+"""Odd files through softpatch, the service and the runtime: the same pixels, or refused alike."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from softpatch.images.decode import image_size, read_image
+from softpatch.runtime.errors import ImageError
+from softpatch.runtime.images import check_header, read_levels
+
+ROWS, COLUMNS = np.mgrid[0:24, 0:40]
+RGB = np.stack([COLUMNS * 6, ROWS * 10, 255 - COLUMNS * 5 - ROWS], -1).astype(np.uint8)
+GREY = RGB[:, :, 0]
+DEEP = GREY.astype(np.uint16) * 257
+UNIT = GREY.astype(np.float32) / 255
+TURNED = {orientation: Image.Exif() for orientation in range(1, 9)}
+for orientation, exif in TURNED.items():
+    exif[ExifTags.Base.Orientation] = orientation
+
+
+def saved(image: Any, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def with_hole(value: float) -> Any:
+    pixels = UNIT.copy()
+    pixels[3, 3] = value
+    return pixels
+
+
+def pages(kind: str) -> bytes:
+    second = Image.fromarray(RGB[::-1].copy())
+    return saved(RGB, kind, save_all=True, append_images=[second])
+
+
+FLAT = Image.fromarray(RGB)
+ODD: dict[str, Callable[[], bytes]] = {
+    "float TIFF": lambda: saved(UNIT, "TIFF"),
+    "float TIFF, 0 to 255": lambda: saved(UNIT * 255, "TIFF"),
+    "float TIFF, signed": lambda: saved(UNIT - 0.5, "TIFF"),
+    "float TIFF, NaN": lambda: saved(with_hole(np.nan), "TIFF"),
+    "float TIFF, infinite": lambda: saved(with_hole(np.inf), "TIFF"),
+    "32-bit TIFF": lambda: saved(DEEP.astype(np.int32), "TIFF"),
+    "32-bit TIFF, beyond 16": lambda: saved(DEEP.astype(np.int32) * 70_000, "TIFF"),
+    "32-bit TIFF, negative": lambda: saved(DEEP.astype(np.int32) - 9, "TIFF"),
+    "16-bit TIFF": lambda: saved(DEEP, "TIFF"),
+    "16-bit PNG": lambda: saved(DEEP, "PNG"),
+    "16-bit PGM": lambda: saved(DEEP, "PPM"),
+    "16-bit JPEG 2000": lambda: saved(DEEP, "JPEG2000"),
+    "one bit": lambda: saved(GREY > 90, "PNG"),
+    "palette": lambda: saved(FLAT.quantize(16), "PNG"),
+    "palette, transparent": lambda: saved(FLAT.quantize(16), "PNG", transparency=2),
+    "GIF": lambda: saved(FLAT.quantize(16), "GIF"),
+    "alpha": lambda: saved(np.dstack([RGB, GREY]), "PNG"),
+    "grey and alpha": lambda: saved(np.dstack([GREY, GREY]), "PNG"),
+    "CMYK TIFF": lambda: saved(FLAT.convert("CMYK"), "TIFF"),
+    "CMYK JPEG": lambda: saved(FLAT.convert("CMYK"), "JPEG"),
+    "YCbCr TIFF": lambda: saved(FLAT.convert("YCbCr"), "TIFF"),
+    "LAB TIFF": lambda: saved(Image.new("LAB", (8, 6), (90, 20, 30)), "TIFF"),
+    "grey JPEG": lambda: saved(GREY, "JPEG"),
+    "AVIF": lambda: saved(RGB, "AVIF"),
+    "TGA": lambda: saved(RGB, "TGA"),
+    "frames, GIF": lambda: pages("GIF"),
+    "frames, WebP": lambda: pages("WEBP"),
+    "frames, PNG": lambda: pages("PNG"),
+    "pages, TIFF": lambda: pages("TIFF"),
+    "PNG, cut": lambda: saved(RGB, "PNG")[:-40],
+    "JPEG, cut": lambda: saved(RGB, "JPEG")[:-40],
+    "TIFF, cut": lambda: saved(RGB, "TIFF")[:-40],
+    "nothing": lambda: b"",
+    "EPS": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
+    "PDF": lambda: b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\n",
+    "SVG": lambda: b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>",
+    "HEIC": lambda: b"\0\0\0\x18ftypheic" + bytes(200),
+    "WMF": lambda: b"\xd7\xcd\xc6\x9a" + bytes(40),
+    "GRIB": lambda: b"GRIB" + b"\0\0\0\x01" + bytes(40),
+    "ICO": lambda: saved(FLAT, "ICO"),
+    "PCX": lambda: saved(FLAT, "PCX"),
+    **{
+        f"{kind}, turned {orientation}": lambda kind=kind, exif=exif: saved(RGB, kind, exif=exif)
+        for kind in ("TIFF", "JPEG", "PNG", "WEBP")
+        for orientation, exif in TURNED.items()
+    },
+}  # fmt: skip
+OFF_THE_LIST = ("EPS", "PDF", "SVG", "HEIC", "WMF", "GRIB", "ICO", "PCX")
+
+
+def result(read: Callable[[], Any]) -> Any:
+    """What is read, or the words in which it is refused."""
+    try:
+        return read()
+    except ImageError as error:
+        return error.reason
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_everybody_reads_the_same_pixels_or_refuses_alike(kind: str, tmp_path: Path) -> None:
+    content = ODD[kind]()
+    path = tmp_path / "picture.tif"  # whatever it is
+    path.write_bytes(content)
+    softpatch = result(lambda: read_image(path))
+    service = result(lambda: read_image(content, "upload"))
+    runtime = result(lambda: read_levels(path))
+    if isinstance(softpatch, str):
+        assert service == softpatch
+        assert runtime == softpatch
+        return
+    np.testing.assert_array_equal(service.numpy(), softpatch.numpy())
+    levels, size = runtime
+    np.testing.assert_array_equal(
+        levels, np.rint(softpatch.numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
+    )
+    assert size == tuple(softpatch.shape[1:]) == image_size(path, "picture")
+    check_header(content, "upload", size[0] * size[1])
+
+
+@pytest.mark.parametrize("kind", OFF_THE_LIST)
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "eps", "gif"])
+def test_other_formats_are_refused_by_content_whatever_the_suffix(
+    kind: str, suffix: str, tmp_path: Path
+) -> None:
+    content = ODD[kind]()
+    path = tmp_path / f"picture.{suffix}"
+    path.write_bytes(content)
+    words = "not a picture in a format that can be read"
+    for read in (
+        lambda: read_image(path), lambda: read_levels(path), lambda: image_size(path, "picture"),
+        lambda: read_image(content), lambda: check_header(content, "upload", 10**6),
+    ):  # fmt: skip
+        assert result(read) == words
+
+
+def test_turned_pictures_are_upright_and_of_the_size_that_they_say() -> None:
+    sideways = {5, 6, 7, 8}
+    for orientation in TURNED:
+        levels, size = read_levels(ODD[f"TIFF, turned {orientation}"]())
+        assert size == levels.shape[:2] == ((40, 24) if orientation in sideways else (24, 40))
+
+
+def test_a_picture_replaced_while_it_is_open_stays_the_one_that_was_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow maps an uncompressed file that it is given by its path."""
+    path, other = tmp_path / "picture.bmp", tmp_path / "other"
+    path.write_bytes(saved(RGB, "BMP"))
+    other.write_bytes(saved(RGB[::-1].copy(), "BMP"))
+    load = Image.Image.getexif
+
+    def replaced(image: Image.Image) -> Image.Exif:  # called between opening and decoding
+        if other.exists():
+            other.replace(path)
+        return load(image)
+
+    monkeypatch.setattr(Image.Image, "getexif", replaced)
+    np.testing.assert_array_equal(read_levels(path)[0], RGB)
+    assert not other.exists()
