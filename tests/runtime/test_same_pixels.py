@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ ODD: dict[str, Callable[[], bytes]] = {
     "ICO": lambda: saved(FLAT, "ICO"),
     "PCX": lambda: saved(FLAT, "PCX"),
     **{
-        f"{kind}, turned {orientation}": lambda kind=kind, exif=exif: saved(RGB, kind, exif=exif)
+        f"{kind}, turned {orientation}": partial(saved, RGB, kind, exif=exif)
         for kind in ("TIFF", "JPEG", "PNG", "WEBP")
         for orientation, exif in TURNED.items()
     },

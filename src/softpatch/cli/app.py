@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated, Any
+from typing import Annotated, TextIO
 
 import typer
 
@@ -96,13 +96,19 @@ def main() -> None:
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
 ) -> None:
     """Ours in one line, without the place in the code; others as ever."""
     if category.__module__.startswith("softpatch."):
         note(str(message))
     else:
-        typer.echo(warnings.formatwarning(message, category, filename, lineno), err=True)
+        words = warnings.formatwarning(message, category, filename, lineno, line)
+        print(words, end="", file=file or sys.stderr)
 
 
 def _fail(message: str, code: int) -> None:

@@ -53,11 +53,13 @@ def read_marks(content: Any, name: str, threshold: int = HALF) -> Bools:
             return opaque
     brightest = colours.max(axis=2)
     painted = brightest - colours.min(axis=2) >= COLOURED
-    return _bright(brightest, threshold) | painted
+    marked: Bools = _bright(brightest, threshold) | painted
+    return marked
 
 
 def _bright(levels: Levels, threshold: int) -> Bools:
-    return levels > (threshold if levels.max() > threshold else 0)
+    marked: Bools = levels > (threshold if levels.max() > threshold else 0)
+    return marked
 
 
 def _of_255(values: npt.NDArray[Any], name: str) -> Levels:
@@ -70,4 +72,5 @@ def _of_255(values: npt.NDArray[Any], name: str) -> Levels:
         if most > 65535:
             return np.where(values == 0, 0, 255).astype(np.float32)
         white = 255 if most <= 255 else 65535
-    return np.abs(values.astype(np.float32) * np.float32(255 / white))
+    levels: Levels = np.abs(values.astype(np.float32) * np.float32(255 / white))
+    return levels
