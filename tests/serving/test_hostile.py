@@ -107,7 +107,7 @@ def test_malformed_requests(client: TestClient, body: list[bytes], kind: str) ->
         encoded(np.zeros((30_000, 1, 3), np.uint8)),
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) (r) file\n",
         b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>",
-        b"P6 8 8 255\n" + bytes(192),  # a format that nobody sends
+        b"P6 8 8 255\n" + bytes(192),
         zlib.compress(bytes(1_000_000)),
         b"\x00" * 100,
     ],
@@ -117,7 +117,7 @@ def test_odd_pictures(client: TestClient, content: bytes) -> None:
 
 
 def test_no_other_formats_than_those_said(client: TestClient) -> None:
-    for kind in ("PPM", "EPS", "ICO", "TGA"):
+    for kind in ("EPS", "ICO", "PCX", "SGI"):
         buffer = io.BytesIO()
         Image.fromarray(GOOD).save(buffer, format=kind)
         answer = client.post(DETECT, files=sent(buffer.getvalue()))

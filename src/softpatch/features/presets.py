@@ -14,6 +14,7 @@ Precision = Literal["fp32", "bf16"]
 # Pixels a side of the network's input: at 16, efficientnet_lite0 leaves one patch, which has no
 # others to be compared with.
 SMALLEST_INPUT = 32
+LARGEST_INPUT = 8192  # pixels a side: more hardly fits into memory
 
 
 @dataclass(frozen=True)
@@ -82,5 +83,10 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
     if 0 < min(settings["crop"]) < SMALLEST_INPUT:
         raise UsageError(
             f"a network needs at least {SMALLEST_INPUT} pixels a side, got {settings['crop']}"
+        )
+    if max(settings["resize"]) > LARGEST_INPUT:
+        raise UsageError(
+            f"a network sees at most {LARGEST_INPUT} pixels a side, got {settings['resize']}; "
+            "tile shows more of large pictures"
         )
     return FeatureConfig(**settings)
