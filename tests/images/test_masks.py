@@ -15,7 +15,7 @@ from PIL import Image
 from softpatch.datasets import Category, Sample, read_mask, require_marks
 from softpatch.datasets.check import find_problems
 from softpatch.errors import DatasetError, ImageError, UsageError
-from softpatch.images.masks import WholeMaskWarning, read_marks
+from softpatch.images.masks import OddMaskWarning, read_marks
 from softpatch.images.roi import RegionOfInterest
 
 MARKED = np.zeros((12, 16), dtype=bool)
@@ -156,7 +156,7 @@ def test_what_is_no_mask_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_region_that_is_everything_is_told() -> None:
-    with pytest.warns(WholeMaskWarning, match="marks everything"):
+    with pytest.warns(OddMaskWarning, match="marks everything"):
         RegionOfInterest(WHITE)
 
 
@@ -174,12 +174,27 @@ def test_a_mask_of_a_defect_that_marks_nothing_stops_what_measures(tmp_path: Pat
         DatasetError, match=r"1 mask\(s\) .* mark no pixel: mask.png; .*--allow-empty"
     ):
         require_marks(bad)
-    require_marks(bad, allow_empty=True)
+    with pytest.warns(OddMaskWarning, match="mark no pixel"):
+        require_marks(bad, allow_empty=True)
     assert any("mark no pixel" in line for line in find_problems(bad))
+
+
+def test_one_of_many_masks_that_marks_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "good").mkdir()
+    empty = category(tmp_path / "bad", BLACK)
+    some = np.zeros_like(BLACK)
+    some[:2] = 255
+    [marked] = category(tmp_path / "good", some).defects
+    many = Category("part", tmp_path, (), (*empty.defects, *[marked] * 49))
+    with pytest.warns(OddMaskWarning, match=r"1 mask\(s\) of defective pictures mark no pixel"):
+        require_marks(many)
+    with pytest.raises(DatasetError, match="--allow-empty-masks"):
+        require_marks(Category("part", tmp_path, (), many.test[:-1]))
 
 
 def test_a_mask_that_marks_everything_is_told(tmp_path: Path) -> None:
     odd = category(tmp_path, WHITE)
-    with pytest.warns(WholeMaskWarning, match=r"part: 1 mask\(s\) mark every pixel: mask.png"):
+    with pytest.warns(OddMaskWarning, match=r"part: 1 mask\(s\) mark every pixel: mask.png"):
         require_marks(odd)
     assert any("mark every pixel" in line for line in find_problems(odd))

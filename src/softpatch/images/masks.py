@@ -22,8 +22,8 @@ Bools = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.float32]
 
 
-class WholeMaskWarning(UserWarning):
-    """A mask marks everything, which is hardly meant."""
+class OddMaskWarning(UserWarning):
+    """A mask that marks everything, which was hardly meant, or one of many that marks nothing."""
 
 
 def read_marks(content: Any, name: str, threshold: int = HALF) -> Bools:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softpatch.errors import ImageError, UsageError
-from softpatch.images.masks import WholeMaskWarning, read_marks
+from softpatch.images.masks import OddMaskWarning, read_marks
 from softpatch.runtime.tiling import TileLayout
 
 LONGEST_SIDE = 1024  # pixels a mask is kept with: finer than any patch
@@ -44,7 +44,7 @@ class RegionOfInterest:
             raise UsageError("the region's mask is black all over; paint white what is to be seen")
         if bool(self.mask.all()):
             words = "the region's mask marks everything, so it leaves nothing out"
-            warnings.warn(words, WholeMaskWarning, stacklevel=2)
+            warnings.warn(words, OddMaskWarning, stacklevel=2)
 
     def inside(self, layout: TileLayout, grid: tuple[int, int]) -> Tensor:
         """``(tiles, h * w)`` bool: the patches at least half of whose cell lies inside."""

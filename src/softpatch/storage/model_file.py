@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from softpatch.compute.scratch import available_bytes
@@ -38,6 +39,7 @@ TENSORS = frozenset({
     "bank", "weights", "banks", "suspicion", "held_out", "held_out_of", "normal_limit", "roi",
     "sample", "sample_owners", "sample_of_bank", "sample_directions", "alignment",
     "floors", "support_own", "support_places", "support_distances", "support_pictures",
+    "looks", "looks_scores", "looks_images",
     "chosen", "mean", "whitening",
 })  # fmt: skip
 DTYPES = {
@@ -45,7 +47,6 @@ DTYPES = {
     "C64": torch.complex64, "I64": torch.int64, "I32": torch.int32, "I16": torch.int16,
     "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _UNKNOWN = "0" * 8  # in place of the header's checksum while it is computed
 _ENTRIES = {
     "method": str,
@@ -84,22 +85,17 @@ def write_content(path: Path, content: bytes) -> None:
 def content(header: dict[str, Any], state: dict[str, Tensor]) -> bytes:
     """The bytes of a model file with this header and these tensors."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    # Those of wide numbers first, so that all of them lie where processors like them.
-    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    parts = [_bytes_of(tensors[name]) for name in names]
-    table: dict[str, Any] = {}
-    end = 0
-    for name, part in zip(names, parts, strict=True):
-        dtype, shape = _NAMES[tensors[name].dtype], list(tensors[name].shape)
-        table[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + len(part)]}
-        end += len(part)
-    checksums = {name: _checksum(part) for name, part in zip(names, parts, strict=True)}
+    unknown = tensors.keys() - TENSORS
+    if unknown:
+        raise ValueError(f"no model has a tensor called {min(unknown)}, so none would be read")
+    checksums = {name: _checksum(_bytes_of(tensor)) for name, tensor in tensors.items()}
     about = {"format": FORMAT, **header, "checksums": checksums, "checksum": _UNKNOWN}
-    text = json.dumps(about, sort_keys=True)
-    raw = json.dumps({"__metadata__": {KEY: text}, **table}).encode()
-    raw += b" " * (-len(raw) % 8)
-    raw = raw.replace(_entry(_UNKNOWN), _entry(_checksum(raw)), 1)
-    return b"".join([len(raw).to_bytes(8, "little"), raw, *parts])
+    whole = bytearray(save(tensors, metadata={KEY: json.dumps(about, sort_keys=True)}))
+    end = 8 + int.from_bytes(whole[:8], "little")
+    place = whole.index(_entry(_UNKNOWN), 8, end)
+    sealed = _entry(_checksum(memoryview(whole)[8:end]))
+    whole[place : place + len(sealed)] = sealed
+    return bytes(whole)
 
 
 def read_header(path: Path) -> dict[str, Any]:
