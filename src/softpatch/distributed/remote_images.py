@@ -10,6 +10,7 @@ from typing import Any
 from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.images.sources import ImageSource
 from softpatch.runtime.images import EXTENSIONS, list_images
+from softpatch.runtime.own_files import QUARANTINE
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ def find_pictures(location: str) -> Sequence[Path | ImageSource]:
     except Exception as error:
         raise DatasetError(f"{location}: cannot be listed ({error})") from error
     paths = [PurePosixPath(path) for path in found]
+    put_away = {path.parent for path in paths if path.name == QUARANTINE} - {PurePosixPath(root)}
     kept = sorted(
         path
         for path in paths
         if path.suffix.lower() in EXTENSIONS
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        and put_away.isdisjoint(path.parents)
     )
     if not kept:
         raise DatasetError(

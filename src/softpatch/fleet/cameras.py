@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softpatch.errors import DatasetError, UsageError
-from softpatch.runtime.images import EXTENSIONS, list_images
+from softpatch.runtime.images import is_picture, list_images
+from softpatch.runtime.own_files import is_quarantine
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Camera:
 
 
 def find_cameras(plant: Path, depth: int | None = None) -> list[Camera]:
-    """The cameras below a folder, sorted by name; hidden folders are skipped.
+    """The cameras below a folder, sorted by name; hidden folders and quarantines are skipped.
 
     Args:
         plant: the folder.
@@ -55,11 +56,11 @@ def _below(plant: Path, folder: Path, depth: int | None, above: tuple[Path, ...]
     except OSError as error:
         return [Camera(name, folder, (), f"{folder}: cannot be listed ({error.strerror})")]
     cameras = []
-    own = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and not entry.is_dir()]
+    own = [entry for entry in entries if not entry.is_dir() and is_picture(entry)]
     if own and depth is None and folder != plant:
         cameras.append(Camera(name, folder, tuple(sorted(own))))
     for entry in entries:
-        if entry.is_dir() and entry.resolve() not in above:
+        if entry.is_dir() and not is_quarantine(entry) and entry.resolve() not in above:
             below = None if depth is None else depth - 1
             cameras += _below(plant, entry, below, (*above, entry.resolve()))
     return cameras

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ImageError, SoftPatchError, UsageError, last_words
+from .errors import ImageError, SoftPatchError, UsageError, any_character, last_words
 
 if TYPE_CHECKING:
     from .prediction import Prediction
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit code 0, 1 (the work failed) or 2 (bad use)."""
+    any_character(sys.stdout, sys.stderr)
     try:
         _run(_parser().parse_args(arguments))
     except (SoftPatchError, OSError) as error:

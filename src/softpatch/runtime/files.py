@@ -1,14 +1,51 @@
-"""Writing files so that nobody ever sees half of one, their digests, and tables as CSV."""
+"""Files: opened if they are ordinary, written so that nobody ever sees half of one, and as CSV."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import os
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+LONGEST_NAME = 255  # bytes of a name in a folder, on all usual file systems
+
+
+def open_ordinary(path: Path) -> io.BufferedReader:
+    """Open a file to read it, at once: a pipe or a device would be waited for, maybe for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is no ordinary file.
+    """
+    no_waiting = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | no_waiting)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise _not_ordinary(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_ordinary(path)
+    return os.fdopen(descriptor, "rb")
+
+
+def _not_ordinary(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "not an ordinary file", str(path))
+
+
+def short_name(name: str, suffix: str = "") -> str:
+    """The name with a suffix; with a digest in place of its end where that is too long a name."""
+    whole = os.fsencode(name + suffix)
+    if len(whole) <= LONGEST_NAME:
+        return name + suffix
+    ending = f"~{hashlib.sha256(whole).hexdigest()[:16]}{suffix}"
+    kept = os.fsencode(name)[: LONGEST_NAME - len(os.fsencode(ending))]
+    return kept.decode("utf-8", "ignore") + ending
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -17,7 +54,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: the folder does not exist or the disk is full; ``path`` keeps what it held.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    prefix = f".{path.name[:40]}."  # at most 160 of the bytes that a name may have
+    descriptor, temporary = tempfile.mkstemp(prefix=prefix, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -33,8 +71,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """The sha256 of a file's content, hexadecimal."""
-    with path.open("rb") as file:
+    """The sha256 of an ordinary file's content, hexadecimal."""
+    with open_ordinary(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -47,9 +85,12 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
 
 
 def csv_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:
-    """A table with one header line as CSV (UTF-8); all rows have the first one's columns."""
+    r"""A table with one header line as CSV (UTF-8); all rows have the first one's columns.
+
+    Bytes of file names that are no UTF-8 are written as Python's ``\udcfc``.
+    """
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return buffer.getvalue().encode()
+    return buffer.getvalue().encode("utf-8", "backslashreplace")

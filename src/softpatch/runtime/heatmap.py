@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from .images import read_levels
+from .own_files import MADE_BY
 from .prediction import Prediction
 
 LONGEST_SIDE = 1024  # pixels of an overlay; larger images are scaled down
@@ -103,7 +105,8 @@ def outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """The image as a PNG file's content."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    """A drawing as a PNG file's content, which says what has made it (``own_files``)."""
+    buffer, about = io.BytesIO(), PngInfo()
+    about.add_text(*MADE_BY)
+    image.save(buffer, format="PNG", pnginfo=about)
     return buffer.getvalue()

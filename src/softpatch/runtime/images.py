@@ -13,6 +13,9 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .errors import DatasetError, ImageError
+from .files import open_ordinary
+from .own_files import is_drawing, is_quarantine
+from .png import without_large_texts
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # EXTENSIONS, as Pillow calls them
@@ -23,8 +26,15 @@ Levels = npt.NDArray[np.uint8]
 Values = Levels | npt.NDArray[np.float32]
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file, or a link to one, is called like an image and no drawing of softpatch's."""
+    return path.suffix.lower() in EXTENSIONS and not is_drawing(path)
+
+
 def list_images(folder: Path) -> list[Path]:
     """All images below ``folder`` that are not hidden, sorted by path.
+
+    What softpatch itself has drawn or put away there is left out, see ``own_files``.
 
     Raises:
         DatasetError: the folder does not exist, cannot be read or holds no images.
@@ -35,7 +45,7 @@ def list_images(folder: Path) -> list[Path]:
         entries = _walk(folder)
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be listed ({error.strerror})") from error
-    paths = sorted(path for path in entries if path.suffix.lower() in EXTENSIONS)
+    paths = sorted(filter(is_picture, entries))
     if not paths:
         raise DatasetError(
             f"{folder}: no pictures found (looked for {', '.join(sorted(EXTENSIONS))})"
@@ -118,7 +128,7 @@ def _walk(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
             continue
         if not entry.is_dir():
             files.append(entry)
-        elif entry.resolve() not in here:
+        elif not is_quarantine(entry) and entry.resolve() not in here:
             files.extend(_walk(entry, here))
     return files
 
@@ -150,14 +160,14 @@ def _upright(image: Image.Image) -> tuple[int, int]:
 def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
     """The image with its header read."""
     with _decoding(name):
-        if isinstance(file, Path):
-            empty, formats = file.stat().st_size == 0, None
-        else:  # uploads: known formats only; some of Pillow's plugins call external programs
-            empty, formats = not file.getbuffer().nbytes, FORMATS
-        if empty:
-            raise ImageError(name, "the file is empty (0 bytes)")
-        with Image.open(file, formats=formats) as image:
-            yield image
+        # Uploads: known formats only; some of Pillow's plugins call external programs.
+        formats = None if isinstance(file, Path) else FORMATS
+        with open_ordinary(file) if isinstance(file, Path) else file as content:
+            if not content.read(1):
+                raise ImageError(name, "the file is empty (0 bytes)")
+            content.seek(0)
+            with Image.open(without_large_texts(content), formats=formats) as image:
+                yield image
 
 
 @contextmanager
@@ -176,6 +186,8 @@ def _decoding(name: str) -> Iterator[None]:
     except PermissionError as error:
         raise ImageError(name, "no permission to read it") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, not of Pillow
+            raise ImageError(name, error.strerror or str(error)) from error
         # For cut and corrupt files Pillow's decoders raise OSError, SyntaxError, TypeError,
         # struct.error ..., and warnings where these are errors.
         raise ImageError(name, f"cut or corrupt ({error})") from error
