@@ -22,6 +22,7 @@ from softpatch.runtime.errors import ImageError as ImageError
 from softpatch.runtime.errors import ModelFileError as ModelFileError
 from softpatch.runtime.errors import SoftPatchError as SoftPatchError
 from softpatch.runtime.errors import UsageError as UsageError
+from softpatch.runtime.errors import reason_of as reason_of
 
 
 class BackboneError(SoftPatchError):

@@ -761,13 +761,31 @@ def test_prefetch_stops_cleanly_when_the_consumer_breaks_off(taken: int) -> None
     assert list(stream) == []
 
 
-def test_prefetch_passes_other_errors_on() -> None:
-    def broken(image: torch.Tensor) -> int:
-        raise RuntimeError("not the picture's fault")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(RuntimeError("of any\nkind"), "RuntimeError: of any kind"),
+     (MemoryError(), "too little memory for it")],
+)  # fmt: skip
+def test_any_error_of_one_picture_is_its_own(error: Exception, reason: str) -> None:
+    def fragile(image: torch.Tensor) -> int:
+        if image.max() == 3:
+            raise error
+        return int(image.max())
+
+    class Fragile(Dataset[Array]):
+        def __len__(self) -> int:
+            return 20
+
+        def __getitem__(self, index: int) -> Array:
+            if index == 7:
+                raise error
+            return np.full((4, 6), index, np.uint8)
 
     before = threading.active_count()
-    with pytest.raises(RuntimeError, match="not the picture's fault"):
-        list(prefetch(Slow(20), broken, warn_unreadable))
+    failed: list[ImageError] = []
+    found = [value for _, _, value in prefetch(image_sources(Fragile()), fragile, failed.append)]
+    assert found == [index for index in range(20) if index not in (3, 7)]
+    assert [str(one) for one in failed] == [f"image 3: {reason}", f"image 7: {reason}"]
     assert threading.active_count() == before
 
 

@@ -78,7 +78,7 @@ def watch(
         stopped=lambda: bool(ended),
         tell=tell,
     ):
-        found = [f"{record['score']:.6g}"] if "score" in record else ["not judged"]
+        found = [f"{record['score']:.6g}"] if "score" in record else []
         found += [record["error"]] if "error" in record else []
         with suppress(OSError):
             say(f"{', '.join(found)}  {record['path']}")

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from statistics import median
 
-from softpatch.errors import ImageError
 from softpatch.images.decode import image_size
 from softpatch.images.sources import ImageSource
 
@@ -38,7 +37,7 @@ def input_size(sources: Sequence[ImageSource], least: tuple[int, int]) -> tuple[
     count = min(LOOKED_AT, len(sources))
     sizes = []
     for at in range(count):
-        with suppress(ImageError):  # the fit says so
+        with suppress(Exception):  # the fit says so
             source = sources[at * len(sources) // count]
             sizes.append(image_size(source.content, source.name))
     if not sizes:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .engine import open_model
-from .errors import ImageError, UsageError
+from .errors import ImageError, UsageError, reason_of
 from .images import list_images, read_levels
 from .prediction import Prediction
 from .tile_scores import score_tiles
@@ -84,6 +84,8 @@ class Detector:
                 prediction = self._predict_one(one, name)
             except ImageError as error:
                 on_unreadable(error)
+            except Exception as error:  # whatever it is, the other images go on
+                on_unreadable(ImageError(name, reason_of(error)))
             else:
                 yield prediction
 

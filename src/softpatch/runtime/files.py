@@ -76,6 +76,14 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_if_there(path: Path) -> str | None:
+    """``file_digest``, or None for a file that cannot be read, or no longer."""
+    try:
+        return file_digest(path)
+    except OSError:
+        return None
+
+
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     """Write files of these names, each by ``write_atomically``; their paths, in order."""
     paths = [folder / name for name in contents]

@@ -115,6 +115,16 @@ def file_size(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
         return _upright(image)
 
 
+def file_mode(file: Path | io.BytesIO, name: str) -> str:
+    """Pillow's colour mode of an image file, from its header.
+
+    Raises:
+        ImageError: unreadable, or no image.
+    """
+    with _opened(file, name) as image:
+        return image.mode
+
+
 def _walk(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     """Every file below ``folder`` that is not hidden.
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from softpatch.errors import DatasetError, SoftPatchError, UsageError
+from softpatch.errors import DatasetError, ImageError, SoftPatchError, UsageError
 from softpatch.runtime.errors import reason_of
 from softpatch.runtime.files import short_name, write_atomically
-from softpatch.runtime.writers import row
+from softpatch.runtime.writers import not_judged, row
 from softpatch.storage.moving import same_folder
 from softpatch.watch.arrivals import Arrival, Arrivals
 from softpatch.watch.journal import Journal
@@ -182,7 +182,7 @@ def _result(score: Scorer, arrival: Arrival, output: Path | None) -> dict[str, A
         prediction, drawing = score(arrival.path, output is not None)
         result = row(replace(prediction, name=arrival.name))
     except Exception as error:  # one image must not end the others' watch
-        result = {"error": reason_of(error)}
+        result = not_judged(ImageError(arrival.name, reason_of(error)))
     if not arrival.unchanged:
         return None
     if output is not None and drawing is not None:
@@ -197,7 +197,7 @@ def _result(score: Scorer, arrival: Arrival, output: Path | None) -> dict[str, A
         except OSError as error:
             if error.errno not in NAMES:
                 raise
-            result["error"] = f"no heat map: {reason_of(error)}"
+            result["error"] = f"no heatmap: {reason_of(error)}"
     return result
 
 
