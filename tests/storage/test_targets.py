@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from softpatch import SoftPatch, UsageError
+from softpatch import SoftPatch, UsageError, load
 from softpatch.export import export_model
 from softpatch.storage.targets import is_model
 from tests.cli.test_cli import Run, run
@@ -104,3 +104,11 @@ def test_the_same_kind_is_replaced(
     for target in (model, empty):
         small_detector.save(target)
         assert is_model(target)
+
+
+def test_a_damaged_model_is_replaced(small_detector: SoftPatch, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    small_detector.save(model)
+    model.write_bytes(model.read_bytes()[:100])
+    small_detector.save(model)
+    assert load(model).image_names_ == small_detector.image_names_

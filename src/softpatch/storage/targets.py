@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from softpatch.errors import ModelFileError, UsageError, reason_of
+from softpatch.errors import UsageError, reason_of
 from softpatch.runtime.files import open_ordinary
-from softpatch.storage.model_file import read_header
 
-MARK = b"softpatch"  # the key of what an exported file says about its model
+MARK = b"softpatch"  # the key of what is told of the model in its file, and in an exported one
+HEAD = 1_000_000  # bytes of a model file, at the beginning, that have it
 
 
 def check_target(path: Path, kind: Callable[[Path], bool]) -> None:
@@ -37,12 +37,10 @@ def check_target(path: Path, kind: Callable[[Path], bool]) -> None:
 
 
 def is_model(path: Path) -> bool:
-    """Whether a file is a model that can be read."""
-    try:
-        read_header(path)
-    except ModelFileError:
-        return False
-    return True
+    """Whether a file is a model, be it cut or damaged: a fit replaces that, too."""
+    with open_ordinary(path) as file:
+        head = file.read(HEAD)
+    return head[8:].startswith(b'{"__metadata__"') and MARK in head
 
 
 def is_exported(path: Path) -> bool:
