@@ -202,7 +202,7 @@ def _result(score: Scorer, arrival: Arrival, output: Path | None) -> dict[str, A
 
 
 def _remove_halves(heatmaps: Path) -> None:
-    """Remove what a killed process had not finished writing."""
+    """Remove what a killed process had not finished writing (``write_atomically``)."""
     with suppress(OSError):
-        for path in heatmaps.rglob(".*.png*"):
+        for path in heatmaps.rglob(".*.????????"):
             path.unlink()
