@@ -28,6 +28,7 @@ from softpatch.runtime.errors import UsageError as UsageError
 from softpatch.runtime.errors import is_out_of_memory as is_out_of_memory
 from softpatch.runtime.errors import memory_asked as memory_asked
 from softpatch.runtime.errors import memory_needed as memory_needed
+from softpatch.runtime.errors import reason_of as reason_of
 
 
 class BackboneError(SoftPatchError):

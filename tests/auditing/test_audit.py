@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,22 @@ import torch
 from PIL import Image
 
 import softpatch
-from softpatch import Audit, DatasetError, SoftPatch, UnreadableImageWarning, UsageError, audit
+from softpatch import (
+    Audit,
+    DatasetError,
+    ImageError,
+    SoftPatch,
+    UnreadableImageWarning,
+    UsageError,
+    audit,
+)
+from softpatch.auditing.audit import LocalBackend
 from softpatch.auditing.evidence import Evidence, gather
+from softpatch.auditing.image_quality import ImageFacts, measure_images
 from softpatch.auditing.report import write_report
-from softpatch.compute.progress import silent
+from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.embedder import Embedder
-from softpatch.images.sources import image_sources
+from softpatch.images.sources import ImageSource, OnUnreadable, fail_unreadable, image_sources
 from softpatch.noise.discriminators import DISCRIMINATORS
 from tests.auditing.pictures import part, parts
 
@@ -158,7 +168,7 @@ def test_maps_cover_tiled_pictures_and_regions(name: str, folder: Path) -> None:
 
     def found(**options: Any) -> Evidence:
         detector = SoftPatch(discriminator=name, **{**SMALL, **options})
-        return gather(detector, good, Embedder.collect, silent)
+        return gather(detector, good, Embedder.collect, fail_unreadable, silent)
 
     whole = found()
     side = 64 // 8
@@ -200,3 +210,27 @@ def test_too_few_pictures_are_an_error(folder: Path) -> None:
 
 def test_audit_is_the_function() -> None:
     assert softpatch.audit is audit  # importing the package has not hidden it
+
+
+def test_pictures_that_come_and_go_meanwhile_are_passed_over(tmp_path: Path) -> None:
+    paths = parts(tmp_path, 6)
+    content = paths[1].read_bytes()
+    paths[1].unlink()
+
+    class Camera(LocalBackend):
+        @staticmethod
+        def measure_images(
+            sources: Iterable[ImageSource], on_unreadable: OnUnreadable, progress: Progress
+        ) -> list[ImageFacts]:
+            found = measure_images(sources, on_unreadable, progress)
+            paths[0].unlink()
+            paths[1].write_bytes(content)
+            return found
+
+    errors: list[ImageError] = []
+    found = audit(paths, backend=Camera(), on_unreadable=errors.append, **SMALL)
+    assert {image.path for image in found.images} == set(map(str, paths[2:]))
+    assert [error.name for error in errors] == [str(paths[1]), str(paths[0])]
+    paths[2].unlink()
+    write_report(found, tmp_path, tmp_path / "report")
+    assert (tmp_path / "report" / "audit.html").is_file()

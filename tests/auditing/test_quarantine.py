@@ -256,6 +256,50 @@ def test_quarantine_must_be_outside_and_one_folders(folder: Path, tmp_path: Path
         clean(other, store, decisions(other, "z.png"))
 
 
+def test_pictures_go_back_only_to_the_folder_that_they_are_from(
+    folder: Path, tmp_path: Path
+) -> None:
+    store, other, link = tmp_path / "store", tmp_path / "other", tmp_path / "link"
+    clean(folder, store, decisions(folder, *REMOVE))
+    other.mkdir()
+    with pytest.raises(DatasetError, match=r"holds pictures of .*photos; name .* that folder"):
+        undo(other, store)
+    assert not list(other.iterdir())
+    link.symlink_to(folder)
+    assert undo(link, store) == []
+    assert {*NAMES} == set(state(folder))
+
+
+def test_a_file_written_again_while_it_moves_is_kept(
+    folder: Path, moving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = default_quarantine(folder)
+    files = removable(folder, store, decisions(folder, "a.png"))
+    sync = os.fsync
+
+    def write_again(descriptor: int) -> None:
+        sync(descriptor)
+        if (store / "a.png").exists():
+            (folder / "new").write_text("a new picture")
+            (folder / "new").replace(folder / "a.png")
+
+    monkeypatch.setattr(os, "fsync", write_again)
+    with pytest.raises(DatasetError, match="changed while it was moved"):
+        remove(folder, store, files)
+    assert (folder / "a.png").read_text() == "a new picture"
+    assert (store / "a.png").read_text() == "content of a.png"
+
+
+def test_names_may_be_as_long_as_they_can(folder: Path, moving: str) -> None:
+    name = "l" * 251 + ".png"
+    (folder / name).write_text("long")
+    before, store = state(folder), default_quarantine(folder)
+    clean(folder, store, decisions(folder, name))
+    assert (store / name).is_file()
+    undo(folder, store)
+    assert state(folder) == before
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", json.dumps({"format": "softpatch-quarantine", "version": 1, "folder": "x",

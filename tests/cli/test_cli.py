@@ -240,11 +240,15 @@ def test_predict_writes_table_json_and_heat_maps(
         rows = list(csv.DictReader(file))
     written = json.loads((output / "predictions.json").read_text(encoding="utf-8"))
     assert list(rows[0]) == [
-        "path", "score", "anomalous", "level", "threshold", "width", "height", "heatmap",
+        "path", "score", "anomalous", "level", "threshold", "width", "height", "heatmap", "error",
     ]  # fmt: skip
+    broken = rows.pop()
     assert rows == [
-        {name: str(value) for name, value in row.items()} for row in written["predictions"]
+        {**{name: str(value) for name, value in row.items()}, "error": ""}
+        for row in written["predictions"]
     ]
+    assert (broken["path"], broken["score"]) == (str(photos / "left" / "broken.png"), "")
+    assert broken["error"] == f"not judged: {written['skipped'][0]['reason']}"
     scores = [row["score"] for row in written["predictions"]]
     assert scores == sorted(scores, reverse=True)
     assert written["normal_limit"] > 0

@@ -14,6 +14,7 @@ from PIL import Image
 import softpatch
 from softpatch import DatasetError, PaDiM, PatchCore, RandomEnsemble, SoftPatch, UsageError
 from softpatch.detectors import Detector
+from softpatch.images.sources import ignore_unreadable
 
 Picture = npt.NDArray[np.uint8]
 
@@ -193,7 +194,24 @@ def test_a_black_mask_is_an_error() -> None:
 def test_a_region_smaller_than_any_patch_is_an_error(parts: list[Picture]) -> None:
     speck = mask(150, 200, slice(70, 72), slice(90, 92))
     with pytest.raises(UsageError, match="image 0: the region of interest covers no patch"):
-        SoftPatch(**SMALL, roi=speck).fit(parts)
+        SoftPatch(**SMALL, roi=speck).fit(parts, on_unreadable=ignore_unreadable)
+
+
+def test_pictures_of_another_size_end_no_fit_with_tiles_and_a_region(parts: list[Picture]) -> None:
+    """A thumbnail, in which the region covers no patch, and another camera's."""
+    spot = mask(150, 200, slice(60, 80), slice(90, 102))
+    tiny, other = (np.ascontiguousarray(parts[0][::step, ::step]) for step in (8, 2))
+    options: dict[str, Any] = {**SMALL, "tile": 64, "resize": 64, "crop": 64, "roi": spot}
+    skipped: list[softpatch.ImageError] = []
+    model = SoftPatch(**options).fit([tiny, other, *parts], on_unreadable=skipped.append)
+    assert [str(error)[:30] for error in skipped] == [
+        "image 0: the region of interes", "image 1: of another size than ",
+    ]  # fmt: skip
+    found = list(model.predict([tiny, other, *parts], on_unreadable=ignore_unreadable))
+    expected = SoftPatch(**options).fit(parts).predict([other, *parts])
+    assert [one.score for one in found] == pytest.approx([one.score for one in expected])
+    with pytest.raises(softpatch.ImageError, match="covers no patch"):
+        model.predict(tiny)
 
 
 def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:

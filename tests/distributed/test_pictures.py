@@ -14,6 +14,7 @@ from softpatch.distributed.remote_images import RemotePicture, find_pictures
 from softpatch.images.decode import decode_reduced
 from softpatch.images.sources import ImageSource
 from softpatch.runtime.listing import list_images
+from softpatch.runtime.own_files import QUARANTINE
 
 pytest.importorskip("fsspec", reason="needs softpatch[ray]")
 
@@ -40,6 +41,15 @@ def test_memory_is_read_here_as_no_other_process_can(photos: Path) -> None:
         f"memory:///store/{path.relative_to(photos)}" for path in expected
     ]
     assert [source.content for source in found] == [path.read_bytes() for path in expected]
+
+
+def test_what_was_put_away_is_no_picture(tmp_path: Path) -> None:
+    for name in ("a.png", "away/b.png", "away/deep/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"?")
+    (tmp_path / "away" / QUARANTINE).write_text("{}")
+    assert [one.name for one in sources(f"file://{tmp_path}")] == [f"file://{tmp_path}/a.png"]
+    assert len(sources(f"file://{tmp_path}/away")) == 2
 
 
 @pytest.mark.parametrize("min_decode_side", [None, 16])

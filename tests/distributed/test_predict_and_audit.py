@@ -40,10 +40,14 @@ def test_parquet_holds_what_predict_says(
         on_unreadable=unreadable.append, progress=lambda *_: None,
     )  # fmt: skip
     rows = read_table(tmp_path / "predictions.parquet").to_pylist()
+    [broken] = [row for row in rows if row["error"] is not None]
+    rows.remove(broken)
     expected = list(load(model, device="cpu").predict(photos, on_unreadable=ignore_unreadable))
 
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.parquet"]
     assert [error.name for error in unreadable] == [f"file://{photos}/left/06.png"]
+    assert (broken["path"], broken["score"]) == (unreadable[0].name, None)
+    assert broken["error"] == f"not judged: {unreadable[0].reason}"
     assert [row["path"] for row in rows] == [f"file://{one.name}" for one in expected]
     for row, one in zip(rows, expected, strict=True):
         told = (row["score"], row["anomalous"], row["level"], row["threshold"])

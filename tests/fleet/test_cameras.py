@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from softpatch.errors import DatasetError, UsageError
 from softpatch.fleet.cameras import find_cameras
+from softpatch.runtime.heatmap import png_bytes
+from softpatch.runtime.own_files import QUARANTINE
 
 
 @pytest.fixture
@@ -50,6 +53,19 @@ def test_folders_at_one_depth_with_all_below(plant: Path) -> None:
     [empty] = [camera for camera in find_cameras(plant, 1) if camera.name == "empty"]
     assert empty.error is not None
     assert "no pictures" in empty.error
+
+
+def test_quarantines_and_drawings_are_no_cameras(plant: Path) -> None:
+    before = found(plant)
+    for name in ("a-quarantine/9.png", "b/left-quarantine/deep/9.png", "drawn/9.png"):
+        path = plant / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(png_bytes(Image.new("L", (4, 4))))
+    for name in ("a-quarantine", "b/left-quarantine"):
+        (plant / name / "9.png").write_bytes(b"")
+        (plant / name / QUARANTINE).write_text("{}")
+    assert found(plant) == before
+    assert "b/left-quarantine" not in found(plant, 2)
 
 
 def test_links_that_lead_back_up_are_not_followed(plant: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import socket
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,9 +36,10 @@ from softpatch.images.sources import (
     warn_unreadable,
 )
 from softpatch.runtime import images
+from softpatch.runtime.heatmap import png_bytes
 from softpatch.runtime.images import check_header
 from softpatch.runtime.listing import list_images
-from tests.png import png_that_claims
+from tests.png import png_chunk, png_that_claims
 
 HEIGHT, WIDTH = 12, 20
 Array = npt.NDArray[Any]
@@ -521,6 +524,36 @@ def test_file_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     assert refusal(path) == "no permission to read it"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="has no such files in folders")
+def test_only_ordinary_files_are_opened(tmp_path: Path) -> None:
+    """A pipe would be waited for, and a device may have no end."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    (tmp_path / "itself.png").symlink_to("itself.png")
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listening, contextlib.chdir(tmp_path):
+        listening.bind("socket.png")
+    reasons = {path.name: refusal(path) for path in list_images(tmp_path)}
+    assert reasons.pop("itself.png") == "Too many levels of symbolic links"
+    assert reasons == dict.fromkeys(
+        ("device.png", "pipe.png", "socket.png"), "not an ordinary file"
+    )
+
+
+@pytest.mark.parametrize("where", ["in front of the pixels", "behind them"])
+@pytest.mark.parametrize("kind", ["compressed", "international", "profile", "many"])
+def test_png_with_more_metadata_than_pillow_takes_is_whole(kind: str, where: str) -> None:
+    bomb = zlib.compress(bytes(3_000_000))
+    chunks = {
+        "compressed": [png_chunk(b"zTXt", b"camera\0\0" + bomb)],
+        "international": [png_chunk(b"iTXt", b"camera\0\1\0\0\0" + bomb)],
+        "profile": [png_chunk(b"iCCP", b"icc\0\0" + bomb)],
+        "many": [png_chunk(b"tEXt", b"camera\0" + b"x" * 900_000)] * 80,
+    }[kind]
+    at = PNG.index(b"IDAT") - 4 if where == "in front of the pixels" else len(PNG) - 12
+    heavy = PNG[:at] + b"".join(chunks) + PNG[at:]
+    assert torch.equal(read_image(heavy), read_image(PNG))
+
+
 def test_folder_is_no_picture(tmp_path: Path) -> None:
     folder = tmp_path / "a.png"
     folder.mkdir()
@@ -754,13 +787,31 @@ def test_prefetch_stops_cleanly_when_the_consumer_breaks_off(taken: int) -> None
     assert list(stream) == []
 
 
-def test_prefetch_passes_other_errors_on() -> None:
-    def broken(image: torch.Tensor) -> int:
-        raise RuntimeError("not the picture's fault")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(RuntimeError("of any\nkind"), "RuntimeError: of any kind"),
+     (MemoryError(), "too little memory for it")],
+)  # fmt: skip
+def test_any_error_of_one_picture_is_its_own(error: Exception, reason: str) -> None:
+    def fragile(image: torch.Tensor) -> int:
+        if image.max() == 3:
+            raise error
+        return int(image.max())
+
+    class Fragile(Dataset[Array]):
+        def __len__(self) -> int:
+            return 20
+
+        def __getitem__(self, index: int) -> Array:
+            if index == 7:
+                raise error
+            return np.full((4, 6), index, np.uint8)
 
     before = threading.active_count()
-    with pytest.raises(RuntimeError, match="not the picture's fault"):
-        list(prefetch(Slow(20), broken, warn_unreadable))
+    failed: list[ImageError] = []
+    found = [value for _, _, value in prefetch(image_sources(Fragile()), fragile, failed.append)]
+    assert found == [index for index in range(20) if index not in (3, 7)]
+    assert [str(one) for one in failed] == [f"image 3: {reason}", f"image 7: {reason}"]
     assert threading.active_count() == before
 
 
@@ -857,3 +908,18 @@ def test_a_limit_that_is_no_number_is_a_usage_error(
         decode_image(path)
     with pytest.raises(UsageError, match="takes a number of pixels"), images.allowing(None):
         pass
+
+
+def test_what_softpatch_drew_or_put_away_is_no_picture(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", Image.fromarray(RGB))
+    for name in ("heatmaps/a.png", "copied.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(png_bytes(Image.fromarray(RGB)))
+    save(tmp_path / "heatmaps" / "own.png", Image.fromarray(RGB))
+    away = tmp_path / "away"
+    away.mkdir()
+    save(away / "b.png", Image.fromarray(RGB))
+    assert len(list_images(tmp_path)) == 3
+    (away / "softpatch-quarantine.json").write_text("{}")
+    assert list_images(tmp_path) == [tmp_path / "a.png", tmp_path / "heatmaps" / "own.png"]
+    assert list_images(away) == [away / "b.png"]  # when it is asked for by its name

@@ -163,8 +163,9 @@ def test_no_torch_is_needed(
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith(f"skipped {pictures / 'broken.png'}: not a picture")
     header, *rows = (out / "predictions.csv").read_text().splitlines()
-    assert header == "path,score,anomalous,level,threshold,width,height,heatmap"
-    assert len(rows) == 2
+    assert header == "path,score,anomalous,level,threshold,width,height,heatmap,error"
+    assert len(rows) == 3
+    assert rows[-1].startswith(f"{pictures / 'broken.png'},,,,,,,,not judged: not a picture")
     assert (out / "predictions.json").is_file()
     assert {path.name for path in (out / "heatmaps").iterdir()} == {"0.png.png", "1.png.png"}
     for code, arguments in (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from softpatch.runtime.files import csv_bytes, csv_rows, write_atomically
+from softpatch.runtime.files import LONGEST_NAME, csv_bytes, csv_rows, short_name, write_atomically
 
 
 @pytest.fixture
@@ -94,6 +94,23 @@ def test_csv_quotes_what_needs_it() -> None:
     back = list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
     assert [row["path"] for row in back] == [row["path"] for row in rows]
     assert [float(row["score"]) for row in back] == [row["score"] for row in rows]
+
+
+def test_csv_has_names_of_any_bytes() -> None:
+    rows = [{"path": os.fsdecode(b"Pr\xfcfling.png")}]
+    assert csv_bytes(rows).decode("utf-8") == "path\nPr\\udcfcfling.png\n"
+
+
+@pytest.mark.parametrize("letter", ["l", "ü", "漢", "\udcfc"])
+def test_names_may_be_as_long_as_they_can(tmp_path: Path, letter: str) -> None:
+    whole = letter * ((LONGEST_NAME - 4) // len(os.fsencode(letter))) + ".png"
+    assert short_name("a", ".png") == "a.png"
+    name = short_name(whole, "-1.png")
+    assert name.endswith("-1.png")
+    assert name != short_name(f"x{whole[1:]}", "-1.png")
+    for one in (whole, name):
+        write_atomically(tmp_path / one, b"content")
+        assert (tmp_path / one).read_bytes() == b"content"
 
 
 def test_csv_ends_lines_the_same_on_every_system() -> None:

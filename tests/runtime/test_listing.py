@@ -45,7 +45,7 @@ def by_the_api(folder: Path) -> list[str]:
 
 
 def by_watch(folder: Path) -> list[str]:
-    return sorted(arrival.name for arrival, _ in Arrivals(folder, []).look())
+    return sorted(arrival.name for arrival, _ in Arrivals(folder, []).look()[0])
 
 
 def by_fit_many(folder: Path) -> list[str]:

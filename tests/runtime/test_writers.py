@@ -71,7 +71,9 @@ def test_every_writer_gets_all_of_them(predictions: list[Prediction], tmp_path: 
         with Image.open(out / rows[0][name]) as drawn:
             assert drawn.size == (6, 4)
     with (out / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        assert [line["path"] for line in csv.DictReader(file)] == [one["path"] for one in rows]
+        table = list(csv.DictReader(file))
+    assert [line["path"] for line in table] == [*(one["path"] for one in rows), "b.png"]
+    assert [line["error"] for line in table] == ["", "", "not judged: no picture"]
     assert json.loads((out / "predictions.json").read_text("utf-8")) == {
         "model": str(tmp_path / "m"), "normal_limit": 1.0, "threshold": 2.0, "predictions": rows,
         "skipped": [{"path": "b.png", "reason": "no picture"}],

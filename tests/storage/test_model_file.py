@@ -589,15 +589,17 @@ def test_loading_never_unpickles(
 # --- full disk -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("before", [None, b"the old model"])
+@pytest.mark.parametrize("replacing", [False, True])
 def test_full_disk_leaves_what_was_there(
     small_detector: SoftPatch,
+    small_model: Path,
     tmp_path: Path,
-    before: bytes | None,
+    replacing: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "m.softpatch"
-    if before is not None:
+    before = small_model.read_bytes()
+    if replacing:
         path.write_bytes(before)
 
     def full(descriptor: int) -> None:
@@ -606,7 +608,7 @@ def test_full_disk_leaves_what_was_there(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ModelFileError, match=r"cannot be written \(No space left"):
         small_detector.save(path)
-    assert [item.read_bytes() for item in tmp_path.iterdir()] == ([before] if before else [])
+    assert [item.read_bytes() for item in tmp_path.iterdir()] == [before] * replacing
 
 
 def test_missing_folder_is_named(small_detector: SoftPatch, tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def audit(
         options: others of ``SoftPatch``; ``coreset_ratio`` is 1 if it is not given.
 
     Raises:
-        DatasetError: fewer than two readable pictures, or pictures that change meanwhile.
+        DatasetError: fewer than two readable pictures.
         UsageError: an unknown discriminator, or options that do not fit.
     """
     detector = SoftPatch(discriminator=discriminator, **{"coreset_ratio": WHOLE, **options})
@@ -187,8 +187,18 @@ def audit(
     sources = listed_sources(images)
     note, unreadable = noting(on_unreadable)
     pictures = backend.measure_images(sources, note, progress)
-    evidence = gather(detector, sources, backend.embed, progress)
-    if evidence.names != [picture.name for picture in pictures]:
+    known = {error.name for error in unreadable}
+
+    def note_new(error: ImageError) -> None:
+        if error.name not in known:
+            note(error)
+
+    evidence = gather(detector, sources, backend.embed, note_new, progress)
+    # Of pictures that come and go meanwhile, only those seen both times can be ranked.
+    evidence = evidence.of({picture.name for picture in pictures})
+    seen = set(evidence.names)
+    pictures = [picture for picture in pictures if picture.name in seen]
+    if len(pictures) < 2:
         raise DatasetError("the pictures changed while they were audited; run the audit again")
     return _conclude(pictures, evidence, unreadable, detector.seed)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from softpatch.compute.progress import Progress
 from softpatch.detectors.embedder import Embed
 from softpatch.detectors.softpatch import SoftPatch
 from softpatch.images.roi import RegionOfInterest
-from softpatch.images.sources import ImageSource, ignore_unreadable
+from softpatch.images.sources import ImageSource, OnUnreadable
 from softpatch.noise.contamination import image_suspicion
 from softpatch.predictions.anomaly_map import tiled_anomaly_map
 from softpatch.runtime.tiling import TileLayout
@@ -43,17 +43,33 @@ class Evidence:
     discriminator: str
     why: str
 
+    def of(self, names: Container[str]) -> Evidence:
+        """The part of it that is about these pictures."""
+        kept = [at for at, name in enumerate(self.names) if name in names]
+        return replace(
+            self,
+            names=[self.names[at] for at in kept],
+            suspicion=self.suspicion[kept],
+            maps=[self.maps[at] for at in kept],
+            sizes=[self.sizes[at] for at in kept],
+            boxes=[self.boxes[at] for at in kept],
+        )
+
 
 def gather(
-    detector: SoftPatch, sources: Sequence[ImageSource], embed: Embed, progress: Progress
+    detector: SoftPatch,
+    sources: Sequence[ImageSource],
+    embed: Embed,
+    on_unreadable: OnUnreadable,
+    progress: Progress,
 ) -> Evidence:
-    """Compare the images by a detector's features and discriminator, passing over unreadable ones.
+    """Compare the images by a detector's features and discriminator.
 
     Raises:
         DatasetError: fewer than two readable images.
     """
     found = detector.outlier_scores(
-        sources, embed=embed, on_unreadable=ignore_unreadable, progress=progress
+        sources, embed=embed, on_unreadable=on_unreadable, progress=progress
     )
     of_image = [found.outlier[found.image_index == at] for at in range(len(found.names))]
     suspicion = image_suspicion(found.outlier, found.image_index)

@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from softpatch.compute.progress import Progress
+from softpatch.errors import ImageError, reason_of
 from softpatch.images.decode import to_unit
 from softpatch.images.sources import ImageSource, OnUnreadable, prefetch
 from softpatch.pages.review import Reason
@@ -76,7 +77,12 @@ def measure_images(
     total = len(sources) if isinstance(sources, Sized) else 0
     images: list[ImageFacts] = []
     for source, size, measured in prefetch(sources, _measure, on_unreadable):
-        images.append(ImageFacts(source.name, size, _mode(source.content), *measured))
+        try:
+            mode = _mode(source.content, source.name)
+        except Exception as error:  # gone since it was measured
+            on_unreadable(ImageError(source.name, reason_of(error)))
+            continue
+        images.append(ImageFacts(source.name, size, mode, *measured))
         progress("look", len(images), total)
     return images
 
@@ -138,13 +144,13 @@ def _sharpness(grey: Tensor) -> float:
     return math.log2(energies[0] * energies[1] / (energies[2] * energies[3]))
 
 
-def _mode(content: Any) -> str:
+def _mode(content: Any, name: str) -> str:
     if callable(content):
         content = content()
     if isinstance(content, bytes):
         content = io.BytesIO(content)
     if isinstance(content, Path | io.BytesIO):
-        return file_mode(content, "image")  # the file was read before
+        return file_mode(content, name)
     if isinstance(content, Image.Image):
         return str(content.mode)
     if isinstance(content, np.ndarray | Tensor):

@@ -8,10 +8,7 @@ overwritten.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -20,12 +17,12 @@ from softpatch.auditing.decisions import Decisions, stays_inside
 from softpatch.compute.progress import Progress, silent
 from softpatch.errors import DatasetError
 from softpatch.runtime.files import file_digest, write_atomically
+from softpatch.runtime.own_files import QUARANTINE
+from softpatch.storage.moving import leftover, move_file
 
-JOURNAL = "softpatch-quarantine.json"
+JOURNAL = QUARANTINE  # by which others know the folder
 FORMAT = "softpatch-quarantine"
 VERSION = 1
-# Errors of os.link where hard links are impossible: between file systems, and on FAT.
-NO_LINKS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 def default_quarantine(folder: Path) -> Path:
@@ -79,7 +76,7 @@ def remove(
     moved = _read_journal(quarantine, folder)
     _write_journal(quarantine, folder, moved | files.keys())
     for done, (name, expected) in enumerate(files.items(), start=1):
-        _move(folder / name, quarantine / name, expected)
+        move_file(folder / name, quarantine / name, expected)
         progress("move", done, len(files))
 
 
@@ -87,11 +84,12 @@ def restorable(folder: Path, quarantine: Path) -> list[str]:
     """The names in the journal, which ``restore`` puts back.
 
     Raises:
-        DatasetError: no journal, a damaged one, or another file in a file's old place.
+        DatasetError: no journal, a damaged one, that of another folder, or another file in a
+            file's old place.
     """
     if not (quarantine / JOURNAL).is_file():
         raise DatasetError(f"{quarantine}: nothing was moved here by softpatch clean")
-    names = sorted(_read_journal(quarantine, None))
+    names = sorted(_read_journal(quarantine, folder))
     for name in names:
         _refuse_links(folder, name)
         _refuse_links(quarantine, name)
@@ -113,9 +111,9 @@ def restore(
     for done, name in enumerate(names, start=1):
         source, target = quarantine / name, folder / name
         if source.exists():
-            _move(source, target, file_digest(source))
+            move_file(source, target, file_digest(source))
         if target.exists():
-            _leftover(source).unlink(missing_ok=True)
+            leftover(source).unlink(missing_ok=True)
         else:
             gone.append(name)
         progress("move", done, len(names))
@@ -127,53 +125,8 @@ def restore(
     return gone
 
 
-def _move(source: Path, target: Path, expected: str) -> None:
-    """Move a file; ``source`` is deleted once ``target`` is complete, which it may already be."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        try:
-            os.link(source, target)  # unlike a rename, fails if the name is taken
-        except OSError as error:
-            if error.errno not in NO_LINKS:
-                raise
-            _copy(source, target)
-    if file_digest(target) != expected:
-        raise DatasetError(f"{source}: changed while it was moved")
-    _sync(target.parent)
-    source.unlink()
-
-
-def _copy(source: Path, target: Path) -> None:
-    partial = _leftover(target)  # hidden, so that it is not read as a picture
-    with source.open("rb") as reading, partial.open("wb") as writing:
-        shutil.copyfileobj(reading, writing)
-        writing.flush()
-        os.fsync(writing.fileno())
-    shutil.copystat(source, partial)
-    if file_digest(partial) != file_digest(source):
-        raise DatasetError(f"{source}: the copy in {target.parent} differs; is the disk sound?")
-    if target.exists():
-        raise DatasetError(f"{target}: has just appeared; nothing is overwritten")
-    partial.rename(target)
-
-
-def _sync(folder: Path) -> None:
-    """Flush a folder: the new name must be on disk before the old one goes, or neither may be."""
-    if os.name == "nt":  # where folders cannot be opened
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _leftover(target: Path) -> Path:
-    return target.with_name(f".{target.name}.softpatch-moving")
-
-
-def _read_journal(quarantine: Path, folder: Path | None) -> set[str]:
-    """Names in the journal, which must belong to ``folder`` if given; empty without a journal."""
+def _read_journal(quarantine: Path, folder: Path) -> set[str]:
+    """Names in the journal, which must belong to ``folder``; empty without a journal."""
     path = quarantine / JOURNAL
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -187,9 +140,20 @@ def _read_journal(quarantine: Path, folder: Path | None) -> set[str]:
         return set()
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: damaged journal ({error})") from error
-    if folder is not None and owner != str(folder.resolve()):
-        raise DatasetError(f"{quarantine}: holds pictures of {owner}; name another --quarantine")
+    if not _same(Path(owner), folder):
+        raise DatasetError(
+            f"{quarantine}: holds pictures of {owner}; name another --quarantine or that folder "
+            f"(if it has moved, change it in {path})"
+        )
     return files
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one folder, which may be gone: a clean can empty it."""
+    try:
+        return one.samefile(other)
+    except FileNotFoundError:
+        return one == other.resolve()
 
 
 def _write_journal(quarantine: Path, folder: Path, files: set[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from softpatch.auditing.audit import LIKELY, Audit
 from softpatch.compute.progress import Progress, silent
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
-from softpatch.runtime.files import csv_bytes, file_digest, write_files
+from softpatch.runtime.files import csv_bytes, digest_if_there, write_files
 
 
 def write_report(
@@ -64,7 +64,7 @@ def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
             box=as_shares(image.box, image.size),
             thumb=thumbs.get(image.path),
             heat=heat_layer(image.heat, audit.calm, audit.strong) if image.path in thumbs else None,
-            sha256=file_digest(Path(image.path)),
+            sha256=digest_if_there(Path(image.path)),
         )
         for image in audit.images
     ]
@@ -72,18 +72,11 @@ def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
         Card(
             path=_relative(error.name, folder),
             reasons=[Reason("unreadable", error.reason)],
-            sha256=_digest(Path(error.name)),
+            sha256=digest_if_there(Path(error.name)),
         )
         for error in audit.unreadable
     ]
     return cards + unreadable
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return file_digest(path)
-    except OSError:  # which may be why the picture could not be read
-        return None
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -34,7 +34,7 @@ from softpatch.cli import (
 from softpatch.cli.old_spellings import Command
 from softpatch.cli.terminal import note, stderr
 from softpatch.errors import SoftPatchError, is_out_of_memory, memory_needed
-from softpatch.runtime.errors import last_words
+from softpatch.runtime.errors import any_character, last_words
 
 app = typer.Typer(
     name="softpatch",
@@ -78,6 +78,7 @@ def _root(
 
 def main() -> None:
     """Run the command; exit code 0, 1 (the work failed) or 2 (bad use)."""
+    any_character(sys.stdout, sys.stderr)
     # Oversized pictures are refused with our own message; Pillow's extra warning says less.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     warnings.showwarning = _show_warning

@@ -27,7 +27,7 @@ def audit(
     output: Path | None = to_output("Folder for audit.csv, audit.json and audit.html.", None),
     as_json: bool = flag("--json", "One JSON line: everything."),
     exclude: Path | None = options.EXCLUDE,
-    strict: bool = options.STRICT,
+    strict: bool = options.JUDGE_ALL,
     engine: str = inputs.ENGINE,
     address: str | None = inputs.ADDRESS,
     *,
@@ -71,17 +71,18 @@ def audit(
 
             backend = ClusterBackend(cluster)
         found = audit_pictures(
-            pictures, backend=backend, on_unreadable=skipped.handler, progress=progress, **given,
+            pictures, backend=backend, on_unreadable=skipped.add, progress=progress, **given,
         )  # fmt: skip
         if output is not None:
             written = write_report(found, Path(folder), output, progress)
     skipped.report()
     if as_json:
         typer.echo(json.dumps(found.as_dict()))
-        return
-    _show(found)
-    if written:
-        say(f"wrote {', '.join(map(str, written))}")
+    else:
+        _show(found)
+        if written:
+            say(f"wrote {', '.join(map(str, written))}")
+    skipped.end()
 
 
 def _show(found: Audit) -> None:

@@ -60,10 +60,14 @@ def fit(
 
     softpatch fit s3://bucket/photos -o part.softpatch --engine ray --address auto
     """
-    options.check_folder_of(output, "the model")
     if output.is_dir():
         raise UsageError(f"{output}: is a folder; name a file such as part.softpatch")
-    options.check_folder_of(suspects, "the suspects")
+    if suspects is not None and suspects.resolve() == output.resolve():
+        raise UsageError(f"{output}: cannot be both the model and the list of suspects")
+    from softpatch.storage.targets import is_model, is_ranking
+
+    options.check_output(output, "the model", is_model)
+    options.check_output(suspects, "the suspects", is_ranking)
 
     from softpatch.detectors import BankDetector, CalibratedDetector, SoftPatch, make_detector
     from softpatch.detectors.embedder import Embed, Embedder

@@ -26,7 +26,9 @@ def merge(
     Example:
     softpatch merge line1.softpatch line2.softpatch -o both.softpatch
     """
-    options.check_folder_of(output, "the model")
+    from softpatch.storage.targets import is_model
+
+    options.check_output(output, "the model", is_model)
     if bank_size is not None and bank_size < 1:
         raise UsageError(f"--bank-size must be at least 1, got {bank_size}")
 

@@ -52,6 +52,7 @@ of_run = functools.partial(option, panel="Running")
 MODEL = argument("A file written by softpatch fit.")
 TRAINING = argument("Training pictures, searched recursively.")
 STRICT = flag("--strict", "Stop at the first unreadable picture.", "Running")
+JUDGE_ALL = flag("--strict", "Exit code 1 if a picture cannot be judged.", "Running")
 EXCLUDE = option('Leave out what a file of decisions says to "remove" (softpatch audit).')
 
 
@@ -252,7 +253,15 @@ def _method(method: str, discriminator: str) -> str:
     return f"softpatch-{discriminator}"
 
 
-def check_folder_of(file: Path | None, what: str) -> None:
-    """Raise UsageError, before any work, where a file that was asked for could not be written."""
-    if file is not None and not file.parent.is_dir():
+def check_output(file: Path | None, what: str, kind: Callable[[Path], bool]) -> None:
+    """Raise UsageError, before any work, where a file that was asked for could not be written.
+
+    Something of another ``kind`` is never replaced, see ``check_target``.
+    """
+    if file is None:
+        return
+    if not file.parent.is_dir():
         raise UsageError(f"{file.parent}: no such folder to write {what} to")
+    from softpatch.storage.targets import check_target
+
+    check_target(file, kind)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from softpatch.cli import inputs, options
 from softpatch.cli.options import argument, flag, option, to_output
-from softpatch.cli.terminal import Skipped, duration, progress_bars, say, show_table
+from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say, show_table
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def predict(
     weights: str | None = options.Features.weights,
     device: str = options.Running.device,
     batch_size: int | None = options.Running.batch_size,
-    strict: bool = options.STRICT,
+    strict: bool = options.JUDGE_ALL,
     engine: str = inputs.ENGINE,
     address: str | None = inputs.ADDRESS,
     maps: bool = inputs.of_cluster("Keep anomaly maps, too.", "--maps", default=False),
@@ -72,7 +72,7 @@ def _predict(
 ) -> None:  # fmt: skip
     from softpatch.detectors.load import load
     from softpatch.errors import ImageError
-    from softpatch.images.sources import image_sources
+    from softpatch.images.sources import listed_sources
     from softpatch.pages.predictions import Page
     from softpatch.pages.render import need_jinja
     from softpatch.predictions.overlays import mask, overlay
@@ -81,12 +81,7 @@ def _predict(
     if flags["report"]:
         need_jinja()
     detector = load(model, **run)
-    own = output.resolve()  # a second run must not score the first one's heat maps
-    sources = [
-        source
-        for source in image_sources(inputs.listed(images) if images.is_dir() else images)
-        if not Path(source.name).resolve().is_relative_to(own)
-    ]
+    sources = listed_sources(inputs.listed(images) if images.is_dir() else images)
     output.mkdir(parents=True, exist_ok=True)
     root = images if images.is_dir() else images.parent
     limit = detector.normal_limit_
@@ -102,21 +97,27 @@ def _predict(
         tables = writers.Tables(output, model, limit, detector.threshold_, skipped.errors)
 
         def predictions() -> Iterator[Prediction]:
-            found = detector.predict(sources, on_unreadable=skipped.handler)
+            found = detector.predict(sources, on_unreadable=skipped.add)
             for count, prediction in enumerate(found, start=1):
                 yield prediction
                 progress("predict", count + len(skipped.errors), len(sources))
 
-        chosen = [writer for name, writer in asked.items() if flags[name]]
-        rows = writers.write_predictions(predictions(), [*chosen, tables])
+        drawn = [asked[name] for name in ("heatmaps", "masks") if flags[name]]
+        shown = [asked["report"]] if flags["report"] else []
+        rows = writers.write_predictions(predictions(), [*drawn, tables, *shown])
     skipped.report()
+    for error in writers.without_drawing(rows):
+        note(f"scored, but {error}")
+        skipped.add(error)
     if not rows:
+        skipped.end()
         raise ImageError(str(images), "none of the pictures can be read")
     _show((row["path"], row["score"], row.get("anomalous")) for row in rows[:SHOWN])
     if "anomalous" in rows[0]:
         say(f"{sum(row['anomalous'] for row in rows)} of {len(rows)} pictures are anomalous")
     took = duration(time.perf_counter() - started)
     say(f"scored {len(rows)} pictures in {took}, wrote {output}")
+    skipped.end()
 
 
 def _predict_on_cluster(
@@ -137,7 +138,7 @@ def _predict_on_cluster(
         try:
             scored = predict_to_parquet(
                 cluster, model, list(image_sources(found)), output, maps=maps,
-                run=run, on_unreadable=skipped.handler, progress=progress,
+                run=run, on_unreadable=skipped.add, progress=progress,
             )  # fmt: skip
         finally:
             skipped.report()
@@ -146,6 +147,7 @@ def _predict_on_cluster(
         say(f"{scored.anomalous} of {scored.pictures} pictures are anomalous")
     took = duration(time.perf_counter() - started)
     say(f"scored {scored.pictures} pictures in {took}, wrote {output.rstrip('/')}/{NAME}")
+    skipped.end()
 
 
 def _show(worst: Iterable[tuple[str, float, bool | None]]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from softpatch.cli import options
 from softpatch.cli.options import argument, option
 from softpatch.cli.terminal import say
+from softpatch.errors import UsageError
 
 
 @options.changes("model")
@@ -25,6 +26,8 @@ def rollback(
     """
     from softpatch.storage.versions import kept_versions, roll_back
 
+    if model.is_symlink():
+        raise UsageError(f"{model}: is a link to {model.readlink()}; name that file itself")
     version = roll_back(model, to).version
     numbers = ", ".join(map(str, kept_versions(model)))
     say(f"{model} is version {version}; kept are versions {numbers}")

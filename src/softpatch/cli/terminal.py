@@ -180,7 +180,7 @@ class Display:
 
 
 class Skipped:
-    """Collects unreadable pictures, or stops at the first when ``strict``."""
+    """Collects unreadable pictures; when ``strict``, one ends a fit, or another command at last."""
 
     def __init__(self, strict: bool) -> None:
         self.strict = strict
@@ -188,10 +188,19 @@ class Skipped:
 
     @property
     def handler(self) -> OnUnreadable:
-        """The ``on_unreadable`` of ``fit`` and ``predict``."""
+        """The ``on_unreadable`` of what learns: strictly, nothing is learned without a picture."""
         from softpatch.images.sources import fail_unreadable
 
         return fail_unreadable if self.strict else self.errors.append
+
+    def add(self, error: ImageError) -> None:
+        """The ``on_unreadable`` of what has results of the other pictures."""
+        self.errors.append(error)
+
+    def end(self) -> None:
+        """Raise the first error when ``strict``, now that all results are written."""
+        if self.strict and self.errors:
+            raise self.errors[0]
 
     def report(self) -> None:
         """Name every skipped picture and why."""

@@ -49,7 +49,10 @@ def threshold(
 
     from softpatch.detectors import CalibratedDetector
     from softpatch.detectors.load import load
+    from softpatch.storage.targets import is_model
 
+    if output is not None:
+        options.check_output(output, "the model", is_model)
     detector = load(model, device=device, weights=weights)
     if validation is not None:
         detector.threshold_ = _by_labels(detector, validation, Skipped(strict))

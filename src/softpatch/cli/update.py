@@ -43,7 +43,9 @@ def update(
 
     softpatch update part.softpatch photos/today/ --forget 0.1
     """
-    options.check_folder_of(suspects, "the suspects")
+    from softpatch.storage.targets import is_model, is_ranking
+
+    options.check_output(suspects, "the suspects", is_ranking)
 
     from softpatch.cli.fit import show_suspects, write_suspects
     from softpatch.detectors import BankDetector, SoftPatch
@@ -52,6 +54,7 @@ def update(
     from softpatch.storage.versions import write_version
 
     detector = load(model, device=device, weights=weights)
+    options.check_output(model, "the model", is_model)
     if not isinstance(detector, BankDetector):
         raise UsageError(f"{model}: a {detector.method} model cannot be updated; fit again")
     detector.memory_limit = parse_options({"memory_limit": memory_limit}).get("memory_limit")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from softpatch.cli import options
@@ -30,8 +32,8 @@ def watch(
     """Score each picture in FOLDER once: a line in results.jsonl and a heat map.
 
     Can be killed at any moment and goes on where it was. Ctrl-C or SIGTERM end it after the current
-    picture. Programs that write slowly should write under a hidden name (.part.png)
-    and rename.
+    picture. A folder that goes away or a full disk is told, and waited for. Programs that write
+    slowly should write under a hidden name (.part.png) and rename.
 
     Examples:
     softpatch watch part.softpatch camera/ -o results/ --move done/
@@ -58,8 +60,12 @@ def watch(
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: ended.append(number))
-    said = f"watching {folder}; Ctrl-C ends it"
-    note(said)
+
+    def tell(line: str) -> None:
+        with suppress(OSError):  # a log that cannot be written must not end the work
+            note(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}")
+
+    note(f"watching {folder}; Ctrl-C ends it")
     for record in watch_folder(
         score,
         folder,
@@ -69,8 +75,11 @@ def watch(
         once=once,
         interval=interval,
         patience=patience,
+        model=model,
         stopped=lambda: bool(ended),
-        tell=note,
+        tell=tell,
     ):
-        said = record["error"] if "error" in record else f"{record['score']:.6g}"
-        say(f"{said}  {record['path']}")
+        found = [f"{record['score']:.6g}"] if "score" in record else []
+        found += [record["error"]] if "error" in record else []
+        with suppress(OSError):
+            say(f"{', '.join(found)}  {record['path']}")

@@ -48,6 +48,7 @@ from softpatch.runtime.prediction import Prediction
 from softpatch.storage import model_file
 from softpatch.storage.checkpoint import Checkpoint, machine
 from softpatch.storage.lineage import Lineage, image_digests
+from softpatch.storage.targets import check_target, is_model
 
 SHORT = (str, int, float, tuple, Path, type(None))  # options that a repr shows as they are
 
@@ -327,7 +328,9 @@ class Detector(ABC):
             NotFittedError: before ``fit``.
             ModelFileError: the file cannot be written.
             BusyError: another process is changing it.
+            UsageError: there is something else than a model: a link, or another kind of file.
         """
+        check_target(Path(path), is_model)
         model_file.write(Path(path), *self._content())
         if self._checkpoint is not None:
             self._checkpoint.remove()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from softpatch.detectors.patch_table import LocalPatches, PatchCollector, PatchTable, require_images
 from softpatch.detectors.run import Run
+from softpatch.errors import ImageError, UsageError
 from softpatch.features.cache import cached_maps
 from softpatch.features.extractor import PatchExtractor
 from softpatch.images.roi import RegionOfInterest, Tile, tiles_of
@@ -53,8 +54,13 @@ class Embedder:
         for source, size, prepared in prefetch(
             images, preprocessing, on_unreadable, preprocessing.min_decode_side
         ):
-            layout = preprocessing.layout(*size)
-            for tile in tiles_of(source.name, layout, self.roi, self.extractor.grid):
+            try:
+                layout = preprocessing.layout(*size)
+                shown = tiles_of(source.name, layout, self.roi, self.extractor.grid)
+            except ImageError as error:
+                on_unreadable(error)
+                continue
+            for tile in shown:
                 tiles.append(tile)
                 batch.append(prepared[tile.number])
                 if len(batch) == self.batch_size:
@@ -74,6 +80,7 @@ class Embedder:
 
         Raises:
             DatasetError: fewer readable images than ``least``.
+            UsageError: a region of interest that covers no patch of any image.
         """
         note, skipped = noting(on_unreadable)
         sources = listed_sources(images)
@@ -84,6 +91,10 @@ class Embedder:
             for tile, patches in zip(tiles, batch, strict=True):
                 collector.add(tile, patches)
             run.progress("embed", len(collector.names), len(sources))
+        if skipped and not collector.names and isinstance(skipped[0], UsageError):
+            raise skipped[0]  # the region's fault rather than the images'
+        if collector.names and self.roi is not None:
+            collector.keep_usual(note)
         require_images(collector.names, len(skipped), least)
         return collector.table(self.roi)
 

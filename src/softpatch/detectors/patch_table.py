@@ -6,8 +6,10 @@ A method learns from a ``PatchTable`` and never asks where it is: ``LocalPatches
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Protocol, Self
 
 import torch
@@ -16,8 +18,9 @@ from torch import Tensor
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.compute.scratch import ScratchSpace, chunks
 from softpatch.detectors.run import Run
-from softpatch.errors import DatasetError
+from softpatch.errors import DatasetError, ImageError
 from softpatch.images.roi import RegionOfInterest, Tile
+from softpatch.images.sources import OnUnreadable
 from softpatch.noise.discriminators import Discriminator, outlier_scores
 from softpatch.runtime.tiling import TileLayout
 
@@ -170,6 +173,27 @@ class PatchCollector:
         self._flat[self._filled : end] = patches
         self._filled = end
         self._counts[-1] += len(patches)
+
+    def keep_usual(self, on_unreadable: OnUnreadable) -> None:
+        """Leave out images with other numbers of patches than more than half of all have."""
+        usual, times = Counter(self._counts).most_common(1)[0]
+        if 2 * times <= len(self._counts):
+            return
+        begin = self._filled = 0
+        kept = [count == usual for count in self._counts]
+        for name, count, keep in zip(self.names, self._counts, kept, strict=True):
+            if keep:
+                patches = self._flat[begin : begin + count]
+                if self._filled < begin:
+                    self._flat[self._filled : self._filled + count] = patches.clone()
+                self._filled += count
+            else:
+                reason = "of another size than most; a region of interest needs tiles of one size"
+                on_unreadable(ImageError(name, reason))
+            begin += count
+        self.names = list(compress(self.names, kept))
+        self.layouts = list(compress(self.layouts, kept))
+        self._counts = list(compress(self._counts, kept))
 
     def table(self, roi: RegionOfInterest | None) -> LocalPatches:
         """All patches as a table.

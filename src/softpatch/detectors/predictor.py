@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from softpatch.detectors.embedder import Embedder
+from softpatch.errors import ImageError, reason_of
 from softpatch.images.roi import Tile
 from softpatch.images.sources import ImageSource, OnUnreadable
 from softpatch.predictions.anomaly_map import tiled_anomaly_map
@@ -50,9 +51,15 @@ class Predictor:
                 parts = self._score_tiles(tiles, patches)
             for part in parts:
                 scored.append(part)
-                if part.tile.last:
-                    yield self._prediction(scored)
-                    scored = []
+                if not part.tile.last:
+                    continue
+                try:
+                    prediction = self._prediction(scored)
+                except Exception as error:  # such as a map too large for the memory
+                    on_unreadable(ImageError(part.tile.name, reason_of(error)))
+                else:
+                    yield prediction
+                scored = []
 
     def _score_tiles(self, tiles: list[Tile], patches: Tensor) -> list[ScoredTile]:
         """Of a batch of tiles and their ``(b, P, D)`` patches."""

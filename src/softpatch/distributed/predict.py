@@ -26,7 +26,7 @@ from softpatch.distributed.remote_images import filesystem_of
 from softpatch.errors import ImageError
 from softpatch.images.sources import ImageSource, OnUnreadable
 from softpatch.runtime.prediction import Prediction
-from softpatch.runtime.writers import row
+from softpatch.runtime.writers import not_judged, row
 from softpatch.storage import model_file
 
 NAME = "predictions.parquet"
@@ -70,7 +70,9 @@ class ScoringActor(Worker):
         unreadable: list[ImageError] = []
         found = list(self.detector.predict(sources, on_unreadable=unreadable.append))
         filesystem, folder = filesystem_of(self.folder)
-        filesystem.pipe_file(f"{folder}/part-{first:012}.parquet", parquet(found, self.maps))
+        filesystem.pipe_file(
+            f"{folder}/part-{first:012}.parquet", parquet(found, unreadable, self.maps)
+        )
         judged = any(one.anomalous is not None for one in found)
         scored = Scored(len(found), sum(bool(one.anomalous) for one in found) if judged else None)
         scored.add(Scored(worst=[(one.name, one.score) for one in found]))
@@ -139,8 +141,10 @@ def predict_to_parquet(
     return whole
 
 
-def parquet(predictions: Sequence[Prediction], maps: bool) -> bytes:
-    """A file of the rows that ``prediction.row`` makes; null where they lack a column.
+def parquet(
+    predictions: Sequence[Prediction], unreadable: Sequence[ImageError], maps: bool
+) -> bytes:
+    """A file of the rows that ``row`` and ``not_judged`` make; null where they lack a column.
 
     With ``maps``, a row has its anomaly map as ``map``, a list of ``map_height`` * ``map_width``
     numbers, row by row.
@@ -156,6 +160,7 @@ def parquet(predictions: Sequence[Prediction], maps: bool) -> bytes:
         "threshold": pa.float64(),
         "width": pa.int32(),
         "height": pa.int32(),
+        "error": pa.string(),
     }
     rows = [row(one) for one in predictions]
     if maps:
@@ -164,6 +169,9 @@ def parquet(predictions: Sequence[Prediction], maps: bool) -> bytes:
         for line, one in zip(rows, predictions, strict=True):
             line["map"] = one.anomaly_map.ravel()
             line["map_height"], line["map_width"] = one.anomaly_map.shape
+    rows += map(not_judged, unreadable)
+    for line in rows:  # a name may hold bytes that are no UTF-8
+        line["path"] = line["path"].encode("utf-8", "backslashreplace").decode("utf-8")
     file = io.BytesIO()
     write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns.items())), file)
     return file.getvalue()

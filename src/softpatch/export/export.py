@@ -23,6 +23,7 @@ from softpatch.runtime.engine import FORMAT, KEY, open_model
 from softpatch.runtime.images import read_levels
 from softpatch.runtime.partial import partial_folder
 from softpatch.storage import model_file
+from softpatch.storage.targets import check_target, is_exported
 
 # Measured on 20 bottles and 20 magnetic tiles: at most 1.2e-6 with fp32; 0.02 with fp16, where
 # another bank vector with another weight became the nearest; 0.13 in scores and 0.18 in maps with
@@ -65,7 +66,8 @@ def export_model(
         ModelFileError: ``model`` cannot be used.
         ExportError: the exported file differs by more than the tolerance, or cannot be written;
             ``output`` keeps what it held.
-        UsageError: the model cannot be exported, or an argument is wrong.
+        UsageError: the model cannot be exported, an argument is wrong, or ``output`` is a link or
+            another kind of file.
         ImageError: a picture to compare or calibrate on cannot be read.
         MissingExtraError: onnx or OpenVINO is not installed.
     """
@@ -78,6 +80,9 @@ def export_model(
     if threshold is not None and not math.isfinite(threshold):
         raise UsageError(f"a threshold is a score, got {threshold}")
     need_packages(output.suffix)
+    check_target(output, is_exported)
+    if output.suffix == ".xml" and (weights_file := output.with_suffix(".bin")).exists():
+        check_target(weights_file, lambda _: output.exists())  # of the .xml, which is ours
     header = model_file.read_header(model)
     detector = load(model, device="cpu", weights=weights)
     if threshold is None:

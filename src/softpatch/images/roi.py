@@ -81,6 +81,10 @@ def _shrunk(mask: Tensor) -> Tensor:
     return F.interpolate(mask[None, None].float(), size=size, mode="area")[0, 0] >= 0.5
 
 
+class OutsideRegion(ImageError, UsageError):
+    """An image in which nothing is to be seen: too small, or the region is."""
+
+
 @dataclass(frozen=True)
 class Tile:
     """One tile of an image; the whole of it where it is not cut."""
@@ -101,7 +105,11 @@ class Tile:
 def tiles_of(
     name: str, layout: TileLayout, region: RegionOfInterest | None, grid: tuple[int, int]
 ) -> list[Tile]:
-    """The tiles of an image that show some of the region of interest; UsageError if none does."""
+    """The tiles of an image that show some of the region of interest.
+
+    Raises:
+        OutsideRegion: none does.
+    """
     if region is None:
         inside = None
         numbers = list(range(len(layout.tiles)))
@@ -109,7 +117,7 @@ def tiles_of(
         inside = region.inside(layout, grid)
         numbers = inside.any(dim=1).nonzero().flatten().tolist()
         if not numbers:
-            raise UsageError(f"{name}: the region of interest covers no patch; paint it larger")
+            raise OutsideRegion(name, "the region of interest covers no patch; paint it larger")
     return [
         Tile(name, layout, number, inside, number == numbers[0], number == numbers[-1])
         for number in numbers

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from statistics import median
 
-from softpatch.errors import ImageError
 from softpatch.images.decode import image_size
 from softpatch.images.sources import ImageSource, spread
 
@@ -37,7 +36,7 @@ def input_size(sources: Sequence[ImageSource], least: tuple[int, int]) -> tuple[
     """
     sizes: list[tuple[int, int]] = []
     for place in spread(len(sources), LOOKED_AT):
-        with suppress(ImageError):  # the fit says so
+        with suppress(Exception):  # the fit says so
             source = sources[place]
             sizes.append(image_size(source.content, source.name))
         if len(sizes) == LOOKED_AT:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from softpatch.errors import ImageError, UsageError
+from softpatch.errors import ImageError, UsageError, reason_of
 from softpatch.images.decode import decode_reduced
 from softpatch.runtime.listing import NOT_READ, LeftOut, list_images
 
@@ -151,7 +152,7 @@ def prefetch(
     Args:
         sources: what to read.
         prepare: applied to every image as ``decode_reduced`` gives it.
-        on_unreadable: gets every image that cannot be read, instead.
+        on_unreadable: gets every image that cannot be read or prepared, whatever the error.
         min_decode_side: see ``softpatch.runtime.images.decode``.
 
     Yields:
@@ -173,6 +174,8 @@ def prefetch(
             ahead = READ_AHEAD if size[0] * size[1] <= LARGE else READERS
         except ImageError as error:
             on_unreadable(error)
+        except Exception as error:  # whatever it is, the other images go on
+            on_unreadable(ImageError(source.name, reason_of(error)))
         else:
             yield source, size, prepared
 
@@ -199,11 +202,20 @@ class _IndexedSources(Sequence[ImageSource]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> ImageSource:  # type: ignore[override]  # and no slices
-        return _source(self.images[index], index)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        try:
+            return _source(self.images[index], index)
+        except Exception as error:  # a Dataset that cannot read one of its images
+            return ImageSource(f"image {index}", partial(_raise, error))
 
     def __iter__(self) -> Iterator[ImageSource]:
         for index in range(len(self.images)):
             yield self[index]
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _source(content: Any, index: int) -> ImageSource:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from softpatch.compute.progress import Progress, silent
 from softpatch.pages.localize import peak_box
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
-from softpatch.runtime.files import file_digest, write_atomically
+from softpatch.runtime.files import digest_if_there, write_atomically
 from softpatch.runtime.heatmap import FULL_COLOUR
 from softpatch.runtime.prediction import Prediction
 from softpatch.runtime.writers import Row, Writer
@@ -86,7 +86,7 @@ def write_page(
                 box=as_shares(prediction.box, prediction.size),
                 thumb=thumbs.get(prediction.name),
                 heat=heat_layer(heat, normal_limit, FULL_COLOUR * normal_limit) if drawn else None,
-                sha256=file_digest(path),
+                sha256=digest_if_there(path),
             )
         )
     page = render(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ImageError, SoftPatchError, UsageError, last_words
+from .errors import ImageError, SoftPatchError, UsageError, any_character, last_words
 
 if TYPE_CHECKING:
     from .prediction import Prediction
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit code 0, 1 (the work failed) or 2 (bad use)."""
+    any_character(sys.stdout, sys.stderr)
     try:
         options = _parser().parse_args(arguments)
         if options.max_pixels is not None and options.max_pixels < 1:
@@ -54,16 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--threads", type=int, help="that compute; all cores if not given")
     parser.add_argument(
-        "--strict", action="store_true", help="stop at the first unreadable picture"
+        "--strict", action="store_true", help="exit code 1 if a picture cannot be judged"
     )
     return parser
 
 
 def _run(options: argparse.Namespace) -> None:
-    from .detector import Detector, fail_unreadable
+    from .detector import Detector
     from .heatmap import overlay
     from .listing import LeftOut, list_images
-    from .writers import Drawings, Tables, Writer, write_predictions
+    from .writers import Drawings, Tables, Writer, without_drawing, write_predictions
 
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"--threads must be at least 1, got {options.threads}")
@@ -73,8 +74,6 @@ def _run(options: argparse.Namespace) -> None:
     paths = list_images(images, left_out) if images.is_dir() else [images]
     if left_out:
         print(f"left out of {images}: {left_out}", file=sys.stderr)
-    own = output.resolve()  # a second run must not score the first one's heat maps
-    paths = [path for path in paths if not path.resolve().is_relative_to(own)]
     detector = Detector(options.model, threads=options.threads)
     output.mkdir(parents=True, exist_ok=True)
 
@@ -85,8 +84,8 @@ def _run(options: argparse.Namespace) -> None:
         writers.insert(0, Drawings(output, root, "heatmap", lambda p: overlay(p.name, p, limit)))
 
     def predictions() -> Iterator[Prediction]:
-        on_unreadable = fail_unreadable if options.strict else skipped.append
-        for count, prediction in enumerate(detector.predict(paths, on_unreadable=on_unreadable), 1):
+        found = detector.predict(paths, on_unreadable=skipped.append)
+        for count, prediction in enumerate(found, 1):
             yield prediction
             if sys.stderr.isatty():
                 print(f"\rscored {count} of {len(paths)}", end="", file=sys.stderr, flush=True)
@@ -94,8 +93,12 @@ def _run(options: argparse.Namespace) -> None:
     rows = write_predictions(predictions(), writers)
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    for error in skipped:
+    failed = [*skipped, *without_drawing(rows)]
+    for error in failed:
         print(f"skipped {error}", file=sys.stderr)
-    if not rows:
+    if not rows and not options.strict:
         raise ImageError(str(images), "none of the pictures can be read")
-    print(f"scored {len(rows)} pictures, wrote {output}")
+    if rows:
+        print(f"scored {len(rows)} pictures, wrote {output}")
+    if options.strict and failed:
+        raise failed[0]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .engine import open_model
-from .errors import ImageError, UsageError
+from .errors import ImageError, UsageError, reason_of
 from .images import read_levels
 from .listing import list_images
 from .prediction import Prediction
@@ -85,6 +85,8 @@ class Detector:
                 prediction = self._predict_one(one, name)
             except ImageError as error:
                 on_unreadable(error)
+            except Exception as error:  # whatever it is, the other images go on
+                on_unreadable(ImageError(name, reason_of(error)))
             else:
                 yield prediction
 

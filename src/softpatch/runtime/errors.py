@@ -6,7 +6,9 @@ It names the thing at fault and says what to do.
 from __future__ import annotations
 
 import errno
+import io
 import re
+from typing import TextIO
 
 
 class SoftPatchError(Exception):
@@ -71,6 +73,25 @@ class ImageError(SoftPatchError):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+
+
+def any_character(*streams: TextIO | None) -> None:
+    """Let streams that people read escape what their encoding lacks, instead of failing."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def reason_of(error: Exception) -> str:
+    """What is wrong with one thing among others, in a line that need not name it again."""
+    if isinstance(error, ImageError):
+        return error.reason
+    if isinstance(error, MemoryError):
+        return "too little memory for it"
+    words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    words = " ".join(words.split())
+    known = isinstance(error, SoftPatchError | OSError)
+    return words if known and words else f"{type(error).__name__}: {words}"
 
 
 class DatasetError(SoftPatchError):

@@ -14,15 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from numbers import Number
 from pathlib import Path
-from typing import BinaryIO
 
 from .partial import partial_file
 
 # What a spreadsheet takes for a formula, behind any number of apostrophes.
 FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+LONGEST_NAME = 255  # bytes of a name in a folder, on all usual file systems
 
 
-def open_ordinary(path: Path) -> BinaryIO:
+def open_ordinary(path: Path) -> io.BufferedReader:
     """Open a file to read it, at once: a pipe or a device would be waited for, maybe for ever.
 
     Raises:
@@ -43,6 +43,16 @@ def open_ordinary(path: Path) -> BinaryIO:
 
 def _not_ordinary(path: Path) -> OSError:
     return OSError(errno.EINVAL, "not an ordinary file", str(path))
+
+
+def short_name(name: str, suffix: str = "") -> str:
+    """The name with a suffix; with a digest in place of its end where that is too long a name."""
+    whole = os.fsencode(name + suffix)
+    if len(whole) <= LONGEST_NAME:
+        return name + suffix
+    ending = f"~{hashlib.sha256(whole).hexdigest()[:16]}{suffix}"
+    kept = os.fsencode(name)[: LONGEST_NAME - len(os.fsencode(ending))]
+    return kept.decode("utf-8", "ignore") + ending
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -78,9 +88,17 @@ def _complete(folder: Path, content: bytes) -> Iterator[Path]:
 
 
 def file_digest(path: Path) -> str:
-    """The sha256 of a file's content, hexadecimal."""
-    with path.open("rb") as file:
+    """The sha256 of an ordinary file's content, hexadecimal."""
+    with open_ordinary(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_if_there(path: Path) -> str | None:
+    """``file_digest``, or None for a file that cannot be read, or no longer."""
+    try:
+        return file_digest(path)
+    except OSError:
+        return None
 
 
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
@@ -103,10 +121,11 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
 
 
 def csv_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:
-    """A table with one header line as CSV (UTF-8); all rows have the first one's columns.
+    r"""A table with one header line as CSV (UTF-8); all rows have the first one's columns.
 
     A text that a spreadsheet would take for a formula has an apostrophe put before it, which
-    ``csv_rows`` takes away.
+    ``csv_rows`` takes away. Bytes of file names that are no UTF-8 are written as Python's
+    ``\udcfc``.
     """
     lines = _Lines()
     columns = list(rows[0]) if rows else []
@@ -114,7 +133,7 @@ def csv_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:
     writer = csv.DictWriter(lines, columns, lineterminator="\r\n")
     writer.writerow({column: _as_text(column) for column in columns})
     writer.writerows({column: _as_text(value) for column, value in row.items()} for row in rows)
-    return "".join(lines).encode()
+    return "".join(lines).encode("utf-8", "backslashreplace")
 
 
 def csv_rows(content: bytes) -> list[dict[str, str]]:

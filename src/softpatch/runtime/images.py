@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from .errors import ImageError, UsageError
 from .files import open_ordinary
+from .png import without_large_texts
 
 # What is opened, whatever it is called, as Pillow names it: decoders of its own, since some of its
 # plugins start outside programs. TGA has no mark of its own, so it is tried last.
@@ -200,7 +201,7 @@ def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
             raise ImageError(name, "the file is empty (0 bytes)")
         content.seek(0)
         most_pixels()  # lets Pillow open what it would take for a bomb
-        with Image.open(content, formats=_formats()) as image:
+        with Image.open(without_large_texts(content), formats=_formats()) as image:
             yield image
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
-from .errors import ImageError
-from .files import csv_bytes, write_atomically
+from .errors import ImageError, reason_of
+from .files import csv_bytes, short_name, write_atomically
 from .heatmap import png_bytes
+from .own_files import is_drawing
 from .prediction import Prediction
 
 Row = dict[str, Any]
+DRAWN = ("heatmap", "mask")  # columns of drawings; folders are called heatmaps and masks
+UNFINISHED = "predictions.unfinished.jsonl"
 
 
 def row(prediction: Prediction) -> Row:
@@ -31,6 +35,7 @@ def row(prediction: Prediction) -> Row:
         - ``threshold``: float, the model's.
         - ``width``, ``height``: int, the image's pixels.
         - ``heatmap``, ``mask``: path of the drawing, from the folder of the table.
+        - ``error``: why there is no drawing.
     """
     height, width = prediction.size
     names = () if prediction.threshold is None else ("anomalous", "level", "threshold")
@@ -41,8 +46,16 @@ def row(prediction: Prediction) -> Row:
     }  # fmt: skip
 
 
+def not_judged(error: ImageError) -> Row:
+    """The row of an image without a result: its ``path``, and the reason as ``error``."""
+    return {"path": error.name, "error": f"not judged: {error.reason}"}
+
+
 class Writer:
-    """One kind of output; overrides ``add``, ``finish`` or both."""
+    """One kind of output; overrides what it needs."""
+
+    def begin(self) -> None:
+        """Make room, when the first result is there."""
 
     def add(self, prediction: Prediction, row: Row) -> None:
         """Take in one image's result; may write a file and add its name to the row."""
@@ -63,6 +76,8 @@ def write_predictions(predictions: Iterable[Prediction], writers: Sequence[Write
     """
     rows: list[Row] = []
     for prediction in predictions:
+        for writer in writers if not rows else ():
+            writer.begin()
         rows.append(row(prediction))
         for writer in writers:
             writer.add(prediction, rows[-1])
@@ -75,7 +90,10 @@ def write_predictions(predictions: Iterable[Prediction], writers: Sequence[Write
 class Tables(Writer):
     """``predictions.csv`` and ``predictions.json``, the most anomalous image first.
 
-    The second also has the model's limits and what could not be read.
+    Both have the images that were not judged, at the end or as ``skipped``; the second has the
+    model's limits, too. Until they are complete, each result is a line in ``UNFINISHED``, so that
+    what was scored is there however the run ends. What an earlier run has left in the folder is
+    removed when the first result is there.
     """
 
     def __init__(
@@ -83,16 +101,37 @@ class Tables(Writer):
         skipped: Sequence[ImageError],
     ) -> None:  # fmt: skip
         """Write to ``output``; ``skipped`` may grow until the last prediction."""
-        self.output, self.skipped = output, skipped
+        self.output, self.skipped, self.noted = output, skipped, 0
         self.about = {"model": str(model), "normal_limit": normal_limit, "threshold": threshold}
+
+    def begin(self) -> None:
+        """Remove older results, which would pass for those of this run."""
+        for name in ("predictions.csv", "predictions.json", "predictions.html", UNFINISHED):
+            (self.output / name).unlink(missing_ok=True)
+        for column in DRAWN:
+            remove_drawings(self.output / f"{column}s")
+
+    def add(self, prediction: Prediction, row: Row) -> None:
+        """Note it, and the images passed over before it."""
+        del prediction
+        missed = [not_judged(error) for error in self.skipped[self.noted :]]
+        self.noted += len(missed)
+        text = "".join(f"{json.dumps(one)}\n" for one in (*missed, row))
+        with suppress(OSError), (self.output / UNFINISHED).open("a", encoding="utf-8") as file:
+            file.write(text)  # if it cannot be written, the tables may still be
 
     def finish(self, rows: Sequence[Row]) -> None:
         """Write both."""
         unread = [{"path": error.name, "reason": error.reason} for error in self.skipped]
         content = {**self.about, "predictions": rows, "skipped": unread}
-        write_atomically(self.output / "predictions.csv", csv_bytes(rows))
+        every = [*rows, *map(not_judged, self.skipped)]
+        columns = dict.fromkeys(name for one in every for name in one if name != "error")
+        columns |= {"error": None} if any("error" in one for one in every) else {}
+        table = [{name: one.get(name, "") for name in columns} for one in every]
+        write_atomically(self.output / "predictions.csv", csv_bytes(table))
         text = json.dumps(content, indent=2)
         write_atomically(self.output / "predictions.json", f"{text}\n".encode())
+        (self.output / UNFINISHED).unlink(missing_ok=True)
 
 
 class Drawings(Writer):
@@ -105,9 +144,28 @@ class Drawings(Writer):
         self.output, self.root, self.column, self.draw = output, root, column, draw
 
     def add(self, prediction: Prediction, row: Row) -> None:
-        """Draw one."""
+        """Draw one; if that fails, the row has the reason."""
+        image = Path(prediction.name).relative_to(self.root)
         # The whole file name is kept: a folder may hold a.png and a.jpg.
-        name = Path(f"{self.column}s", f"{Path(prediction.name).relative_to(self.root)}.png")
-        (self.output / name).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.output / name, png_bytes(self.draw(prediction)))
-        row[self.column] = name.as_posix()
+        name = Path(f"{self.column}s", image).with_name(short_name(image.name, ".png"))
+        try:
+            (self.output / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.output / name, png_bytes(self.draw(prediction)))
+            row[self.column] = name.as_posix()
+        except Exception as error:  # such as an image gone since it was scored
+            row["error"] = f"no {self.column}: {reason_of(error)}"
+
+
+def remove_drawings(folder: Path) -> None:
+    """Remove what softpatch has drawn in a folder, and the folders that this leaves empty."""
+    for path in folder.rglob("*.png"):
+        if is_drawing(path):
+            path.unlink()
+    for below in sorted((folder, *folder.rglob("*")), reverse=True):
+        with suppress(OSError):  # no folder, or not empty
+            below.rmdir()
+
+
+def without_drawing(rows: Iterable[Row]) -> list[ImageError]:
+    """What rows say about drawings that could not be made."""
+    return [ImageError(one["path"], one["error"]) for one in rows if "error" in one]

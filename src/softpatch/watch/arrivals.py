@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,31 +26,37 @@ class Arrival:
     def unchanged(self) -> bool:
         """Whether the file is still in that state."""
         try:
-            state = self.path.stat()
-        except FileNotFoundError:
+            return _state(self.path) == (self.bytes, self.modified_ns)
+        except OSError:
             return False
-        return (state.st_size, state.st_mtime_ns) == (self.bytes, self.modified_ns)
 
 
 class Arrivals:
     """The images below a folder, at every look."""
 
     def __init__(self, folder: Path, without: Sequence[Path]) -> None:
-        """Watch ``folder`` except the folders ``without``."""
+        """Watch ``folder`` except the folders ``without``, whatever leads there."""
         self.folder = folder
-        self._without = [other.resolve() for other in without]
+        self._without = without
         self._since: dict[Arrival, float] = {}
         self._drawings: set[Arrival] = set()
         self.left_out = LeftOut()  # at the last look
 
-    def look(self) -> list[tuple[Arrival, float]]:
+    def look(self) -> tuple[list[tuple[Arrival, float]], dict[Path, OSError]]:
         """All images, oldest first, and for how many seconds they were seen unchanged.
 
         What ``walk`` passes over is not among them, hidden files included: programs copy under such
         names.
+
+        Returns:
+            the images, and the folders below that cannot be listed.
+
+        Raises:
+            OSError: the folder itself cannot be listed.
         """
         now = time.monotonic()
-        states = self._found()
+        unlisted: dict[Path, OSError] = {}
+        states = self._found(unlisted)
         self._drawings = {
             one
             for one in states
@@ -56,23 +64,41 @@ class Arrivals:
         }
         found = [one for one in states if one not in self._drawings]
         self._since = {arrival: self._since.get(arrival, now) for arrival in found}
-        return [(arrival, now - self._since[arrival]) for arrival in found]
+        return [(arrival, now - self._since[arrival]) for arrival in found], unlisted
 
-    def _found(self) -> list[Arrival]:
+    def _found(self, unlisted: dict[Path, OSError]) -> list[Arrival]:
+        with os.scandir(self.folder):  # or raise
+            pass
+        without = {_identity(folder) for folder in self._without}
         self.left_out = LeftOut()
         found = []
         images = walk(
             self.folder,
             self.left_out,
-            locked=lambda *_: None,
-            without=lambda folder: folder.resolve() in self._without,
+            locked=unlisted.__setitem__,
+            without=lambda folder: _identity(folder) in without,
             own=lambda _: False,  # which would open every file at every look
         )
         for path in (path for _, paths in images for path in paths):
-            try:
-                state = path.stat()
-            except FileNotFoundError:  # just gone
-                continue
-            name = path.relative_to(self.folder).as_posix()
-            found.append(Arrival(path, name, state.st_size, state.st_mtime_ns))
+            with suppress(OSError):  # just gone
+                name = path.relative_to(self.folder).as_posix()
+                found.append(Arrival(path, name, *_state(path)))
         return sorted(found, key=lambda arrival: (arrival.modified_ns, arrival.name))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size and time of a file; of a link that leads nowhere, its own."""
+    try:
+        state = path.stat()
+    except OSError:
+        state = path.lstat()
+    return state.st_size, state.st_mtime_ns
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """The same for all paths of a folder; None if there is none."""
+    try:
+        state = folder.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino

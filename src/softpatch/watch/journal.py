@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,48 +31,89 @@ class Journal:
             DatasetError: it holds a line that is not from a journal.
         """
         self.path = folder / NAME
-        self._file = self.path.open("a+b")
-        self._lock()
-        self._file.seek(0)
-        content = self._file.read()
-        whole = content.rfind(b"\n") + 1
-        self._file.truncate(whole)
-        try:
-            records = [json.loads(line) for line in content[:whole].splitlines()]
-            self._done = {tuple(record[key] for key in STATE) for record in records}
-        except (ValueError, KeyError, TypeError) as error:
-            self._file.close()
-            raise DatasetError(
-                f"{self.path}: holds a line that is no result; move the file away"
-            ) from error
+        self._done: set[tuple[Any, ...]] = set()
+        self._open()
 
     def __contains__(self, arrival: Arrival) -> bool:
         return (arrival.name, arrival.bytes, arrival.modified_ns) in self._done
 
     def add(self, arrival: Arrival, result: dict[str, Any]) -> dict[str, Any]:
-        """Write an image's line, and wait until it is on the disk."""
+        """Write an image's line, and wait until it is on the disk.
+
+        Raises:
+            OSError: it cannot be written; nothing of it is left in the file.
+        """
         state = (arrival.name, arrival.bytes, arrival.modified_ns)
         record = {**dict(zip(STATE, state, strict=True)), **result}
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        before = os.fstat(self._file.fileno()).st_size
+        line = json.dumps(record).encode() + b"\n"
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(before)
+            raise
         self._done.add(state)
         return record
+
+    def reopen_if_moved(self) -> bool:
+        """Begin another file if this one has lost its name, as it does when logs are rotated.
+
+        What has been done stays known.
+
+        Returns:
+            whether it had.
+
+        Raises:
+            OSError, UsageError, DatasetError: as when it is made.
+        """
+        with suppress(FileNotFoundError):
+            if os.path.samestat(self.path.stat(), os.fstat(self._file.fileno())):
+                return False
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        old = self._file
+        self._open()
+        old.close()
+        return True
 
     def close(self) -> None:
         """Let another process open it."""
         self._file.close()
 
-    def _lock(self) -> None:
+    def _open(self) -> None:
+        """Open the file of that name, and take in what is recorded there."""
+        file = self.path.open("a+b", buffering=0)
+        try:
+            self._lock(file.fileno())
+            file.seek(0)
+            content = file.readall()
+            whole = content.rfind(b"\n") + 1
+            file.truncate(whole)
+            records = [json.loads(line) for line in content[:whole].splitlines()]
+            done = {tuple(record[key] for key in STATE) for record in records}
+        except (ValueError, KeyError, TypeError) as error:
+            file.close()
+            if isinstance(error, UsageError):
+                raise
+            raise DatasetError(
+                f"{self.path}: holds a line that is no result; move the file away"
+            ) from error
+        except BaseException:
+            file.close()
+            raise
+        self._file, self._done = file, self._done | done
+
+    def _lock(self, descriptor: int) -> None:
         """The system drops the lock when the process ends, however it ends."""
         if sys.platform == "win32":
             return
         import fcntl
 
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self._file.close()
             raise UsageError(
                 f"{self.path}: another softpatch watch writes to it; give an --output of its own"
             ) from error

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import errno
-import filecmp
-import itertools
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from softpatch.errors import DatasetError, ImageError, UsageError
-from softpatch.runtime.files import write_atomically
+from softpatch.errors import DatasetError, ImageError, SoftPatchError, UsageError
+from softpatch.runtime.errors import reason_of
+from softpatch.runtime.files import short_name, write_atomically
 from softpatch.runtime.listing import LINKED, NOT_READ, OWN, SYSTEM
-from softpatch.runtime.writers import row
+from softpatch.runtime.writers import not_judged, row
+from softpatch.storage.moving import same_folder
 from softpatch.watch.arrivals import Arrival, Arrivals
 from softpatch.watch.journal import Journal
+from softpatch.watch.putting_away import put_away
 from softpatch.watch.scoring import Scorer
+from softpatch.watch.troubles import Troubles
 
 HEATMAPS = "heatmaps"
 SHORTEST, LONGEST = 0.01, 86_400  # seconds between looks
+# What a name is refused with, by file systems that others use: no waiting helps.
+NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR)
+
+
+def _say_nothing(line: str) -> None:
+    """Tell nobody."""
 
 
 def watch(
@@ -34,8 +42,9 @@ def watch(
     once: bool = False,
     interval: float = 1.0,
     patience: float = 30.0,
+    model: Path | None = None,
     stopped: Callable[[], bool] = lambda: False,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] = _say_nothing,
 ) -> Iterator[dict[str, Any]]:
     """Score each image that appears in ``folder`` once, even if this process is killed.
 
@@ -43,9 +52,12 @@ def watch(
     change while it was scored. The steps are heat map, line in the journal, move: each is done or
     not, and what a kill prevents is done by the next process.
 
+    An image's error is its line in the journal. What is wrong with a folder or a disk is told, and
+    waited for; with ``once``, for ``patience`` seconds.
+
     Args:
         score: see ``scoring``.
-        folder: watched with all folders below, except ``output`` and ``move``.
+        folder: watched with all folders below, except heat maps and ``move``.
         output: existing folder for the journal and the heat maps.
         move: existing folder that images go to when they are done. They stay if None.
         heatmaps: whether to draw them.
@@ -53,16 +65,20 @@ def watch(
         interval: seconds between looks, 0.01 to 86,400.
         patience: seconds without a change after which an image that cannot be read is recorded as
             such, at least 0; until then, it may be half copied.
+        model: the file that ``score`` was made of; it is told if that changes.
         stopped: called after each image and look; the loop ends when it returns True.
-        tell: called with a line about what is left out, when that changes.
+        tell: gets what is in the way, or left out, as lines, each once, and when it is over.
 
     Yields:
         each new line of the journal: ``path`` below the folder, ``bytes``, ``modified_ns``, and
-        either the other columns of ``prediction.row``, or ``error``.
+        either the other columns of ``prediction.row``, or ``error``; both where a heat map could
+        not be drawn.
 
     Raises:
-        UsageError: another process writes to ``output``, or a time out of range.
+        UsageError: another process writes to ``output``, ``move`` is the watched folder, or a time
+            out of range.
         DatasetError: no such folder, or the journal is damaged.
+        OSError: with ``once``, what could not be written or moved.
     """
     if not SHORTEST <= interval <= LONGEST:
         raise UsageError(f"the interval must lie in [{SHORTEST}, {LONGEST}] s, got {interval}")
@@ -70,24 +86,57 @@ def watch(
         raise UsageError(f"the patience must be at least 0 s, got {patience}")
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    arrivals = Arrivals(folder, [output] if move is None else [output, move])
+    if move is not None and same_folder(move, folder):
+        raise UsageError(f"{move}: is the watched folder; pictures have to move to another one")
+    arrivals = Arrivals(folder, [output / HEATMAPS] if move is None else [output / HEATMAPS, move])
+    troubles = Troubles(tell)
+    original = Original(model)
+    unlisted: set[Path] = set()
     journal = Journal(output)
     told = ""
     try:
         _remove_halves(output / HEATMAPS)
         while not stopped():
             waiting = False
-            for arrival, seconds in arrivals.look():
-                if arrival not in journal:
-                    result = None
-                    if seconds >= interval:
-                        result = _result(score, arrival, output if heatmaps else None)
-                    if result is None or ("error" in result and seconds < patience):
-                        waiting = True
-                        continue
-                    yield journal.add(arrival, result)
-                if move is not None:
-                    _move(arrival, move / arrival.name)
+            failed: Exception | None = None  # for too long, if this is to end
+            try:
+                found, errors = arrivals.look()
+            except OSError as error:
+                if once:
+                    raise
+                troubles.begin(folder, "cannot be listed", error)
+                time.sleep(interval)
+                continue
+            troubles.over(folder)
+            for place in unlisted - errors.keys():
+                troubles.over(place)
+            unlisted = set(errors)
+            for place, reason in errors.items():
+                troubles.begin(place, "cannot be listed", reason)
+            if original.changed:
+                tell(f"{model}: has changed; scores are still by what it was: start again")
+            for arrival, seconds in found:
+                place, what = output, "cannot be written to"
+                try:
+                    if arrival not in journal:
+                        result = None
+                        if seconds >= interval:
+                            result = _result(score, arrival, output if heatmaps else None)
+                        if result is None or ("score" not in result and seconds < patience):
+                            waiting = True
+                            continue
+                        if journal.reopen_if_moved():
+                            tell(f"{journal.path}: was moved away; begun anew")
+                        record = journal.add(arrival, result)
+                        troubles.over(output)
+                        yield record
+                    if move is not None:
+                        place, what = move, "cannot be moved to"
+                        waiting = not put_away(arrival, move) or waiting
+                        troubles.over(move)
+                except (OSError, SoftPatchError) as error:
+                    troubles.begin(place, what, error)
+                    waiting, failed = waiting or seconds < patience, error
                 if stopped():
                     return
             left_out = str(arrivals.left_out.only(NOT_READ, SYSTEM, LINKED, OWN))
@@ -95,53 +144,71 @@ def watch(
                 told = left_out
                 tell(f"left out of {folder}: {told}")
             if once and not waiting:
+                if failed is not None:
+                    raise failed
                 return
             time.sleep(interval)
     finally:
         journal.close()
 
 
+@dataclass
+class Original:
+    """A file as it was at first."""
+
+    path: Path | None
+
+    def __post_init__(self) -> None:
+        self._state = self._look()
+
+    @property
+    def changed(self) -> bool:
+        """Whether it has changed since this was last asked."""
+        before, self._state = self._state, self._look() or self._state
+        return before != self._state
+
+    def _look(self) -> tuple[int, ...] | None:
+        if self.path is None:
+            return None
+        try:
+            state = self.path.stat()
+        except OSError:  # being replaced, or gone, which changes no score
+            return None
+        return state.st_ino, state.st_size, state.st_mtime_ns
+
+
 def _result(score: Scorer, arrival: Arrival, output: Path | None) -> dict[str, Any] | None:
-    """An image's line of the journal, its heat map written; None if it changed meanwhile."""
+    """An image's line of the journal, its heat map written; None if it changed meanwhile.
+
+    Raises:
+        OSError: the heat map cannot be written for the time being.
+    """
     drawing = None
     try:
         prediction, drawing = score(arrival.path, output is not None)
         result = row(replace(prediction, name=arrival.name))
-    except ImageError as error:
-        result = {"error": error.reason}
+    except Exception as error:  # one image must not end the others' watch
+        result = not_judged(ImageError(arrival.name, reason_of(error)))
     if not arrival.unchanged:
         return None
     if output is not None and drawing is not None:
         # With the time, or the next image of that name would replace it.
-        result["heatmap"] = f"{HEATMAPS}/{arrival.name}-{arrival.modified_ns}.png"
-        target = output / result["heatmap"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, drawing)
+        below, _, name = f"{HEATMAPS}/{arrival.name}".rpartition("/")
+        heatmap = f"{below}/{short_name(name, f'-{arrival.modified_ns}.png')}"
+        target = output / heatmap
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, drawing)
+            result["heatmap"] = heatmap
+        except OSError as error:
+            if error.errno not in NAMES:
+                raise
+            result["error"] = f"no heatmap: {reason_of(error)}"
     return result
 
 
 def _remove_halves(heatmaps: Path) -> None:
-    """Remove what a killed process had not finished writing."""
-    for path in heatmaps.rglob(".*.png.*"):
-        path.unlink()
-
-
-def _move(arrival: Arrival, target: Path) -> None:
-    """Move an image, under another name if its own is there already."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count(1):
-        if not target.exists():
-            break
-        if filecmp.cmp(arrival.path, target, shallow=False):  # copied, then killed
-            arrival.path.unlink()
-            return
-        target = target.with_name(f"{Path(arrival.name).stem}-{number}{arrival.path.suffix}")
-    try:
-        arrival.path.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:  # another disk
-            raise
-        copy = target.with_name(f".{target.name}")
-        shutil.copy2(arrival.path, copy)
-        copy.replace(target)
-        arrival.path.unlink()
+    """Remove what a killed process had not finished writing (``write_atomically``)."""
+    with suppress(OSError):
+        for path in heatmaps.rglob(".*.????????"):
+            path.unlink()
