@@ -164,7 +164,7 @@ def test_fit_over_what_is_no_model_says_so_before_the_work(
     run("update", part, today)
     part.write_text("no model")
     result = run("fit", tmp_path / "none", "-o", part, *SMALL)
-    assert "not a softpatch model" in result.error
+    assert "is another kind of file" in result.error
     assert part.read_text() == "no model"
 
 

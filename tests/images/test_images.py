@@ -106,7 +106,6 @@ def refusal(content: Any, name: str = "image") -> str:
         ("dib", {}, 1e-6),
         ("ppm", {}, 1e-6),
         ("pnm", {}, 1e-6),
-        ("tga", {}, 1e-6),
         ("jp2", {"irreversible": False}, 1e-6),
         ("j2k", {"irreversible": False}, 1e-6),
         ("avif", {"quality": 100, "subsampling": "4:4:4"}, 0.05),
@@ -138,7 +137,7 @@ def test_header_alone_says_what_is_no_picture_and_what_is_too_large(tmp_path: Pa
             check_header(wrong, "part", most)
 
 
-@pytest.mark.parametrize("kind", ["EPS", "ICO", "PPM", "TGA", "PCX", "SGI", "DDS", "PDF"])
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "TGA", "PCX", "SGI", "DDS", "PDF"])
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
 def test_only_formats_on_the_list_are_opened_whatever_the_suffix(
     tmp_path: Path, kind: str, suffix: str

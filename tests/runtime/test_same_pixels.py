@@ -70,7 +70,6 @@ ODD: dict[str, Callable[[], bytes]] = {
     "LAB TIFF": lambda: saved(Image.new("LAB", (8, 6), (90, 20, 30)), "TIFF"),
     "grey JPEG": lambda: saved(GREY, "JPEG"),
     "AVIF": lambda: saved(RGB, "AVIF"),
-    "TGA": lambda: saved(RGB, "TGA"),
     "frames, GIF": lambda: pages("GIF"),
     "frames, WebP": lambda: pages("WEBP"),
     "frames, PNG": lambda: pages("PNG"),

@@ -20,9 +20,9 @@ from .files import open_ordinary
 from .png import without_large_texts
 
 # What is opened, whatever it is called, as Pillow names it: decoders of its own, since some of its
-# plugins start outside programs. TGA has no mark of its own, so it is tried last.
+# plugins start outside programs.
 FORMATS = (
-    "PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF", "TGA",
+    "PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF",
 )  # fmt: skip
 MAX_PIXELS = 64_000_000  # 8,000 x 8,000: one float32 copy is 768 MB; more may be a bomb
 PIXELS_VARIABLE = "SOFTPATCH_MAX_PIXELS"  # of the environment, for larger pictures

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from .errors import DatasetError
 from .own_files import is_drawing, is_quarantine
+from .partial import is_passing
 
 # Formats that are read (``images.FORMATS``), by the ends of their names.
 EXTENSIONS = frozenset(
     {
         ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif",
-        ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpc", ".j2c", ".jpf", ".jpx", ".tga",
+        ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpc", ".j2c", ".jpf", ".jpx",
         ".avif",
     }
 )  # fmt: skip
@@ -29,7 +30,7 @@ UNREAD = frozenset(
         ".raw", ".dcm", ".dicom", ".exr", ".hdr", ".psd", ".psb", ".xcf", ".kra", ".svg", ".svgz",
         ".eps", ".ico", ".icns", ".cur", ".pcx", ".dcx", ".qoi", ".sgi", ".ras", ".pfm", ".xbm",
         ".xpm", ".dds", ".fits", ".fit", ".fts", ".mpo", ".jps", ".jls", ".bpg", ".flif", ".emf",
-        ".wmf", ".apng", ".mng", ".pam", ".pict", ".iff", ".dpx", ".djvu",
+        ".wmf", ".apng", ".mng", ".pam", ".pict", ".iff", ".dpx", ".djvu", ".tga",
     }
 )  # fmt: skip
 # Folders of storage and systems: thumbnails, bins, snapshots, what a repair has found.
@@ -154,6 +155,8 @@ def walk(
             continue
         images = []
         for entry, is_folder in entries:
+            if is_passing(entry):
+                continue
             if not is_folder:
                 why = why_no_image(entry.name) or (OWN if own(entry) else None)
                 if why is None:

@@ -90,6 +90,11 @@ def is_partial(path: Path) -> bool:
     return path.name.startswith(PREFIX) and path.name.endswith(SUFFIX)
 
 
+def is_passing(path: Path) -> bool:
+    """Whether it is one of these, or only says who is changing another: gone in a moment."""
+    return is_partial(path) or path.name.endswith(LOCK)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed runs left in a folder; it is looked at once in the life of a process."""
     with _sweeping:
