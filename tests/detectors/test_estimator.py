@@ -31,7 +31,7 @@ every_method = pytest.mark.parametrize(
 @every_method
 def test_options_are_kept_as_given(kind: type[Detector]) -> None:
     given: dict[str, Any] = {
-        "resize": 64, "layers": ("blocks.4",), "device": "auto", "roi": np.ones((4, 4)), "seed": 7,
+        "resize": 64, "layers": ("blocks.4",), "device": "auto", "roi": np.eye(4), "seed": 7,
     }  # fmt: skip
     params = kind(**given).get_params()
     assert set(params) == kind.option_names()
@@ -118,7 +118,7 @@ def test_a_threshold_is_a_score_or_none(wrong: Any, small_pictures: Path) -> Non
 @pytest.mark.usefixtures("one_backbone")
 def test_repr_shows_what_is_not_usual(small_pictures: Path) -> None:
     assert repr(PaDiM()) == "<PaDiM(), not fitted>"
-    detector = SoftPatch(discriminator="lof", tau=0.1, roi=np.ones((4, 4)), **SMALL)
+    detector = SoftPatch(discriminator="lof", tau=0.1, roi=np.eye(4), **SMALL)
     options = f"discriminator='lof', tau=0.1, resize=64, crop=64, roi={np.ndarray!r}"
     assert repr(detector) == f"<SoftPatch({options}), not fitted>"
     detector.fit(small_pictures)

@@ -105,7 +105,7 @@ def test_a_merged_model_knows_what_either_has_learned(small_pictures: Path, tmp_
             {"discriminator": "nearest"},
             "discriminator is auto in one and nearest",
         ),
-        ({"roi": np.ones((8, 8), np.float32)}, "the region of interest is None in one and "),
+        ({"roi": np.tri(8, dtype=np.float32)}, "the region of interest is None in one and "),
         ({"weights": "random"}, "the backbone's weights is "),
     ],
 )
