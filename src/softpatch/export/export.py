@@ -22,8 +22,9 @@ from softpatch.export.tiles import in_tiles, some_tiles
 from softpatch.runtime.engine import FORMAT, KEY, open_model
 from softpatch.runtime.images import read_levels
 from softpatch.runtime.partial import partial_folder
+from softpatch.runtime.targets import check_target
 from softpatch.storage import model_file
-from softpatch.storage.targets import check_target, is_exported
+from softpatch.storage.targets import is_exported
 
 # Measured on 20 bottles and 20 magnetic tiles: at most 1.2e-6 with fp32; 0.02 with fp16, where
 # another bank vector with another weight became the nearest; 0.13 in scores and 0.18 in maps with
