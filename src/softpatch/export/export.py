@@ -78,8 +78,8 @@ def export_model(
         raise UsageError(f"precision must be {', '.join(TOLERANCE)}, got {precision!r}")
     if precision == "int8" and not calibration:
         raise UsageError("int8 needs pictures to calibrate on")
-    if threshold is not None and not math.isfinite(threshold):
-        raise UsageError(f"a threshold is a score, got {threshold}")
+    if threshold is not None and not 0 <= threshold < math.inf:
+        raise UsageError(f"a threshold is a score of at least 0, got {threshold}")
     need_packages(output.suffix)
     check_target(output, is_exported)
     if output.suffix == ".xml" and (weights_file := output.with_suffix(".bin")).exists():
