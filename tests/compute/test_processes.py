@@ -11,5 +11,5 @@ def lost(item: int, error: BaseException) -> int:
 
 def test_any_number_of_jobs_is_one_for_each_item_at_most() -> None:
     for jobs in (1, 10**20):
-        assert sorted(in_processes(abs, [-1, -2], jobs, 1, lost)) == [1, 2]
-    assert list(in_processes(abs, [], 10**20, 1, lost)) == []
+        assert {*in_processes(abs, [-1, -2], jobs, 1, lost)} == {1, 2}
+    assert not [*in_processes(abs, [], 10**20, 1, lost)]
