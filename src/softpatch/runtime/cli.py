@@ -74,8 +74,6 @@ def _run(options: argparse.Namespace) -> None:
     from .listing import LeftOut, list_images
     from .writers import Drawings, Tables, Writer, without_drawing, write_predictions
 
-    if options.threads is not None and options.threads < 1:
-        raise UsageError(f"--threads must be at least 1, got {options.threads}")
     images, output = options.images, options.output
     root = images if images.is_dir() else images.parent
     left_out = LeftOut()
