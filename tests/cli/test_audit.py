@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from softpatch import load
+from softpatch.auditing.report import BEGINNINGS
 from softpatch.runtime.files import file_digest
+from softpatch.runtime.targets import check_results
 from tests.auditing.browser import Browser
 from tests.auditing.pictures import part, parts
 from tests.cli.test_cli import SMALL, Result, Run, process, run
@@ -84,6 +86,15 @@ def test_report_is_written(audited: tuple[Path, Result]) -> None:
         rows = list(csv.DictReader(file))
     assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, 15)]
     assert "Audit of [b]parts" in (output / "audit.html").read_text("utf-8")
+    check_results(output, BEGINNINGS)  # or the next audit would not replace this one
+
+
+def test_a_report_of_somebody_else_is_not_replaced(run: Run, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "audit.csv").write_text("date,auditor\n")
+    result = run("audit", folder, "-o", tmp_path, *SMALL)
+    assert result.code == 2
+    assert "audit.csv: is another kind of file" in result.error
+    assert (tmp_path / "audit.csv").read_text() == "date,auditor\n"
 
 
 def test_a_table_and_a_sentence_for_people(run: Run, folder: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from softpatch import ModelFileError, load
+from softpatch import ModelFileError, SoftPatch, load
 from softpatch.storage import model_file
 from softpatch.storage.versions import kept_versions
 from tests.cli.test_cli import SMALL, Run, run
@@ -77,6 +77,20 @@ def test_a_second_run_on_the_same_pictures_does_no_harm(
     result = run("update", part, today)
     assert "left out 6 picture(s)" in result.err
     assert "added 1 pictures to 14" in result.out
+
+
+def test_a_second_run_may_find_nothing_but_pictures_without_the_region(
+    run: Run, small_pictures: Path, today: Path, tmp_path: Path
+) -> None:
+    part, region = tmp_path / "tiled.softpatch", np.zeros((48, 64), bool)
+    region[20:23, 20:23] = True  # most of a patch; of a picture that is not cut, less
+    SoftPatch(resize=64, tile=32, roi=region).fit(small_pictures).save(part)
+    Image.open(today / "0.png").resize((20, 12)).save(today / "thumbnail.png")
+    first, again = run("update", part, today), run("update", part, today)
+    assert (first.code, again.code) == (0, 0)
+    assert "thumbnail.png: the region of interest covers no patch" in again.err
+    assert "nothing new" in again.out
+    assert run("update", part, today, "--strict").code != 0
 
 
 def test_pictures_learned_by_either_model_are_known_after_a_merge(

@@ -115,7 +115,8 @@ def test_wrong_names_and_numbers_are_refused(small_model: Path, tmp_path: Path) 
         export_model(small_model, tmp_path / "part.pt", pictures=[])
     with pytest.raises(UsageError, match="precision must be fp32, fp16, int8, got 'int4'"):
         export_model(small_model, tmp_path / "a.onnx", pictures=[], precision="int4")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="a threshold is a score, got nan"):
-        export_model(small_model, tmp_path / "a.onnx", pictures=[], threshold=float("nan"))
+    for odd in (float("nan"), -1.0):
+        with pytest.raises(UsageError, match="a threshold is a score of at least 0, got"):
+            export_model(small_model, tmp_path / "a.onnx", pictures=[], threshold=odd)
     with pytest.raises(UsageError, match="int8 needs pictures to calibrate on"):
         export_model(small_model, tmp_path / "a.onnx", pictures=[], precision="int8")

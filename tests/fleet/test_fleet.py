@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from softpatch import load
+from softpatch import SoftPatch, load
 from softpatch.errors import UsageError
 from softpatch.fleet.fitting import Visit
 from softpatch.fleet.fleet import CameraReport, fit_many
+from softpatch.storage.versions import kept_versions, write_version
 from tests.auditing.pictures import part
 from tests.fleet.conftest import NAMES, Plant, files, other_part, photograph
 
@@ -185,6 +186,20 @@ def test_methods_without_ranking_or_threshold(plant: Plant) -> None:
         assert line.visit.outcome == outcome
         assert line.visit.learned is not None
         assert line.visit.learned.contamination is None
+
+
+def test_what_an_update_has_made_is_kept_by_the_next_fit(plant: Plant) -> None:
+    model = plant.models / "line1" / "left.softpatch"
+    updated = load(model, SoftPatch, device="cpu")
+    updated.update([part(900), part(901)])
+    write_version(updated, model)
+    content = model.read_bytes()
+    photograph(plant.folder / "line1" / "left", [902])
+    assert plant.outcomes(only=["line1/left"], force=True)["line1/left"] == "fitted"
+    assert content in [kept.read_bytes() for kept in kept_versions(model).values()]
+    model.write_bytes(content[:1000])  # damaged: it is replaced
+    assert plant.outcomes(only=["line1/left"], force=True)["line1/left"] == "fitted"
+    load(model, device="cpu")
 
 
 def test_stopped_in_the_middle_it_goes_on(plant: Plant) -> None:

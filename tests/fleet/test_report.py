@@ -15,8 +15,9 @@ from softpatch.fleet.advice import advise
 from softpatch.fleet.drift import Drift
 from softpatch.fleet.fitting import FAILED, FITTED, GONE, KEPT, UNCHANGED, Learned, Visit
 from softpatch.fleet.fleet import CameraReport, Fleet
-from softpatch.fleet.report import as_dict, cells, summary, write_report
+from softpatch.fleet.report import BEGINNINGS, as_dict, cells, summary, write_report
 from softpatch.fleet.two_sample import Comparison
+from softpatch.runtime.targets import check_results
 from tests.auditing.browser import Browser
 from tests.auditing.pictures import parts
 
@@ -96,7 +97,8 @@ def test_each_kind_is_told_with_what_to_do(tmp_path: Path) -> None:
 def test_tables_say_the_same(tmp_path: Path) -> None:
     found = fleet(tmp_path)
     written = write_report(found, tmp_path / "deep" / "report")
-    assert [path.name for path in written] == ["fleet.csv", "fleet.json", "fleet.html"]
+    assert [path.name for path in written] == list(BEGINNINGS)
+    check_results(tmp_path / "deep" / "report", BEGINNINGS)  # else the next would not replace it
     with written[0].open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["attention"] for row in rows] == CODES

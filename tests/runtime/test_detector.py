@@ -174,6 +174,8 @@ def test_no_torch_is_needed(
         (1, (tmp_path / "no.onnx", pictures, "-o", out)),
         (1, (exported, tmp_path / "site", "-o", out)),  # a folder without pictures
         (2, (exported, pictures, "-o", out, "--threads", "0")),
+        (2, (exported, pictures, "-o", out, "--threads", f"{10**20}")),  # no damaged model
+        (2, (exported, pictures, "-o", "")),
         (2, (exported, pictures)),
     ):
         done = command(*arguments)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from softpatch import ImageError, Prediction
+from softpatch import ImageError, Prediction, UsageError
 from softpatch.predictions.overlays import mask, overlay
 from softpatch.runtime.writers import Drawings, Row, Tables, Writer, row, write_predictions
 
@@ -83,3 +83,29 @@ def test_every_writer_gets_all_of_them(predictions: list[Prediction], tmp_path: 
 def test_without_predictions_nothing_is_written(tmp_path: Path) -> None:
     assert write_predictions([], [Tables(tmp_path, tmp_path / "m", 1.0, None, [])]) == []
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "predictions.json", "predictions.html"])
+def test_tables_of_somebody_else_are_not_replaced(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("id,label\n1,cat\n")
+    with pytest.raises(UsageError, match=f"{name}: is another kind of file"):
+        Tables(tmp_path, tmp_path / "m", 1.0, None, [])
+
+
+def test_pictures_of_somebody_else_are_not_drawn_over(
+    predictions: list[Prediction], tmp_path: Path
+) -> None:
+    theirs, empty = tmp_path / "out" / "masks" / "sub" / "0.png.png", tmp_path / "out/masks/empty"
+    empty.mkdir(parents=True)
+    theirs.parent.mkdir()
+    Image.new("L", (6, 4), 255).save(theirs)
+    before = theirs.read_bytes()
+    for _ in range(2):
+        out, root = tmp_path / "out", tmp_path / "in"
+        rows = write_predictions(
+            predictions, [Drawings(out, root, "mask", mask), Tables(out, root, 1.0, 2.0, [])]
+        )
+        assert rows[0]["mask"] == "masks/sub/1.png.png"
+        assert "is another kind of file" in rows[1]["error"]
+        assert theirs.read_bytes() == before
+        assert empty.is_dir()

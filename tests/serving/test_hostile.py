@@ -95,6 +95,15 @@ def test_malformed_requests(client: TestClient, body: list[bytes], kind: str) ->
     assert answer.status_code in (200, 400), answer.text
 
 
+def test_the_kind_of_a_body_is_known_in_capitals(client: TestClient) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+    body += encoded(GOOD) + b"\r\n--x--\r\n"
+    answer = client.post(
+        DETECT, content=body, headers={"Content-Type": "Multipart/Form-Data; boundary=x"}
+    )
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -118,6 +118,18 @@ def test_a_link_in_the_other_folder_does_not_pass_for_the_picture(
     assert (done / "a-1.png").read_bytes() == picture
 
 
+def test_what_has_a_picture_s_name_in_the_other_folder_stays_there(
+    inbox: Path, out: Path, done: Path, score: Scorer
+) -> None:
+    picture = (inbox / "a.png").read_bytes()
+    (done / "a.png").mkdir()
+    os.mkfifo(done / "a-1.png")
+    list(watch(score, inbox, out, move=done, **QUICK))
+    assert (done / "a-2.png").read_bytes() == picture
+    assert (done / "a.png").is_dir()
+    assert (done / "a-1.png").is_fifo()
+
+
 @pytest.mark.parametrize("anew", [True, False], ids=["as another file", "in its place"])
 def test_a_picture_written_again_before_it_moves_is_another_one(
     inbox: Path, out: Path, done: Path, score: Scorer, small_pictures: Path, anew: bool

@@ -133,14 +133,17 @@ def test_own_folders_inside_are_not_watched(
 ) -> None:
     inbox = tmp_path / "in"
     out, done = inbox / "out", inbox / "done"
-    for folder in (out, done):
+    for folder in (out / "heatmaps", done):
         folder.mkdir(parents=True)
+    own = out / "heatmaps" / ".notes.markdown"
+    own.touch()
     shutil.copy(small_pictures / "0.png", inbox)
     for expected in (1, 0):
         assert (
             len(list(watch(by_model(small_detector), inbox, out, move=done, **QUICK))) == expected
         )
     assert (done / "0.png").is_file()
+    assert own.is_file()
 
 
 def test_torn_line_is_done_again_and_a_foreign_one_refused(tmp_path: Path) -> None:

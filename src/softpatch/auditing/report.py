@@ -9,6 +9,9 @@ from softpatch.auditing.audit import LIKELY, Audit
 from softpatch.compute.progress import Progress, silent
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
 from softpatch.runtime.files import csv_bytes, digest_if_there, write_files
+from softpatch.runtime.targets import PAGE
+
+BEGINNINGS = {"audit.csv": b"rank,path,score,", "audit.json": b'{\n "images": ', "audit.html": PAGE}
 
 
 def write_report(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -34,7 +34,7 @@ from softpatch.cli import (
 from softpatch.cli.old_spellings import Command
 from softpatch.cli.terminal import note, stderr
 from softpatch.errors import SoftPatchError, is_out_of_memory, memory_needed
-from softpatch.runtime.errors import any_character, last_words
+from softpatch.runtime.errors import any_character, check_arguments, last_words
 
 app = typer.Typer(
     name="softpatch",
@@ -55,10 +55,21 @@ PANELS = {
     "Measure": (evaluate.evaluate, benchmark.benchmark, report.report, datasets.datasets,
                 demo.demo),
 }  # fmt: skip
+
+
+class _Command(Command):
+    """A subcommand that takes no empty arguments."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, or raise UsageError."""
+        check_arguments(args)
+        return super().parse_args(ctx, args)
+
+
 for panel, commands in PANELS.items():
     for command in commands:
         name = command.__name__.replace("_", "-")
-        app.command(name, cls=Command, rich_help_panel=panel)(command)
+        app.command(name, cls=_Command, rich_help_panel=panel)(command)
 
 
 def _version(asked: bool) -> None:

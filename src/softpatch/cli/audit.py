@@ -50,8 +50,9 @@ def audit(
     softpatch audit s3://bucket/photos --json --engine ray --address auto
     """
     from softpatch.auditing.audit import audit as audit_pictures
-    from softpatch.auditing.report import write_report
+    from softpatch.auditing.report import BEGINNINGS, write_report
     from softpatch.pages.render import need_jinja
+    from softpatch.runtime.targets import check_results
 
     if output is not None:
         if "://" in folder:
@@ -59,6 +60,7 @@ def audit(
                 "the page of --output shows a folder's pictures; use --json with a URL"
             )
         need_jinja()
+        check_results(output, BEGINNINGS)
     skipped = Skipped(strict)
     written: list[Path] = []
     backend: Backend | None = None

@@ -66,7 +66,8 @@ def evaluate(
     from softpatch.detectors import PaDiM, make_detector, no_threshold
     from softpatch.evaluation.difficulty import rate_difficulty
     from softpatch.evaluation.protocol import evaluate as run
-    from softpatch.storage.targets import check_target, is_manifest
+    from softpatch.runtime.targets import check_target
+    from softpatch.storage.targets import is_manifest
 
     if manifest is not None:
         check_target(manifest, is_manifest)

@@ -65,9 +65,10 @@ def fit_many(
     softpatch fit-many plant/ -o models/ --only line1/left --force
     """
     from softpatch.fleet import fleet
-    from softpatch.fleet.report import as_dict, write_report
+    from softpatch.fleet.report import BEGINNINGS, as_dict, write_report
     from softpatch.pages.render import need_jinja
     from softpatch.runtime.listing import LeftOut
+    from softpatch.runtime.targets import check_results
 
     left_out = LeftOut()
     if output.exists() and not output.is_dir():
@@ -76,6 +77,7 @@ def fit_many(
         report_dir = output
     if report_dir is not None:
         need_jinja()
+        check_results(report_dir, BEGINNINGS)
     again = _again(["fit-many", *context.meta[ARGUMENTS]])
     with Display("cameras", 0, output) as display:
 

@@ -262,6 +262,6 @@ def check_output(file: Path | None, what: str, kind: Callable[[Path], bool]) -> 
         return
     if not file.parent.is_dir():
         raise UsageError(f"{file.parent}: no such folder to write {what} to")
-    from softpatch.storage.targets import check_target
+    from softpatch.runtime.targets import check_target
 
     check_target(file, kind)

@@ -11,7 +11,7 @@ from softpatch.cli import options
 from softpatch.cli.inputs import listed, without
 from softpatch.cli.options import argument, option
 from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say
-from softpatch.errors import DatasetError, UsageError
+from softpatch.errors import DatasetError, ImageError, UsageError
 
 if TYPE_CHECKING:
     from softpatch.detectors import Detector
@@ -75,7 +75,7 @@ def update(
                 detector.update(
                     pictures, forget=forget, on_unreadable=skipped.handler, progress=progress
                 )
-    except DatasetError:
+    except (DatasetError, ImageError):
         if not again or len(skipped.errors) < len(pictures):
             raise  # else what is left can be read as little as the last time
     finally:

@@ -27,10 +27,12 @@ def in_processes(
     Args:
         work: pickled, as items and results are; it raises nothing.
         items: to be worked on.
-        jobs: number of processes.
+        jobs: number of processes, at most.
         threads: of torch, which they share.
         lost: the result of an item whose process died: out of memory, most likely.
     """
+    every = list(items)
+    jobs = max(1, min(jobs, len(every)))
     pool = ProcessPoolExecutor(
         jobs,
         mp_context=multiprocessing.get_context("spawn"),  # torch does not survive a fork
@@ -38,7 +40,7 @@ def in_processes(
         initargs=(max(1, threads // jobs),),
     )
     try:
-        waiting = {pool.submit(work, item): item for item in items}
+        waiting = {pool.submit(work, item): item for item in every}
         for future in as_completed(waiting):
             error = future.exception()
             yield future.result() if error is None else lost(waiting[future], error)

@@ -45,10 +45,11 @@ from softpatch.images.sources import (
     warn_unreadable,
 )
 from softpatch.runtime.prediction import Prediction
+from softpatch.runtime.targets import check_target
 from softpatch.storage import model_file
 from softpatch.storage.checkpoint import Checkpoint, machine
 from softpatch.storage.lineage import Lineage, image_digests
-from softpatch.storage.targets import check_target, is_model
+from softpatch.storage.targets import is_model
 
 SHORT = (str, int, float, tuple, Path, type(None))  # options that a repr shows as they are
 

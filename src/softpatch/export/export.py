@@ -22,8 +22,9 @@ from softpatch.export.tiles import in_tiles, some_tiles
 from softpatch.runtime.engine import FORMAT, KEY, open_model
 from softpatch.runtime.images import read_levels
 from softpatch.runtime.partial import partial_folder
+from softpatch.runtime.targets import check_target
 from softpatch.storage import model_file
-from softpatch.storage.targets import check_target, is_exported
+from softpatch.storage.targets import is_exported
 
 # Measured on 20 bottles and 20 magnetic tiles: at most 1.2e-6 with fp32; 0.02 with fp16, where
 # another bank vector with another weight became the nearest; 0.13 in scores and 0.18 in maps with
@@ -77,8 +78,8 @@ def export_model(
         raise UsageError(f"precision must be {', '.join(TOLERANCE)}, got {precision!r}")
     if precision == "int8" and not calibration:
         raise UsageError("int8 needs pictures to calibrate on")
-    if threshold is not None and not math.isfinite(threshold):
-        raise UsageError(f"a threshold is a score, got {threshold}")
+    if threshold is not None and not 0 <= threshold < math.inf:
+        raise UsageError(f"a threshold is a score of at least 0, got {threshold}")
     need_packages(output.suffix)
     check_target(output, is_exported)
     if output.suffix == ".xml" and (weights_file := output.with_suffix(".bin")).exists():

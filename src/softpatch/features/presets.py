@@ -64,7 +64,7 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
     drops the preset's layers, which the new one would not have.
 
     Raises:
-        UsageError: an unknown preset, or a crop too small for a network.
+        UsageError: an unknown preset, or sizes that no network sees.
     """
     if preset not in PRESETS:
         raise UsageError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
@@ -89,4 +89,7 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
             f"a network sees at most {LARGEST_INPUT} pixels a side, got {settings['resize']}; "
             "tile shows more of large pictures"
         )
+    # Before a network is tried on it, which takes memory as the crop is large.
+    if any(part > side for part, side in zip(settings["crop"], settings["resize"], strict=True)):
+        raise UsageError(f"crop {settings['crop']} must lie within resize {settings['resize']}")
     return FeatureConfig(**settings)

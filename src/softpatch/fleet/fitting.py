@@ -36,6 +36,7 @@ from softpatch.images.sources import fail_unreadable, ignore_unreadable
 from softpatch.noise.contamination import SUSPECT, estimate_contamination
 from softpatch.storage import model_file
 from softpatch.storage.lock import changing
+from softpatch.storage.versions import lineage_of, versions_folder, write_version
 
 MODEL = ".softpatch"
 REFERENCE = ".drift"  # also a model file, see ``make_reference``
@@ -227,7 +228,10 @@ def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> FitReco
     fitted_on = FitRecord(before, unreadable, photographs(readable, progress))
     reference = make_reference(detector, readable, progress)
     model.parent.mkdir(parents=True, exist_ok=True)
-    detector.save(model)
+    if versions_folder(model).is_dir() and _readable(model):  # after softpatch update
+        write_version(detector, model)
+    else:
+        detector.save(model)
     if reference is not None:
         reference.save(_beside(model, REFERENCE))
     else:
@@ -235,6 +239,15 @@ def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> FitReco
     # Written last: after a kill before it, the camera is fitted again.
     fitted_on.write(_beside(model, SUFFIX))
     return fitted_on
+
+
+def _readable(model: Path) -> bool:
+    """Whether a file is a model that can be kept; a damaged one is replaced."""
+    try:
+        lineage_of(model)
+    except ModelFileError:
+        return False
+    return True
 
 
 def _made_as(detector: Detector, header: Mapping[str, Any], state: Mapping[str, Any]) -> bool:

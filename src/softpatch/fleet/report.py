@@ -16,7 +16,11 @@ from softpatch.fleet.fleet import CameraReport, Fleet
 from softpatch.pages.render import fill
 from softpatch.pages.review import thumbnails
 from softpatch.runtime.files import csv_bytes, write_files
+from softpatch.runtime.targets import PAGE
 
+BEGINNINGS = {
+    "fleet.csv": b"camera,attention,", "fleet.json": b'{\n "plant": ', "fleet.html": PAGE,
+}  # fmt: skip
 NAMED = 3  # suspects of a camera, in the table and on the page
 
 

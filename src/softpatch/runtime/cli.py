@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ImageError, SoftPatchError, UsageError, any_character, last_words
+from .errors import (
+    ImageError,
+    SoftPatchError,
+    UsageError,
+    any_character,
+    check_arguments,
+    last_words,
+)
 
 if TYPE_CHECKING:
     from .prediction import Prediction
@@ -18,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit code 0, 1 (the work failed) or 2 (bad use)."""
     any_character(sys.stdout, sys.stderr)
     try:
+        check_arguments(sys.argv[1:] if arguments is None else arguments)
         options = _parser().parse_args(arguments)
         if options.max_pixels is not None and options.max_pixels < 1:
             raise UsageError(f"--max-pixels must be at least 1, got {options.max_pixels}")
@@ -66,8 +74,6 @@ def _run(options: argparse.Namespace) -> None:
     from .listing import LeftOut, list_images
     from .writers import Drawings, Tables, Writer, without_drawing, write_predictions
 
-    if options.threads is not None and options.threads < 1:
-        raise UsageError(f"--threads must be at least 1, got {options.threads}")
     images, output = options.images, options.output
     root = images if images.is_dir() else images.parent
     left_out = LeftOut()

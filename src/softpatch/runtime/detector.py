@@ -39,10 +39,11 @@ class Detector:
 
         Args:
             path: ``.onnx``, or ``.xml`` with its ``.bin`` beside it.
-            threads: that compute; the runtime chooses if None.
+            threads: that compute, at most 1024; the runtime chooses if None.
 
         Raises:
             ModelFileError: missing, foreign, newer, or its runtime is not installed.
+            UsageError: no number of threads.
         """
         self._run, self.metadata = open_model(Path(path), threads)
         self.normal_limit: float = self.metadata["normal_limit"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import re
+from collections.abc import Sequence
 from typing import TextIO
 
 
@@ -59,6 +60,18 @@ def last_words(error: Exception) -> tuple[str, int]:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}", 1
     return str(error), 2 if isinstance(error, UsageError) else 1
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raise UsageError for an empty one, which as a path would mean the working folder."""
+    before = ""
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        given_with = option.startswith("--") and bool(equals)
+        if not (value if given_with else argument):
+            name = option if given_with else before if before.startswith("-") else "an argument"
+            raise UsageError(f"{name} is empty; is a variable of the shell not set?")
+        before = argument
 
 
 class ImageError(SoftPatchError):

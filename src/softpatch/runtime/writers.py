@@ -15,10 +15,16 @@ from .files import csv_bytes, short_name, write_atomically
 from .heatmap import png_bytes
 from .own_files import is_drawing
 from .prediction import Prediction
+from .targets import PAGE, check_results, check_target
 
 Row = dict[str, Any]
 DRAWN = ("heatmap", "mask")  # columns of drawings; folders are called heatmaps and masks
 UNFINISHED = "predictions.unfinished.jsonl"
+BEGINNINGS = {  # of what a run writes, and removes of an earlier one
+    "predictions.csv": b"path,score,",
+    "predictions.json": b'{\n  "model": ',
+    "predictions.html": PAGE,
+}
 
 
 def row(prediction: Prediction) -> Row:
@@ -100,13 +106,18 @@ class Tables(Writer):
         self, output: Path, model: Path, normal_limit: float, threshold: float | None,
         skipped: Sequence[ImageError],
     ) -> None:  # fmt: skip
-        """Write to ``output``; ``skipped`` may grow until the last prediction."""
+        """Write to ``output``; ``skipped`` may grow until the last prediction.
+
+        Raises:
+            UsageError: there is a file of one of these names that is no earlier run's.
+        """
+        check_results(output, BEGINNINGS)
         self.output, self.skipped, self.noted = output, skipped, 0
         self.about = {"model": str(model), "normal_limit": normal_limit, "threshold": threshold}
 
     def begin(self) -> None:
         """Remove older results, which would pass for those of this run."""
-        for name in ("predictions.csv", "predictions.json", "predictions.html", UNFINISHED):
+        for name in (*BEGINNINGS, UNFINISHED):
             (self.output / name).unlink(missing_ok=True)
         for column in DRAWN:
             remove_drawings(self.output / f"{column}s")
@@ -150,6 +161,7 @@ class Drawings(Writer):
         name = Path(f"{self.column}s", image).with_name(short_name(image.name, ".png"))
         try:
             (self.output / name).parent.mkdir(parents=True, exist_ok=True)
+            check_target(self.output / name, is_drawing)
             write_atomically(self.output / name, png_bytes(self.draw(prediction)))
             row[self.column] = name.as_posix()
         except Exception as error:  # such as an image gone since it was scored
@@ -158,11 +170,12 @@ class Drawings(Writer):
 
 def remove_drawings(folder: Path) -> None:
     """Remove what softpatch has drawn in a folder, and the folders that this leaves empty."""
-    for path in folder.rglob("*.png"):
-        if is_drawing(path):
-            path.unlink()
-    for below in sorted((folder, *folder.rglob("*")), reverse=True):
-        with suppress(OSError):  # no folder, or not empty
+    drawings = [path for path in folder.rglob("*.png") if is_drawing(path)]
+    for path in drawings:
+        path.unlink()
+    inside = {below for path in drawings for below in path.parents if below.is_relative_to(folder)}
+    for below in sorted(inside, reverse=True):
+        with suppress(OSError):  # not empty
             below.rmdir()
 
 

@@ -67,7 +67,7 @@ async def read_uploads(
             503 no place for temporary files.
         FullError: ``count`` has raised it.
     """
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise HTTPException(400, f"send pictures as multipart/form-data in the field {FIELD!r}")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > settings.max_bytes:

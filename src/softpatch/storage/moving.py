@@ -22,7 +22,7 @@ def move_file(source: Path, target: Path, expected: str) -> None:
     A target that has the expected digest already is what an earlier, killed move has left.
 
     Raises:
-        FileExistsError: the target is another file, or a link.
+        FileExistsError: the target is another file, a link, a folder or a device.
         DatasetError: the file no longer has the expected digest, or both paths are one place;
             nothing is deleted then.
         OSError: it cannot be moved; ``source`` is still there.
@@ -37,7 +37,7 @@ def move_file(source: Path, target: Path, expected: str) -> None:
             if error.errno not in NO_LINKS:
                 raise
             _copy(source, target)
-    elif target.is_symlink() or file_digest(target) != expected:
+    elif target.is_symlink() or not target.is_file() or file_digest(target) != expected:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     _sync(target.parent)
     one = source.samefile(target)  # linked; else copied, or written anew under its name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,7 +94,6 @@ def watch(
     journal = Journal(output)
     told = ""
     try:
-        _remove_halves(output / HEATMAPS)
         while not stopped():
             waiting = False
             failed: Exception | None = None  # for too long, if this is to end
@@ -205,10 +203,3 @@ def _result(score: Scorer, arrival: Arrival, output: Path | None) -> dict[str, A
                 raise
             result["error"] = f"no heatmap: {reason_of(error)}"
     return result
-
-
-def _remove_halves(heatmaps: Path) -> None:
-    """Remove what a killed process had not finished writing (``write_atomically``)."""
-    with suppress(OSError):
-        for path in heatmaps.rglob(".*.????????"):
-            path.unlink()
