@@ -102,6 +102,11 @@ def exported(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture
 def one_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds each extractor once a session instead of once a detector (2 s each)."""
+    share_backbones(monkeypatch)
+
+
+def share_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build each extractor of this process, and of its forks, once."""
     monkeypatch.setattr(base, "PatchExtractor", _build_extractor)
     monkeypatch.setattr(extractor, "named_backbone", _build_backbone)
 

@@ -1,0 +1,95 @@
+"""The command in forks of a process that has loaded torch and the network: a second, not seven."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+import torch
+
+from softpatch.cli import main, terminal
+from tests.conftest import share_backbones
+from tests.killed import as_another_run
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command has ended.
+
+    Attributes:
+        code: its exit code; that of a signal is negative.
+        said: all it has printed.
+    """
+
+    code: int
+    said: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines that tell of errors, those of a traceback among them."""
+        lines = self.said.splitlines()
+        return [one for one in lines if one.startswith(("error: ", "Traceback ", "Usage: "))]
+
+
+def prepare() -> None:
+    """Make this process one that can be forked: threads do not survive that."""
+    torch.set_num_threads(1)
+    os.environ["COLUMNS"] = "200"
+    share_backbones(pytest.MonkeyPatch())
+
+
+class Fork:
+    """A command that runs in a folder, in a fork of this process."""
+
+    def __init__(
+        self, folder: Path, words: tuple[str, ...], before: Callable[[], object] = lambda: None
+    ) -> None:
+        """Start it; ``before`` is called in the fork."""
+        self._said: IO[bytes] = tempfile.TemporaryFile()
+        as_another_run()
+        terminal.stdout.cache_clear()
+        terminal.stderr.cache_clear()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._process = os.fork()
+        if self._process == 0:
+            os._exit(self._run(folder, words, before))
+
+    def _run(self, folder: Path, words: tuple[str, ...], before: Callable[[], object]) -> int:
+        code = 70
+        try:
+            for descriptor in (1, 2):
+                os.dup2(self._said.fileno(), descriptor)
+            os.chdir(folder)
+            sys.argv = ["softpatch", *words]
+            before()
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+        return code
+
+    def end(self) -> Ended:
+        """Wait for its end."""
+        _, status = os.waitpid(self._process, 0)
+        with self._said as file:
+            file.seek(0)
+            said = file.read().decode(errors="replace")
+        return Ended(os.waitstatus_to_exitcode(status), said)
+
+
+def run(folder: Path, *words: str) -> Ended:
+    """Run a command to its end."""
+    return Fork(folder, words).end()
