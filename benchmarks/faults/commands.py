@@ -13,14 +13,15 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from benchmarks.faults.forks import run
 from benchmarks.processes import say
 from softpatch.detectors.load import load
-from softpatch.export.graph import DetectorGraph
 from softpatch.export.formats import onnx_model
+from softpatch.export.graph import DetectorGraph
 from softpatch.runtime.partial import is_passing
 
 SMALL = ("--resize", "64", "--crop", "64", "--device", "cpu")
@@ -57,7 +58,8 @@ COMMANDS: Mapping[str, Command] = MappingProxyType({
                      (("threshold", "other.softpatch", "--value", "9", "-o", "both.softpatch"),)),
     "rollback": Command(_model("rollback"), (_model("update", "today", "--device", "cpu"),)),
     "clean": Command(("clean", "photos", "decisions.json")),
-    "clean --undo": Command(("clean", "photos", "--undo"), (("clean", "photos", "decisions.json"),)),
+    "clean --undo": Command(("clean", "photos", "--undo"),
+                            (("clean", "photos", "decisions.json"),)),
     "audit": Command(("audit", "photos", "-o", "report", *SMALL),
                      (("audit", "today", "-o", "report", *SMALL),),
                      together=("audit.csv", "audit.json", "audit.html")),
@@ -67,7 +69,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType({
                                  ".png.png"),
                        growing=("predictions.unfinished.jsonl",)),
     "watch": Command(_model("watch", "inbox", "-o", "seen", "--move", "done", "--once",
-                            "--interval", "0.01", "--device", "cpu"),
+                            "--interval", "0.01", "--patience", "1", "--device", "cpu"),
                      growing=("results.jsonl",)),
     "fit-many": Command(("fit-many", "plant", "-o", "models", "--report", "--jobs", "1", *SMALL),
                         together=("fleet.csv", "fleet.json", "fleet.html")),
@@ -178,8 +180,13 @@ def pictures(folder: Path, count: int, seed: int) -> None:
     """Small ones: the same gradient with fresh noise, in every fifth one a dark spot."""
     folder.mkdir(parents=True)
     for index in range(count):
-        noise = np.random.default_rng(seed + index).integers(0, 20, size=(48, 64, 3))
-        picture = (np.linspace(40, 200, 64)[None, :, None] + noise).astype(np.uint8)
-        if index % 5 == 4:
-            picture[10:30, 20:40] = 10
-        Image.fromarray(picture).save(folder / f"{index}.png")
+        Image.fromarray(picture(seed + index)).save(folder / f"{index}.png")
+
+
+def picture(seed: int) -> npt.NDArray[np.uint8]:
+    """A small one."""
+    noise = np.random.default_rng(seed).integers(0, 20, size=(48, 64, 3))
+    made = (np.linspace(40, 200, 64)[None, :, None] + noise).astype(np.uint8)
+    if seed % 5 == 4:
+        made[10:30, 20:40] = 10
+    return made

@@ -52,7 +52,7 @@ class Fork:
         self, folder: Path, words: tuple[str, ...], before: Callable[[], object] = lambda: None
     ) -> None:
         """Start it; ``before`` is called in the fork."""
-        self._said: IO[bytes] = tempfile.TemporaryFile()
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (until its end)
         as_another_run()
         terminal.stdout.cache_clear()
         terminal.stderr.cache_clear()
