@@ -24,7 +24,7 @@ from softpatch.export.formats import onnx_model
 from softpatch.export.graph import DetectorGraph
 from softpatch.runtime.partial import is_passing
 
-SMALL = ("--resize", "64", "--crop", "64", "--device", "cpu")
+SMALL = ("--resize", "64", "--crop", "64", "--embedding", "concat", "--device", "cpu")
 State = Mapping[str, str]  # path below the folder -> digest of the content
 
 
