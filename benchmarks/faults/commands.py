@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from benchmarks.faults.forks import run
+from benchmarks.faults.forks import forking, run
 from benchmarks.processes import say
 from softpatch.detectors.load import load
 from softpatch.export.formats import onnx_model
@@ -137,6 +137,13 @@ def digest(path: Path) -> str:
 def a_place(root: Path) -> Iterator[Place]:
     """With pictures, two models and decisions; the network and the graphs are made once."""
     say("preparing models and pictures")
+    with forking(), pytest.MonkeyPatch.context() as patch:
+        place = prepared(root)
+        patch.setattr("softpatch.export.export.onnx_model", graphs_made_once(root / "graphs"))
+        yield place
+
+
+def prepared(root: Path) -> Place:
     place = Place(root)
     here = place.folder
     pictures(here / "photos", 8, 0)
@@ -154,9 +161,7 @@ def a_place(root: Path) -> Iterator[Place]:
         assert ended.code == 0, ended.said
     shutil.copytree(here, root / "parts")
     load(here / "part.softpatch", device="cpu").predict(here / "photos" / "0.png")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("softpatch.export.export.onnx_model", graphs_made_once(root / "graphs"))
-        yield place
+    return place
 
 
 def graphs_made_once(folder: Path) -> Callable[..., Any]:

@@ -15,53 +15,54 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.faults.commands import SMALL, a_place
-from benchmarks.faults.forks import prepare, run
+from benchmarks.faults.forks import run
 from benchmarks.faults.mutations import mutated
-from benchmarks.faults.tally import Tally
+from benchmarks.faults.tally import Tally, chosen
 from softpatch.detectors.load import load
 from softpatch.errors import SoftPatchError
 from softpatch.runtime.engine import open_model
 from softpatch.runtime.images import read_levels
 
 METHODS = ("softpatch", "softpatch-lof", "patchcore", "padim", "random-ensemble")
+# Each with the file that is damaged.
+FILES = (
+    *((f"{method}.softpatch", f"{method}.softpatch") for method in METHODS),
+    ("part.onnx", "part.onnx"), ("part.xml", "part.xml"), ("part.xml", "part.bin"),
+)  # fmt: skip
 BATCH = 40  # files in one process
 SECONDS = 60  # for one of them
 PICTURE = "picture.png"
 
 
-def campaign(count: int, seed: int) -> Tally:
+def campaign(count: int, seed: int, only: str) -> Tally:
     """Damage ``count`` files."""
-    prepare()
     tally = Tally("damage", count)
+    files = {file: opened for opened, file in FILES}
+    names = chosen(files, only)
     with tempfile.TemporaryDirectory() as root, a_place(Path(root)) as place:
         sound = Path(root) / "sound"
-        files = subjects(place.folder, sound)
+        sound.mkdir()
         shutil.copy(place.folder / "photos" / "0.png", sound / PICTURE)
-        for number, (opened, file) in enumerate(files):
-            share = len(range(number, count, len(files)))
-            one_file(sound, opened, file, share, f"{seed} {number}", tally)
+        for number, file in enumerate(names):
+            make(place.folder, files[file])
+            for path in place.folder.glob(f"{Path(files[file]).stem}.*"):
+                shutil.copy(path, sound)
+            share = len(range(number, count, len(names)))
+            one_file(sound, files[file], file, share, f"{seed} {file}", tally)
     return tally
 
 
-def subjects(here: Path, sound: Path) -> list[tuple[str, str]]:
-    """What is opened, and which of its files is damaged."""
-    sound.mkdir()
-    names = [(f"{method}.softpatch", f"{method}.softpatch") for method in METHODS]
-    for method, (name, _) in zip(METHODS, names, strict=True):
-        ended = run(here, "fit", "photos", "-o", name, "--method", method, *SMALL)
-        assert ended.code == 0, ended.said
-    exports = [("part.onnx", "part.onnx"), ("part.xml", "part.xml"), ("part.xml", "part.bin")]
-    for name in ("part.onnx", "part.xml"):
-        ended = run(here, "export", "part.softpatch", "-o", name, "--pictures", "0")
-        assert ended.code == 0, ended.said
-    for _, file in (*names, *exports):
-        shutil.copy(here / file, sound / file)
-    return [*names, *exports]
+def make(here: Path, opened: str) -> None:
+    """Write a sound model file or export."""
+    words = ["export", "part.softpatch", "-o", opened, "--pictures", "0"]
+    if opened.endswith(".softpatch"):
+        method = opened.removesuffix(".softpatch")
+        words = ["fit", "photos", "-o", opened, "--method", method, *SMALL]
+    ended = run(here, *words)
+    assert ended.code == 0, ended.said
 
 
-def one_file(
-    sound: Path, opened: str, file: str, count: int, seed: str, tally: Tally
-) -> None:  # fmt: skip
+def one_file(sound: Path, opened: str, file: str, count: int, seed: str, tally: Tally) -> None:
     """Damage one file, in processes of ``BATCH``, of which one that dies has one file's fault."""
     done = 0
     while done < count:
@@ -124,5 +125,5 @@ def score(path: Path, picture: Path) -> bytes:
         return about.encode() + found.anomaly_map.tobytes()
     run, metadata = open_model(path, threads=1)
     outputs = run(read_levels(picture)[0][None])
-    numbers = b"".join(outputs[name].tobytes() for name in sorted(outputs))
+    numbers: bytes = b"".join(outputs[name].tobytes() for name in sorted(outputs))
     return json.dumps(metadata).encode() + numbers

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from softpatch.cli import main, terminal
 from tests.conftest import share_backbones
 from tests.killed import as_another_run
+from tests.threads import thread_count
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Ended:
         return [one for one in lines if one.startswith(("error: ", "Traceback ", "Usage: "))]
 
 
-def prepare() -> None:
-    """Make this process one that can be forked: threads do not survive that."""
-    torch.set_num_threads(1)
-    os.environ["COLUMNS"] = "200"
-    share_backbones(pytest.MonkeyPatch())
+@contextmanager
+def forking() -> Iterator[None]:
+    """With this process one that can be forked: threads do not survive that."""
+    with pytest.MonkeyPatch.context() as patch, thread_count(1):
+        patch.setenv("COLUMNS", "200")
+        share_backbones(patch)
+        yield
 
 
 class Fork:
@@ -65,6 +68,7 @@ class Fork:
         try:
             for descriptor in (1, 2):
                 os.dup2(self._said.fileno(), descriptor)
+            sys.stdout, sys.stderr = (os.fdopen(at, "w", closefd=False) for at in (1, 2))
             os.chdir(folder)
             sys.argv = ["softpatch", *words]
             before()

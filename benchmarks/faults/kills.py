@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.faults.commands import COMMANDS, Command, Place, State, a_place
-from benchmarks.faults.forks import Ended, Fork, prepare, run
-from benchmarks.faults.tally import Tally
+from benchmarks.faults.forks import Ended, Fork, run
+from benchmarks.faults.tally import Tally, chosen
 from softpatch.errors import ModelFileError
 from softpatch.runtime.exported import read_exported
 from tests.killed import at_every_file_event, kill_at
@@ -25,13 +25,13 @@ RUNS = 4  # one after the other, that give the states in which a command may lea
 PARTS = (".xml", ".bin")
 
 
-def campaign(count: int, seed: int) -> Tally:
+def campaign(count: int, seed: int, only: str) -> Tally:
     """Kill each command ``count`` times."""
-    prepare()
     draw = random.Random(seed)
-    tally = Tally("kills", count * len(COMMANDS))
+    names = chosen(COMMANDS, only)
+    tally = Tally("kills", count * len(names))
     with tempfile.TemporaryDirectory() as root, a_place(Path(root)) as place:
-        for name in COMMANDS:
+        for name in names:
             kill_one(place, name, count, draw, tally)
     return tally
 

@@ -26,7 +26,7 @@ from PIL import Image
 
 from benchmarks.faults.commands import picture
 from benchmarks.faults.mutations import mutated
-from benchmarks.faults.tally import Tally
+from benchmarks.faults.tally import Tally, chosen
 from benchmarks.processes import say
 from softpatch import SoftPatch
 from tests.png import png_that_claims
@@ -44,8 +44,9 @@ KINDS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 Hostile = Callable[[random.Random, bytes], bytes]
 
 
-def campaign(count: int, seed: int) -> Tally:
-    """Send ``count`` requests."""
+def campaign(count: int, seed: int, only: str) -> Tally:
+    """Send ``count`` requests, the hostile ones of some kinds only."""
+    kinds = chosen(HOSTILE, only)
     tally = Tally("requests", count)
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "part.softpatch"
@@ -54,7 +55,7 @@ def campaign(count: int, seed: int) -> Tally:
             threads = [
                 threading.Thread(
                     target=client,
-                    args=(port, range(at, count, CLIENTS), seed, pictures, scores, tally),
+                    args=(port, range(at, count, CLIENTS), seed, kinds, pictures, scores, tally),
                 )
                 for at in range(CLIENTS)
             ]
@@ -62,12 +63,13 @@ def campaign(count: int, seed: int) -> Tally:
                 thread.start()
             for thread in threads:
                 thread.join()
-            milliseconds = alone(port, pictures, scores, tally)
+            number = min(count, ALONE)
+            milliseconds = alone(port, number, pictures, scores, tally)
             process.send_signal(signal.SIGTERM)
             said = process.communicate(timeout=SECONDS)[1]
             if process.returncode or "Traceback" in said:
                 tally.problems.append(f"the service ended with {process.returncode}: {said}")
-    say(f"a good request without others takes {milliseconds:.1f} ms (median of {ALONE})")
+    say(f"a good request without others takes {milliseconds:.1f} ms (median of {number})")
     return tally
 
 
@@ -86,14 +88,15 @@ def encoded(pixels: npt.NDArray[np.uint8], kind: str = "PNG") -> bytes:
 
 
 def client(
-    port: int, numbers: range, seed: int, pictures: list[bytes], scores: list[float], tally: Tally
-) -> None:
+    port: int, numbers: range, seed: int, kinds: list[str], pictures: list[bytes],
+    scores: list[float], tally: Tally,
+) -> None:  # fmt: skip
     """One after the other; what each is depends on its number alone."""
     for number in numbers:
         draw = random.Random(f"{seed} {number}")
         which = draw.randrange(len(pictures))
         good = draw.random() < GOOD
-        how = "good" if good else draw.choice(list(HOSTILE))
+        how = "good" if good else draw.choice(kinds)
         content = request(pictures[which]) if good else HOSTILE[how](draw, pictures[which])
         end, problem = ask(port, content, scores[which] if good else None)
         with LOCK:
@@ -143,12 +146,12 @@ def wrong_score(body: bytes, score: float) -> str | None:
     return None if fine else f"{result['Score']} is not the picture's score, {score}"
 
 
-def alone(port: int, pictures: list[bytes], scores: list[float], tally: Tally) -> float:
+def alone(port: int, count: int, pictures: list[bytes], scores: list[float], tally: Tally) -> float:
     """Milliseconds of a good request on a connection that stays open."""
     seconds = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
-    for number in range(ALONE):
+    for number in range(count):
         which = number % len(pictures)
         body = PART + pictures[which] + b"\r\n--x--\r\n"
         began = time.perf_counter()

@@ -19,9 +19,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.faults.commands import COMMANDS, Place, State, a_place
-from benchmarks.faults.forks import Ended, Fork, prepare
+from benchmarks.faults.forks import Ended, Fork
 from benchmarks.faults.kills import damage, difference, undisturbed
-from benchmarks.faults.tally import Tally
+from benchmarks.faults.tally import Tally, chosen
 from benchmarks.processes import say
 from tests.cli.test_cli import COMMAND
 
@@ -32,18 +32,18 @@ INSIDE = "SOFTPATCH_FAULTS_INSIDE"  # set where the mounts are this process's ow
 TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")
 
 
-def campaign(count: int, seed: int) -> Tally:
+def campaign(count: int, seed: int, only: str) -> Tally:
     """Fill the disk at ``count`` points of each command, and have it run short of the others."""
     del seed  # there is nothing to draw
     if INSIDE not in os.environ and may_mount():
         os.environ[INSIDE] = "1"
-        os.execvp("unshare", ["unshare", "-rm", sys.executable, *sys.orig_argv[1:]])
-    prepare()
+        os.execvp("unshare", ["unshare", "-rm", *sys.orig_argv])
+    names = chosen(COMMANDS, only)
     mounts = INSIDE in os.environ
-    tally = Tally("short", (count + 3 if mounts else 1) * len(COMMANDS))
+    tally = Tally("short", (count + 3 if mounts else 1) * len(names))
     disk = a_disk() if mounts else tempfile.TemporaryDirectory()
     with disk as root, a_place(Path(root)) as place:
-        for number, name in enumerate(COMMANDS):
+        for number, name in enumerate(names):
             states, _ = undisturbed(place, name)
             if mounts:
                 full(place, name, states, count, tally)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 from benchmarks.processes import say
 
 PAUSE = 15.0  # seconds between two lines of progress
 SHOWN = 20  # problems told in full
+
+
+def chosen(names: Iterable[str], only: str) -> list[str]:
+    """Those with some text in them; SystemExit if there are none."""
+    found = [name for name in names if only in name]
+    return found or sys.exit(f"nothing is called {only}; there are {', '.join(names)}")
 
 
 class Tally:

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from benchmarks.faults.commands import COMMANDS, Place, State, a_place
-from benchmarks.faults.forks import Ended, Fork, prepare, run
+from benchmarks.faults.forks import Ended, Fork, run
 from benchmarks.faults.kills import difference
-from benchmarks.faults.tally import Tally
+from benchmarks.faults.tally import Tally, chosen
 
 BUSY = "is being changed by"
 Words = tuple[str, ...]
@@ -31,6 +31,7 @@ PAIRS: dict[str, tuple[str, Words, Words]] = {
     "fit, update": ("update", COMMANDS["fit"].words, UPDATE),
     "merge, update": ("update", ("merge", "part.softpatch", "other.softpatch", "-o",
                                  "part.softpatch"), UPDATE),
+    "fit, fit": ("fit", COMMANDS["fit"].words, ("fit", "inbox", *COMMANDS["fit"].words[2:])),
     "clean, clean": ("clean", COMMANDS["clean"].words, COMMANDS["clean"].words),
     "clean, clean --undo": ("clean --undo", COMMANDS["clean"].words,
                             COMMANDS["clean --undo"].words),
@@ -39,22 +40,17 @@ PAIRS: dict[str, tuple[str, Words, Words]] = {
     "export, export": ("export to OpenVINO", COMMANDS["export to OpenVINO"].words,
                        COMMANDS["export to OpenVINO"].before[0]),
 }  # fmt: skip
-PAIRS["fit, fit"] = (
-    "fit",
-    COMMANDS["fit"].words,
-    ("fit", "inbox", "-o", "part.softpatch", "--suspects", "all.csv",
-     *COMMANDS["fit"].words[6:]),
-)  # fmt: skip
 Outcome = tuple[tuple[int, int], State]
 
 
-def campaign(count: int, seed: int) -> Tally:
+def campaign(count: int, seed: int, only: str) -> Tally:
     """Start each pair ``count`` times."""
-    prepare()
     draw = random.Random(seed)
-    tally = Tally("writers", count * len(PAIRS))
+    names = chosen(PAIRS, only)
+    tally = Tally("writers", count * len(names))
     with tempfile.TemporaryDirectory() as root, a_place(Path(root)) as place:
-        for name, (start, *words) in PAIRS.items():
+        for name in names:
+            start, *words = PAIRS[name]
             allowed, alone, longest = one_after_the_other(place, start, words)
             for _ in range(count):
                 place.begin(start)
