@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 from softpatch.runtime import partial
@@ -20,14 +20,16 @@ EVENTS = (
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
-def killed_at_every_file_event(work: Callable[[], object]) -> Iterator[int]:
+def killed_at_every_file_event(
+    work: Callable[[], object], events: Container[str] = EVENTS
+) -> Iterator[int]:
     """Yield after each killed fork how many events it lived to see; the last fork is not killed."""
     number = 0
     while True:
         number += 1
         child = os.fork()
         if child == 0:
-            kill_at(number)
+            kill_at(number, events)
             code = 1
             try:
                 work()
@@ -46,7 +48,7 @@ def as_another_run() -> None:
     partial._remove_leftovers.cache_clear()
 
 
-def kill_at(number: int, writing: bool = False) -> None:
+def kill_at(number: int, events: Container[str] = EVENTS, writing: bool = False) -> None:
     """Have this process killed at its n-th file event from now on, or n-th that writes."""
     left = number
 
@@ -56,14 +58,16 @@ def kill_at(number: int, writing: bool = False) -> None:
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    at_every_file_event(count, writing)
+    at_every_file_event(count, events, writing)
 
 
-def at_every_file_event(call: Callable[[], None], writing: bool = False) -> None:
+def at_every_file_event(
+    call: Callable[[], None], events: Container[str] = EVENTS, writing: bool = False
+) -> None:
     """Have something called at each, or at those that write, as long as this process lives."""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in EVENTS or (writing and event == "open" and not arguments[2] & WRITES):
+        if event not in events or (writing and event == "open" and not arguments[2] & WRITES):
             return
         call()
 
