@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,14 @@ from softpatch.cli import main, terminal
 from tests.conftest import share_backbones
 from tests.killed import as_another_run
 from tests.threads import thread_count
+
+# What commands import when they run, which takes as long as what they do here.
+LATE = (
+    "pydantic_core", "rich.progress", "rich.table", "softpatch.auditing.report",
+    "softpatch.auditing.quarantine", "softpatch.detectors.merge", "softpatch.fleet.report",
+    "softpatch.pages.predictions", "softpatch.storage.versions", "softpatch.watch",
+    "typer._adapters",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,12 @@ def forking() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, thread_count(1):
         patch.setenv("COLUMNS", "200")
         share_backbones(patch)
+        for name in LATE:
+            with suppress(ImportError):  # of another version
+                importlib.import_module(name)
+        gc.freeze()  # or forks copy what they only look at
         yield
+        gc.unfreeze()
 
 
 class Fork:
