@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -99,9 +100,26 @@ def exported(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
+@contextmanager
+def no_larger_files(size: int) -> Iterator[None]:
+    """Let the system end whatever writes more to a file, as a full disk does."""
+    resource = pytest.importorskip("resource", reason="not on Windows")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @pytest.fixture
 def one_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds each extractor once a session instead of once a detector (2 s each)."""
+    share_backbones(monkeypatch)
+
+
+def share_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build each extractor of this process, and of its forks, once."""
     monkeypatch.setattr(base, "PatchExtractor", _build_extractor)
     monkeypatch.setattr(extractor, "named_backbone", _build_backbone)
 

@@ -219,6 +219,10 @@ def test_measuring_scripts_take_these_arguments(monkeypatch: pytest.MonkeyPatch)
         if module == "pytest":
             assert all((ROOT / path).exists() for path in arguments), where
         elif arguments:
+            found = importlib.util.find_spec(module)
+            assert found, f"{where}: {module}"
+            if found.submodule_search_locations is not None:  # a package is run by this
+                module += ".__main__"
             with pytest.raises(Parsed):
                 importlib.import_module(module).main()
         else:
@@ -246,7 +250,7 @@ def test_options_named_in_prose_exist() -> None:
     for command in COMMANDS.values():
         for parameter in command.params:
             known |= {*parameter.opts, *parameter.secondary_opts}
-    for script in (*(ROOT / "benchmarks").glob("*.py"), ROOT / "src/softpatch/runtime/cli.py"):
+    for script in (*(ROOT / "benchmarks").rglob("*.py"), ROOT / "src/softpatch/runtime/cli.py"):
         known |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
     for page in PAGES:
         for code in re.findall(r"`([^`]+)`", prose(page)):

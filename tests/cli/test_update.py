@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from PIL import Image
 
 from softpatch import ModelFileError, SoftPatch, load
 from softpatch.storage import model_file
-from softpatch.storage.versions import kept_versions
+from softpatch.storage.versions import kept_versions, versions_folder
 from tests.cli.test_cli import SMALL, Run, run
 from tests.detectors.pictures import new_pictures
+from tests.killed import killed_at_every_file_event
 
 __all__ = ["run"]  # the fixture
 
@@ -57,6 +59,26 @@ def test_update_and_rollback(run: Run, part: Path, today: Path, tmp_path: Path) 
     assert run("rollback", part, "--to", "2").code == 0
     assert part.read_bytes() == new
     assert "names of pictures learned before" in run("update", part, today).err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="forks")
+def test_a_kill_leaves_no_update_without_the_suspects_that_were_asked_for(
+    run: Run, part: Path, today: Path, tmp_path: Path
+) -> None:
+    """No other run ranks what the model has learned."""
+    old, suspects, deaths = part.read_bytes(), tmp_path / "suspects.csv", 0
+    assert run("info", part).code == 0  # builds what forks share
+
+    def update() -> None:
+        assert run("update", part, today, "--suspects", suspects).code == 0
+
+    for _ in killed_at_every_file_event(update, events=("os.rename",)):
+        deaths += 1
+        assert part.read_bytes() == old or suspects.exists()
+        shutil.rmtree(versions_folder(part), ignore_errors=True)
+        suspects.unlink(missing_ok=True)
+    assert deaths == 3
+    assert part.read_bytes() != old
 
 
 def test_a_second_run_on_the_same_pictures_does_no_harm(

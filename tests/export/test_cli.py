@@ -17,6 +17,7 @@ from softpatch.export import export
 from softpatch.export.graph import DetectorGraph
 from softpatch.runtime.engine import Run
 from softpatch.runtime.images import Levels
+from tests.conftest import no_larger_files
 
 
 class Quick:
@@ -129,6 +130,17 @@ def test_exit_codes(
     assert run(small_model, "-o", target, "--check", pictures) == 1
     error = "error: export needs an extra: pip install 'softpatch[export]'"
     assert capsys.readouterr().err.splitlines()[-1] == error
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    quick: type[Quick], small_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "part.onnx"
+    with no_larger_files(100):
+        assert run(small_model, "-o", target, "--pictures", 0) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert errors == [f"error: {target}: cannot be written (File too large)"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_model_whose_pictures_are_gone_asks_for_others(

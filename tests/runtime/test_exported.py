@@ -16,6 +16,7 @@ from softpatch.runtime.engine import FORMAT, KEY, open_model
 from softpatch.runtime.errors import ModelFileError
 from softpatch.runtime.exported import MARK, read_exported
 from tests.cli.test_cli import Run, run
+from tests.conftest import no_larger_files
 
 __all__ = ["run"]  # the fixture
 
@@ -56,6 +57,12 @@ def export(folder: Path, name: str, seed: int = 0) -> Path:
 
 def score(path: Path) -> float:
     return float(open_model(path)[0](np.ones((1, SIDE, SIDE, 3), np.uint8))["score"][0, 0])
+
+
+@pytest.mark.parametrize("name", ["part.onnx", "part.xml"])
+def test_a_disk_that_is_full_is_an_error_of_the_system(name: str, tmp_path: Path) -> None:
+    with no_larger_files(50_000), pytest.raises(OSError, match=r"too large|is the disk full\?"):
+        export(tmp_path / "export", name)
 
 
 @pytest.mark.parametrize("name", ["part.onnx", "part.xml"])

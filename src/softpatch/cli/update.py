@@ -83,6 +83,9 @@ def update(
     if len(detector.image_names_) == before:
         say(f"nothing new in {folder}: {model} stays version {detector.lineage_.version}")
         return
+    if isinstance(detector, SoftPatch) and suspects is not None:
+        # Before the model: once that has learned the pictures, no other run ranks them.
+        write_suspects(detector.suspects(first=before), suspects)
     write_version(detector, model)
     took = duration(time.perf_counter() - started)
     say(
@@ -94,10 +97,7 @@ def update(
     elif detector.threshold_ is not None:
         say(f"threshold {detector.threshold_}, as it was set")
     if isinstance(detector, SoftPatch):
-        new = detector.suspects(first=before)
-        show_suspects(new, "Most suspicious new pictures")
-        if suspects is not None:
-            write_suspects(new, suspects)
+        show_suspects(detector.suspects(first=before), "Most suspicious new pictures")
 
 
 def _learned_before(detector: Detector, pictures: Sequence[Path]) -> set[Path]:

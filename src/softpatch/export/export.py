@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from softpatch._version import __version__
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector
 from softpatch.detectors.load import load
-from softpatch.errors import UsageError
+from softpatch.errors import ExportError, UsageError
 from softpatch.export.formats import FORMATS, need_packages, onnx_model
 from softpatch.export.graph import DetectorGraph, Precision
 from softpatch.export.parity import ParityReport, compare
@@ -89,7 +90,7 @@ def export_model(
     if threshold is None:
         threshold = detector.threshold_
     progress("export", 0, 0)
-    with torch.no_grad():
+    with _cannot_be_written(output), torch.no_grad():
         graph = DetectorGraph(detector, threshold, precision).eval()
         with partial_folder(output.parent) as folder:
             file = folder / output.name
@@ -114,6 +115,16 @@ def export_model(
             for part in sorted(folder.iterdir()):
                 part.replace(output.parent / part.name)
     return report
+
+
+@contextmanager
+def _cannot_be_written(output: Path) -> Iterator[None]:
+    """Name the file in errors of the system: nobody has heard of the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise ExportError(f"{output}: cannot be written ({reason})") from error
 
 
 def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import tempfile
 import warnings
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from softpatch.errors import MissingExtraError
+from softpatch.errors import MissingExtraError, is_out_of_memory
 from softpatch.export.graph import DetectorGraph
 from softpatch.export.onnx_ops import translations
 from softpatch.export.quantisation import quantise
@@ -46,12 +47,19 @@ def _openvino(model: Any, path: Path, key: str, metadata: str) -> None:
         converted = openvino.Core().read_model(source)
         converted.set_rt_info(metadata, key)
         converted.set_rt_info(UNSEALED, ENTRY)
-        # OpenVINO's own compression would also round constants that are no weights.
-        openvino.save_model(converted, path, compress_to_fp16=False)
+        try:
+            # OpenVINO's own compression would also round constants that are no weights.
+            openvino.save_model(converted, path, compress_to_fp16=False)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            # Its streams fail without a reason.
+            raise OSError(errno.EIO, "is the disk full?", str(path)) from error
     seal(path)
 
 
-# What writes a model from ``onnx_model``, with one entry of metadata: its key and its value.
+# What writes a model from ``onnx_model``, with one entry of metadata: its key and its value. Raises
+# OSError where that is not possible.
 FORMATS: Mapping[str, Callable[[Any, Path, str, str], None]] = MappingProxyType(
     {".onnx": _onnx, ".xml": _openvino}
 )

@@ -1,0 +1,1 @@
+"""Hostile campaigns against softpatch: what ``docs/reliability.md`` says was tried."""

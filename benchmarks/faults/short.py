@@ -1,0 +1,166 @@
+"""Each command that writes with too little: a disk that fills, a read-only folder, no temporary
+folder, little memory. It does its work, or ends with exit code 1 and one line, and has changed
+nothing by halves.
+
+A disk is a file system of its own, mounted where nobody but this process sees it (``unshare``);
+where the system does not allow that, only memory is tried.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.faults.commands import COMMANDS, Place, State, a_place
+from benchmarks.faults.forks import Ended, Fork
+from benchmarks.faults.kills import damage, difference, undisturbed
+from benchmarks.faults.tally import Tally, chosen
+from benchmarks.processes import say
+from tests.cli.test_cli import COMMAND
+
+MB = 10**6
+DISK = 400 * MB  # of the file system that all is done in
+MEMORY = (300, 600, 1000, 1500, 2000, 3000)  # MB of address space, by turns for the commands
+INSIDE = "SOFTPATCH_FAULTS_INSIDE"  # set where the mounts are this process's own
+TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")
+
+
+def campaign(count: int, seed: int, only: str) -> Tally:
+    """Fill the disk at ``count`` points of each command, and have it run short of the others."""
+    del seed  # there is nothing to draw
+    if INSIDE not in os.environ and may_mount():
+        os.environ[INSIDE] = "1"
+        os.execvp("unshare", ["unshare", "-rm", *sys.orig_argv])
+    names = chosen(COMMANDS, only)
+    mounts = INSIDE in os.environ
+    tally = Tally("short", (count + 3 if mounts else 1) * len(names))
+    disk = a_disk() if mounts else tempfile.TemporaryDirectory()
+    with disk as root, a_place(Path(root)) as place:
+        for number, name in enumerate(names):
+            states, _ = undisturbed(place, name)
+            if mounts:
+                full(place, name, states, count, tally)
+                read_only(place, name, states, tally)
+                no_temporary_folder(place, name, states, tally)
+            little_memory(place, name, states, MEMORY[number % len(MEMORY)], tally)
+    return tally
+
+
+def may_mount() -> bool:
+    """Whether this system lets anybody mount for themselves."""
+    words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
+    try:
+        fine = subprocess.run(words, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        fine = False
+    if not fine:
+        say("nothing can be mounted here: full disks and read-only folders are not tried")
+    return fine
+
+
+@contextmanager
+def mounted(*words: str) -> Iterator[str]:
+    subprocess.run(["mount", *words], check=True)
+    try:
+        yield words[-1]
+    finally:
+        subprocess.run(["umount", words[-1]], check=True)
+
+
+@contextmanager
+def a_disk() -> Iterator[str]:
+    """A small one."""
+    with mounted("-t", "tmpfs", "-o", f"size={DISK}", "none", "/mnt") as folder:
+        yield folder
+
+
+def full(place: Place, name: str, states: list[State], count: int, tally: Tally) -> None:
+    """Leave no room, then some of what it writes; temporary files are on that disk, too."""
+    words = COMMANDS[name].words
+    place.begin(name)
+    before = shutil.disk_usage(place.root).used
+    Fork(place.folder, words).end()
+    written = max(0, shutil.disk_usage(place.root).used - before)
+    temporary = place.root / "tmp"
+    temporary.mkdir(exist_ok=True)
+    for part in range(count):
+        place.begin(name)
+        with filled(place.root / "filler", written * part // count):
+            ended = Fork(place.folder, words, lambda: temporary_files_in(temporary)).end()
+        judge(place, name, states, ended, f"a disk with {part}/{count} of the room", tally)
+
+
+@contextmanager
+def filled(filler: Path, left: int) -> Iterator[None]:
+    """With so many bytes left on the disk."""
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(filler.parent).free - left)
+    yield
+    filler.unlink()
+
+
+def read_only(place: Place, name: str, states: list[State], tally: Tally) -> None:
+    place.begin(name)
+    here = str(place.folder)
+    with mounted("--bind", here, here):
+        subprocess.run(["mount", "-o", "remount,ro,bind", here], check=True)
+        ended = Fork(place.folder, COMMANDS[name].words).end()
+    judge(place, name, states, ended, "a read-only folder", tally, may_work=False)
+
+
+def no_temporary_folder(place: Place, name: str, states: list[State], tally: Tally) -> None:
+    place.begin(name)
+    with ExitStack() as stack:
+        for folder in TEMPORARY:
+            if Path(folder).is_dir():
+                stack.enter_context(mounted("-t", "tmpfs", "-o", "ro", "none", folder))
+        missing = place.root / "missing"
+        ended = Fork(place.folder, COMMANDS[name].words, lambda: temporary_files_in(missing)).end()
+    judge(place, name, states, ended, "no temporary folder", tally)
+
+
+def temporary_files_in(folder: Path) -> None:
+    os.environ["TMPDIR"] = str(folder)
+    tempfile.tempdir = None  # or the process remembers another
+
+
+def little_memory(
+    place: Place, name: str, states: list[State], megabytes: int, tally: Tally
+) -> None:
+    """A process of its own, as a fork has the memory of this one."""
+    place.begin(name)
+    limit = megabytes * MB
+    done = subprocess.run(
+        [COMMAND, *COMMANDS[name].words], cwd=place.folder, capture_output=True, text=True,
+        check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    ended = Ended(done.returncode, done.stdout + done.stderr)
+    judge(place, name, states, ended, f"{megabytes} MB of memory", tally)
+
+
+def judge(
+    place: Place, name: str, states: list[State], ended: Ended, what: str, tally: Tally,
+    may_work: bool = True,
+) -> None:  # fmt: skip
+    """Whether it has worked, or has ended in one line and changed nothing by halves."""
+    command, found, where = COMMANDS[name], place.state(), f"{name} with {what}"
+    kind = what if "room" not in what else "a full disk"
+    if ended.code == 0 and may_work:
+        fine = found == states[1]
+        tally.add(f"{kind}: worked", None if fine else f"{where}: {difference(found, states[1])}")
+        return
+    said = ended.said[-600:]
+    problem = None
+    if ended.code != 1 or len(ended.errors) != 1 or not ended.errors[0].startswith("error: "):
+        problem = f"ended with {ended.code} and {len(ended.errors)} lines of errors: {said}"
+    problem = problem or damage(place, command, states, found)
+    if not problem and place.left_behind():
+        problem = f"left {', '.join(place.left_behind())}"
+    tally.add(f"{kind}: one line", problem and f"{where}: {problem}")
