@@ -91,14 +91,14 @@ def test_nothing_is_left_of_a_file_that_differs(
     monkeypatch.setattr(export, "open_model", lambda path: (lambda images: outputs, {}))
     monkeypatch.setattr(export, "onnx_model", lambda *_: None)  # takes long, and is not looked at
     target = tmp_path / "part.onnx"
-    target.write_text("an older one")
+    target.write_text("an older one, of softpatch")
     shown = list(small_pictures.iterdir())[:2]
     with pytest.raises(ExportError, match=r"part.onnx: not written, as .* tolerance 0.001$"):
         export_model(small_model, target, pictures=shown)
     with pytest.raises(ExportError, match=r"not written.* fit with --embedding neighbourhood$"):
         export_model(small_model, target, pictures=shown, precision="int8", calibration=shown)
     assert [path.name for path in tmp_path.iterdir()] == ["part.onnx"]
-    assert target.read_text() == "an older one"
+    assert target.read_text() == "an older one, of softpatch"
 
 
 def test_other_labels_and_nan_are_no_parity() -> None:

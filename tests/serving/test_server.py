@@ -74,7 +74,8 @@ def test_failures_are_one_line(run: Run, small_model: Path, tmp_path: Path) -> N
     for wrong, words in (
         ([small_model, small_model], "two models are called 'small'; give one as NAME=FILE"),
         ([f"a b={small_model}"], "'a b' is no name for a model"),
-        ([small_model, "--api-key", ""], "the API key must be printable ASCII"),
+        ([small_model, "--api-key", ""], "--api-key is empty"),
+        ([small_model, "--api-key", " "], "the API key must be printable ASCII"),
         ([small_model, "--idle-seconds", "inf"], "idle_seconds must be from 0.1 to 3,600, got inf"),
         ([small_model, "--body-seconds", "0"], "body_seconds must be from 0.1 to 3,600, got 0.0"),
         ([small_model, "--allow-host", "http://a"], "'http://a' is no host"),
