@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from softpatch.cli import main, terminal
 from tests.conftest import share_backbones
@@ -84,6 +85,7 @@ class Fork:
             for descriptor in (1, 2):
                 os.dup2(self._said.fileno(), descriptor)
             sys.stdout, sys.stderr = (os.fdopen(at, "w", closefd=False) for at in (1, 2))
+            torch.set_num_threads(1)  # makes the pool that a fork loses, before threads race for it
             os.chdir(folder)
             sys.argv = ["softpatch", *words]
             before()

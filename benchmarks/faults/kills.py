@@ -48,7 +48,9 @@ def kill_one(place: Place, name: str, count: int, draw: random.Random, tally: Ta
             kill(place, command, draw.randint(1, events))
         ended = kill(place, command, number)
         found = place.state()
-        problem = None if ended.code in (-9, 0) else f"ended with {ended.code}: {ended.said[-300:]}"
+        problem = None  # one that finds all done may say so
+        if ended.code not in {-9, *(code for code, _ in ends)}:
+            problem = f"ended with {ended.code}: {ended.said[-300:]}"
         problem = problem or damage(place, command, states, found)
         if problem is None:
             last = run(place.folder, *command.words)

@@ -10,6 +10,7 @@ import pytest
 
 from softpatch.runtime.files import write_atomically, write_files
 from softpatch.runtime.partial import PREFIX, SUFFIX, partial_file, partial_folder
+from softpatch.storage.moving import same_folder
 from tests.killed import as_another_run, killed_at_every_file_event
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="forks")
@@ -63,6 +64,18 @@ def test_folders_of_killed_runs_go_too(tmp_path: Path) -> None:
         as_another_run()
         write_atomically(tmp_path / "next", b"")
         assert names(tmp_path) <= {"next", "part.bin"}
+
+
+def test_what_tells_whether_two_names_are_one_folder_goes_too(tmp_path: Path) -> None:
+    one, other, deaths = tmp_path / "one", tmp_path / "other", 0
+    one.mkdir()
+    other.mkdir()
+    for _ in killed_at_every_file_event(lambda: same_folder(one, other)):
+        deaths += 1
+        as_another_run()
+        assert not same_folder(one, other)
+        assert not names(one)
+    assert deaths > 2
 
 
 def test_what_a_living_run_writes_is_left_alone(tmp_path: Path) -> None:

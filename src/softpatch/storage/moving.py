@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 from pathlib import Path
 
 from softpatch.errors import DatasetError
 from softpatch.runtime.files import file_digest, open_ordinary
+from softpatch.runtime.partial import partial_file
 
 # Errors of os.link where hard links are impossible: between file systems, and on FAT.
 NO_LINKS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -57,12 +57,8 @@ def same_folder(one: Path, other: Path) -> bool:
     """Whether two paths are one folder, by links or mounts, even of a share mounted twice."""
     if one.samefile(other):
         return True
-    probe = f".softpatch-{secrets.token_hex(8)}"
-    (one / probe).touch()
-    try:
-        return (other / probe).exists()
-    finally:
-        (one / probe).unlink()
+    with partial_file(one) as (_, probe):
+        return (other / probe.name).exists()
 
 
 def _copy(source: Path, target: Path) -> None:
