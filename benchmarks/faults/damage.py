@@ -122,7 +122,8 @@ def score(path: Path, picture: Path) -> bytes:
     if path.suffix == ".softpatch":
         found = load(path, device="cpu").predict(picture)
         about = f"{found.score} {found.threshold} {found.size} {found.box}"
-        return about.encode() + found.anomaly_map.tobytes()
+        heat: bytes = found.anomaly_map.tobytes()
+        return about.encode() + heat
     run, metadata = open_model(path, threads=1)
     outputs = run(read_levels(picture)[0][None])
     numbers: bytes = b"".join(outputs[name].tobytes() for name in sorted(outputs))
