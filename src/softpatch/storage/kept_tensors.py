@@ -27,7 +27,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> int:
     content = safetensors.torch.save(
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     )
-    content += zlib.crc32(content).to_bytes(CHECKSUM, "little")
+    content += _checksum(content)
     write_atomically(path, content)
     return len(content)
 
@@ -35,12 +35,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> int:
 def read_tensors(path: Path) -> dict[str, Tensor] | None:
     """What was written; None if nothing was, or if the file is damaged."""
     try:
-        content = path.read_bytes()
-        if (
-            zlib.crc32(memoryview(content)[:-CHECKSUM]).to_bytes(CHECKSUM, "little")
-            != (content[-CHECKSUM:])
-        ):
-            return None
-        return safetensors.torch.load(content[:-CHECKSUM])
+        kept = path.read_bytes()
+        content = kept[:-CHECKSUM]
+        return safetensors.torch.load(content) if kept.endswith(_checksum(content)) else None
     except (OSError, SafetensorError):
         return None
+
+
+def _checksum(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(CHECKSUM, "little")
