@@ -91,19 +91,20 @@ class Journal:
             content = file.readall()
             whole = content.rfind(b"\n") + 1
             file.truncate(whole)
-            records = [json.loads(line) for line in content[:whole].splitlines()]
-            done = {tuple(record[key] for key in STATE) for record in records}
-        except (ValueError, KeyError, TypeError) as error:
-            file.close()
-            if isinstance(error, UsageError):
-                raise
-            raise DatasetError(
-                f"{self.path}: holds a line that is no result; move the file away"
-            ) from error
+            self._done = self._done | self._recorded(content[:whole])
         except BaseException:
             file.close()
             raise
-        self._file, self._done = file, self._done | done
+        self._file = file
+
+    def _recorded(self, lines: bytes) -> set[tuple[Any, ...]]:
+        try:
+            records = [json.loads(line) for line in lines.splitlines()]
+            return {tuple(record[key] for key in STATE) for record in records}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(
+                f"{self.path}: holds a line that is no result; move the file away"
+            ) from error
 
     def _lock(self, descriptor: int) -> None:
         """The system drops the lock when the process ends, however it ends."""
