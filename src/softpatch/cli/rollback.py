@@ -7,7 +7,6 @@ from pathlib import Path
 from softpatch.cli import options
 from softpatch.cli.options import argument, option
 from softpatch.cli.terminal import say
-from softpatch.errors import UsageError
 
 
 @options.changes("model")
@@ -24,10 +23,10 @@ def rollback(
 
     softpatch rollback part.softpatch --to 4
     """
+    from softpatch.runtime.targets import refuse_link
     from softpatch.storage.versions import kept_versions, roll_back
 
-    if model.is_symlink():
-        raise UsageError(f"{model}: is a link to {model.readlink()}; name that file itself")
+    refuse_link(model)
     version = roll_back(model, to).version
     numbers = ", ".join(map(str, kept_versions(model)))
     say(f"{model} is version {version}; kept are versions {numbers}")

@@ -22,8 +22,7 @@ def check_target(path: Path, kind: Callable[[Path], bool]) -> None:
     Raises:
         UsageError: there is a link, a folder, a device, or a file of another kind.
     """
-    if path.is_symlink():
-        raise UsageError(f"{path}: is a link to {path.readlink()}; name that file itself")
+    refuse_link(path)
     try:
         with open_ordinary(path) as file:
             empty = not file.read(1)
@@ -33,6 +32,12 @@ def check_target(path: Path, kind: Callable[[Path], bool]) -> None:
         raise UsageError(f"{path}: {reason_of(error)}; name another file to write") from error
     if not empty and not kind(path):
         raise UsageError(f"{path}: is another kind of file; name another, or move it away")
+
+
+def refuse_link(path: Path) -> None:
+    """Raise UsageError for a link: to replace it would leave what it leads to as it was."""
+    if path.is_symlink():
+        raise UsageError(f"{path}: is a link to {path.readlink()}; name that file itself")
 
 
 def check_results(folder: Path, beginnings: Mapping[str, bytes]) -> None:
