@@ -65,6 +65,11 @@ def images_of(
         raise UsageError(f"{location}: URLs are read with --engine ray")
     if exclude is not None:
         raise UsageError("--exclude goes with a folder, not with a URL")
+    return found_at(location)
+
+
+def found_at(location: str) -> Sequence[Path | ImageSource]:
+    """The images below a folder or URL, as ``find_pictures``; notes what is left out, and why."""
     from softpatch.distributed.remote_images import find_pictures
     from softpatch.runtime.listing import LeftOut
 

@@ -127,14 +127,10 @@ def _predict_on_cluster(
     started = time.perf_counter()
     with inputs.cluster_of("ray", address) as cluster, progress_bars() as progress:
         from softpatch.distributed.predict import NAME, predict_to_parquet
-        from softpatch.distributed.remote_images import find_pictures
         from softpatch.images.sources import image_sources
-        from softpatch.runtime.listing import LeftOut
 
         assert cluster is not None
-        left_out = LeftOut()
-        found = [Path(images)] if Path(images).is_file() else find_pictures(images, left_out)
-        inputs.note_left_out(images, left_out)
+        found = [Path(images)] if Path(images).is_file() else inputs.found_at(images)
         try:
             scored = predict_to_parquet(
                 cluster, model, list(image_sources(found)), output, maps=maps,
