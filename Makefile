@@ -4,10 +4,10 @@ BIN := .venv/bin
 DATA ?=
 IMAGES ?=
 
-.PHONY: help install demo test check bench format clean
+.PHONY: help install demo test test-long check bench format clean
 
 help:  ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: .venv/installed  ## Set up .venv with everything (about 3 minutes, 6 GB, once)
 
@@ -26,6 +26,11 @@ test: install  ## Pass the tests (about 15 minutes on 2 cores; real images if th
 	@start=$$(date +%s); OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
 	    --numprocesses auto --maxprocesses 8 --dist loadfile \
 	  && echo "== tests passed in $$(( $$(date +%s) - start )) s"
+
+# One after the other: they measure and fill this machine by themselves.
+test-long: install  ## Pass the tests that take minutes each (about 15 minutes)
+	@echo "== long tests: about 15 minutes on 2 cores"
+	$(BIN)/python -m pytest --long -m long
 
 check: install  ## Lint, formatting and types (about 30 seconds)
 	$(BIN)/ruff check

@@ -28,6 +28,17 @@ T = TypeVar("T")
 DATA_VARIABLE = "SOFTPATCH_DATA"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also the tests that take minutes each")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes minutes; --long runs it"))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder with the real data sets; tests that need it are skipped where it is absent."""

@@ -2,8 +2,7 @@
 folder, little memory. It does its work, or ends with exit code 1 and one line, and has changed
 nothing by halves.
 
-A disk is a file system of its own, mounted where nobody but this process sees it (``unshare``);
-where the system does not allow that, only memory is tried.
+Where the system does not allow this process disks of its own, only memory is tried.
 """
 
 from __future__ import annotations
@@ -12,75 +11,41 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.faults.commands import COMMANDS, Place, State, a_place
+from benchmarks.faults.disks import a_disk, filled, mounted, mounts, read_only
 from benchmarks.faults.forks import Ended, Fork
 from benchmarks.faults.kills import damage, difference, undisturbed
 from benchmarks.faults.tally import Tally, chosen
-from benchmarks.processes import say
 from tests.cli.test_cli import COMMAND
 
 MB = 10**6
 DISK = 400 * MB  # of the file system that all is done in
 MEMORY = (600, 1000, 1500, 2000, 3000)  # MB of address space, by turns for the commands
 LEAST = 300  # for all of them
-INSIDE = "SOFTPATCH_FAULTS_INSIDE"  # set where the mounts are this process's own
 TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")
 
 
 def campaign(count: int, seed: int, only: str) -> Tally:
     """Fill the disk at ``count`` points of each command, and have it run short of the others."""
     del seed  # there is nothing to draw
-    if INSIDE not in os.environ and may_mount():
-        os.environ[INSIDE] = "1"
-        os.execvp("unshare", ["unshare", "-rm", *sys.orig_argv])
+    disks = mounts(without="full disks and read-only folders")
     names = chosen(COMMANDS, only)
-    mounts = INSIDE in os.environ
-    tally = Tally("short", (count + 4 if mounts else 2) * len(names))
-    disk = a_disk() if mounts else tempfile.TemporaryDirectory()
+    tally = Tally("short", (count + 4 if disks else 2) * len(names))
+    disk = a_disk(DISK) if disks else tempfile.TemporaryDirectory()
     with disk as root, a_place(Path(root)) as place:
         for number, name in enumerate(names):
             states, _ = undisturbed(place, name)
-            if mounts:
+            if disks:
                 full(place, name, states, count, tally)
-                read_only(place, name, states, tally)
+                in_a_read_only_folder(place, name, states, tally)
                 no_temporary_folder(place, name, states, tally)
             for megabytes in (LEAST, MEMORY[number % len(MEMORY)]):
                 little_memory(place, name, states, megabytes, tally)
     return tally
-
-
-def may_mount() -> bool:
-    """Whether this system lets anybody mount for themselves."""
-    words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
-    try:
-        fine = subprocess.run(words, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        fine = False
-    if not fine:
-        say("nothing can be mounted here: full disks and read-only folders are not tried")
-    return fine
-
-
-@contextmanager
-def mounted(*words: str) -> Iterator[str]:
-    subprocess.run(["mount", *words], check=True)
-    try:
-        yield words[-1]
-    finally:
-        subprocess.run(["umount", words[-1]], check=True)
-
-
-@contextmanager
-def a_disk() -> Iterator[str]:
-    """A small one."""
-    with mounted("-t", "tmpfs", "-o", f"size={DISK}", "none", "/mnt") as folder:
-        yield folder
 
 
 def full(place: Place, name: str, states: list[State], count: int, tally: Tally) -> None:
@@ -99,20 +64,9 @@ def full(place: Place, name: str, states: list[State], count: int, tally: Tally)
         judge(place, name, states, ended, f"a disk with {part}/{count} of the room", tally)
 
 
-@contextmanager
-def filled(filler: Path, left: int) -> Iterator[None]:
-    """With so many bytes left on the disk."""
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(filler.parent).free - left)
-    yield
-    filler.unlink()
-
-
-def read_only(place: Place, name: str, states: list[State], tally: Tally) -> None:
+def in_a_read_only_folder(place: Place, name: str, states: list[State], tally: Tally) -> None:
     place.begin(name)
-    here = str(place.folder)
-    with mounted("--bind", here, here):
-        subprocess.run(["mount", "-o", "remount,ro,bind", here], check=True)
+    with read_only(place.folder):
         ended = Fork(place.folder, COMMANDS[name].words).end()
     judge(place, name, states, ended, "a read-only folder", tally, may_work=False)
 

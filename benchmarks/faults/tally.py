@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -27,9 +28,14 @@ class Tally:
         self.ends: Counter[str] = Counter()
         self.problems: list[str] = []
         self._began = self._told = time.monotonic()
+        self._lock = threading.Lock()
 
     def add(self, end: str, problem: str | None = None) -> None:
-        """One more was tried, and ended so; a problem is told at once."""
+        """One more was tried, by any thread, and ended so; a problem is told at once."""
+        with self._lock:
+            self._add(end, problem)
+
+    def _add(self, end: str, problem: str | None) -> None:
         self.tried += 1
         self.ends[end] += 1
         if problem is not None:

@@ -1,0 +1,1 @@
+"""``softpatch serve`` and ``softpatch watch`` for an hour, with a fault every minute."""
