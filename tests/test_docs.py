@@ -250,7 +250,8 @@ def test_options_named_in_prose_exist() -> None:
     for command in COMMANDS.values():
         for parameter in command.params:
             known |= {*parameter.opts, *parameter.secondary_opts}
-    for script in (*(ROOT / "benchmarks").rglob("*.py"), ROOT / "src/softpatch/runtime/cli.py"):
+    others = ("src/softpatch/runtime/cli.py", "tests/conftest.py")
+    for script in (*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / other for other in others)):
         known |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
     for page in PAGES:
         for code in re.findall(r"`([^`]+)`", prose(page)):

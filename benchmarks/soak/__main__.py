@@ -52,7 +52,7 @@ def main() -> None:
         parser.error(f"takes at least {LEAST:.0f} minutes")
     disks = mounts(without="a full disk and results that cannot be written")
     seconds = 60 * arguments.minutes
-    tally = Tally("soak", round(seconds * (CLIENTS / CLIENTS_EVERY + 2 / PICTURES_EVERY)))
+    tally = Tally("soak", round(seconds * (CLIENTS / CLIENTS_EVERY + 1 / PICTURES_EVERY)))
     with tempfile.TemporaryDirectory() as folder:
         disk = Path(folder) / "disk"
         disk.mkdir()

@@ -5,7 +5,6 @@ Each returns what is wrong with how it ended, and is over then.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -272,8 +271,9 @@ def unread(stage: Stage, *logs: str) -> Iterator[None]:
         stage.logs[name].reading.set()
 
 
-def connected(stage: Stage) -> contextlib.closing[socket.socket]:
-    return contextlib.closing(socket.create_connection(("127.0.0.1", stage.port), RECOVERS))
+def connected(stage: Stage) -> socket.socket:
+    """From another address than the good clients'."""
+    return socket.create_connection(("127.0.0.1", stage.port), RECOVERS, ("127.0.0.2", 0))
 
 
 FAULTS: dict[str, Fault] = {

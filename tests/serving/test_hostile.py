@@ -8,16 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.png import png_that_claims
-from tests.serving.conftest import Make
-from tests.serving.live import live
 from tests.serving.pictures import GOOD, encoded, sent
 
 DETECT = "/models/part/detect"
@@ -142,35 +138,3 @@ def test_animations_and_names(client: TestClient) -> None:
     for name in ("../../etc/passwd", "\x00", "a" * 5000, "<script>", "名前.png", ""):
         answer = client.post(DETECT, files={"images": (name, encoded())})
         assert answer.status_code in (200, 400)
-
-
-def test_openapi_is_what_the_service_does(make: Make) -> None:
-    """Requests made up from the schema, answers checked against it."""
-    application = make(api_key="key")
-    schema = schemathesis.openapi.from_dict(application.openapi())
-    operations: list[Any] = [each.ok() for each in schema.get_all_operations()]  # type: ignore[union-attr]
-    assert {each.path for each in operations} == {
-        "/health", "/ready", "/metrics", "/models", "/models/{name}/reload",
-        "/models/{name}/detect",
-    }  # fmt: skip
-    statuses = set()
-    with live(application) as address:
-        for operation in operations:
-
-            @settings(max_examples=20, deadline=None, derandomize=True, database=None)
-            @given(case=operation.as_strategy())
-            def ask(case: Any) -> None:
-                if "name" in case.path_parameters and len(case.path_parameters["name"]) % 2:
-                    case.path_parameters["name"] = "part"
-                answer = case.call(base_url=address, headers={"X-API-Key": "key"})
-                case.validate_response(
-                    answer,
-                    headers={"X-API-Key": "key"},
-                    # A schema cannot say what a picture is.
-                    excluded_checks=[positive_data_acceptance],
-                )
-                statuses.add(answer.status_code)
-
-            ask()
-    assert statuses <= {200, 400, 404, 422}
-    assert {200, 400, 404} <= statuses

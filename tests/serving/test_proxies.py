@@ -28,9 +28,8 @@ PART = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\
 
 def shown(start: str) -> str:
     """The block of settings that begins so."""
-    return next(
-        block for block in re.findall(r"```\w*\n(.*?)```", PAGE, re.S) if block.startswith(start)
-    )
+    blocks: list[str] = re.findall(r"```\w*\n(.*?)```", PAGE, re.S)
+    return next(block for block in blocks if block.startswith(start))
 
 
 def nginx(folder: Path, port: int, service: int) -> list[str]:
