@@ -231,6 +231,36 @@ def test_a_body_in_very_many_tiny_chunks_is_refused(make: Make) -> None:
         sending.join()
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (UPLOAD, 413),
+        (UPLOAD.replace(b"HTTP/1.1", b"HTTP/1.0"), 413),
+        (UPLOAD.replace(b"multipart", b"image"), 400),
+        (UPLOAD.replace(b"/part/", b"/none/"), 404),
+        (UPLOAD.replace(b"/detect", b""), 404),
+        (UPLOAD.replace(b"localhost", b"evil.example"), 421),
+    ],
+    ids=["size", "version", "kind", "model", "path", "host"],
+)
+@pytest.mark.parametrize("chunked", [False, True], ids=["whole", "in chunks"])
+@pytest.mark.parametrize("kept", [False, True], ids=["which then ends", "which is kept"])
+def test_a_refusal_reaches_a_client_that_is_still_sending(
+    make: Make, head: bytes, status: int, chunked: bool, kept: bool
+) -> None:
+    """It may first send all of it, as proxies do: nginx makes a 502 of a connection that ends."""
+    parts = [FORM[:99], *80 * [b"a" * 100_000]]
+    how = b"Content-Length: %d\r\n" % sum(map(len, parts))
+    if chunked:
+        how = b"Transfer-Encoding: chunked\r\n"
+        parts = [*(b"%x\r\n%b\r\n" % (len(part), part) for part in parts), b"0\r\n\r\n"]
+    end = b"\r\n" if kept else b"Connection: close\r\n\r\n"
+    with live(make(max_bytes=150_000)) as address, client(address) as connection:
+        for part in (head + how + end, *parts):
+            connection.sendall(part)
+        assert answer(connection)[0] == status
+
+
 def test_uploads_that_wait_are_bounded_together(make: Make) -> None:
     application = make(max_bytes=20_000, waiting_bytes=20_000)
     upload = UPLOAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM

@@ -59,7 +59,7 @@ def test_all_phases_of_a_fuzzer(small_model: Path, tmp_path: Path, known: bool) 
         '[parameters]\n"path.name" = "part"\n' if known else ""
     )
     with serving(Path(f"part={small_model}"), "--api-key", "key") as (process, port):
-        words = [
+        words: list[str | Path] = [
             COMMAND, "--config-file", tmp_path / "schemathesis.toml", "run",
             f"http://127.0.0.1:{port}/openapi.json", "--header", "X-API-Key: key",
             "--checks", "all", "--exclude-checks", "positive_data_acceptance",

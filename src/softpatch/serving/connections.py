@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
@@ -88,6 +88,26 @@ class _Parser(h11.Connection):
         return event
 
 
+class _Lingering:
+    """What an answer is written to: closed only once the client has seen all of it.
+
+    A socket that is closed while a client sends is reset, and the answer lost: a proxy makes a 502
+    of it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.write = connection.transport.write
+        self.is_closing = connection.transport.is_closing
+
+    def close(self) -> None:
+        """Close, or have the rest of the body read first."""
+        if self._connection.conn.their_state is h11.SEND_BODY:
+            self._connection.linger()
+        else:
+            self._connection.transport.close()
+
+
 class Connection(H11Protocol):
     """uvicorn's connection, with a time limit for whatever it waits for."""
 
@@ -158,8 +178,16 @@ class Connection(H11Protocol):
         else:
             self.transport.close()
 
+    def linger(self) -> None:
+        """Answer no more, and close once the client does, or before long."""
+        self._refused = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._set_timer(LINGER)
+
     async def _admit(self, scope: Any, receive: Any, send: Any) -> None:
         scope["state"]["crowded"] = self.room.crowded(self)
+        self.cycle.transport = cast("Any", _Lingering(self))
         await self._serve(scope, receive, send)
 
     def _watch(self) -> None:
@@ -223,6 +251,4 @@ class Connection(H11Protocol):
         response = h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])
         for event in (response, h11.Data(data=content), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self._set_timer(LINGER)
+        self.linger()

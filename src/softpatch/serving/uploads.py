@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
@@ -18,7 +18,6 @@ from softpatch.serving.scoring import FullError, Picture
 from softpatch.serving.settings import ServerSettings
 
 FIELD = "images"
-LINGER = 5.0  # seconds for reading and discarding the rest of a refused request
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ async def read_uploads(
         raise HTTPException(400, f"send pictures as multipart/form-data in the field {FIELD!r}")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > settings.max_bytes:
-        raise _too_large(settings.max_bytes)  # uvicorn reads on until the client has seen it
+        raise _too_large(settings.max_bytes)
     try:
         async with asyncio.timeout(settings.body_seconds):
             uploads = await _received(request, settings, count)
@@ -111,24 +110,11 @@ def _limited(receive: Receive, most: int, count: Callable[[int], None]) -> Recei
         size = len(message.get("body", b""))
         received += size
         if received > most:
-            await _discard(receive, message)
             raise _too_large(most)
-        try:
-            count(size)
-        except FullError:
-            await _discard(receive, message)
-            raise
+        count(size)
         return message
 
     return limited
-
-
-async def _discard(receive: Receive, message: Message) -> None:
-    """Read to the end, as a client that is still sending would not see the answer."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER):
-            while message.get("more_body", False):
-                message = await receive()
 
 
 def _too_large(most: int) -> HTTPException:
