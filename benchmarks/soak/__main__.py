@@ -3,7 +3,7 @@
 Eight clients ask at once every two seconds, and every second a picture appears in the watched
 folder. Each answer is compared with the model's own score; each good picture must have exactly one
 line of results, with its own score, and be where ``--move`` puts it. After each fault all must be
-as before within half a minute. What both processes take, with those that they start, is to stay
+as before within two minutes. What both processes take, with those that they start, is to stay
 the same (``usage``). Exit code 1 if anything is wrong.
 """
 

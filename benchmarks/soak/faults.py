@@ -182,10 +182,10 @@ def another_model(stage: Stage) -> str | None:
     for name, content in (("other", other), ("part", part)):
         stage.answering |= {name}
         replace_file(stage.model, content)
-        if until(lambda name=name: stage.answers_by(name)):  # type: ignore[misc]
+        if not until(lambda name=name: stage.answers_by(name)):  # type: ignore[misc]
+            problem = f"not served in time: {name}"
+        elif problem is None:  # or one may still come late
             stage.answering = frozenset({name})
-        else:
-            problem = f"never served: {name}"
     return problem
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.serving.live import live
 from tests.serving.process import serving
 
 COMMAND = Path(sys.executable).with_name("schemathesis")
+ROOT = Path(__file__).parents[2]
 
 
 def test_openapi_is_what_the_service_does(make: Make) -> None:
@@ -51,20 +53,40 @@ def test_openapi_is_what_the_service_does(make: Make) -> None:
     assert {200, 400, 404} <= statuses
 
 
+ALL = """
+[phases.stateful.generation]
+max-examples = 15  # of several requests each
+"""
+PICTURES = f"""
+hooks = "tests.serving.fuzzed_pictures"
+{ALL}
+[parameters]
+"path.name" = "part"
+"""
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("known", [True, False], ids=["a model that there is", "any name"])
-def test_all_phases_of_a_fuzzer(small_model: Path, tmp_path: Path, known: bool) -> None:
-    """Examples, constraints just met and just broken, made-up requests, and several in a row."""
-    (tmp_path / "schemathesis.toml").write_text(
-        '[parameters]\n"path.name" = "part"\n' if known else ""
-    )
+@pytest.mark.parametrize(
+    ("sent", "more"),
+    [(PICTURES, ()), (ALL, ("--exclude-checks", "positive_data_acceptance"))],
+    ids=["pictures", "anything"],
+)
+def test_a_fuzzer_of_all_of_it(
+    small_model: Path, tmp_path: Path, sent: str, more: tuple[str, ...]
+) -> None:
+    """What is allowed, what is just not, several requests in a row; good keys and others."""
+    settings = tmp_path / "schemathesis.toml"
+    settings.write_text(sent)
     with serving(Path(f"part={small_model}"), "--api-key", "key") as (process, port):
-        words: list[str | Path] = [
-            COMMAND, "--config-file", tmp_path / "schemathesis.toml", "run",
-            f"http://127.0.0.1:{port}/openapi.json", "--header", "X-API-Key: key",
-            "--checks", "all", "--exclude-checks", "positive_data_acceptance",
-            "--max-examples", "60", "--continue-on-failure", "--seed", "0",
-        ]  # fmt: skip
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run(
+            [
+                COMMAND, "--config-file", settings, "run",
+                f"http://127.0.0.1:{port}/openapi.json", "--header", "X-API-Key: key",
+                "--checks", "all", "--max-examples", "500", "--continue-on-failure",
+                "--seed", "0", *more,
+            ],
+            cwd=tmp_path, capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert process.poll() is None
