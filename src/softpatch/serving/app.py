@@ -8,6 +8,7 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
@@ -30,6 +31,7 @@ from softpatch.serving.settings import ServerSettings
 from softpatch.serving.uploads import FIELD, Arriving, Upload, read_uploads
 
 KEY = "X-API-Key"
+DETECT = "/models/{name}/detect"
 DECODERS = min(4, READERS)  # processes of 40 MB each
 DECODE_SECONDS = 60.0
 PICTURES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
@@ -88,9 +90,18 @@ def create_app(models: Models, settings: ServerSettings | None = None) -> FastAP
             allow_methods=["GET", "POST"],
             allow_headers=[KEY],
         )
+    app.openapi = partial(_openapi, app, settings.max_pictures)  # type: ignore[method-assign]
     app.add_middleware(Gate, hosts=settings.allowed_hosts, origins=settings.allowed_origins)
     app.add_middleware(Observed, metrics=metrics)
     return app
+
+
+def _openapi(app: FastAPI, most: int) -> dict[str, Any]:
+    """The description of the routes, with how many pictures this service takes."""
+    described = FastAPI.openapi(app)
+    form = described["paths"][DETECT]["post"]["requestBody"]["content"]["multipart/form-data"]
+    form["schema"] = {**FORM, "properties": {FIELD: {**PICTURES, "maxItems": most}}}
+    return described
 
 
 def _fixed(content: bytes, kind: str) -> Any:
@@ -210,7 +221,7 @@ async def reload(served: Annotated[Served, Depends(_named)], service: Serving) -
 
 
 @protected.post(
-    "/models/{name}/detect",
+    DETECT,
     responses=_problems(400, 404, 408, 413, 503),
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
