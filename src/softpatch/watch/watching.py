@@ -136,7 +136,10 @@ def watch(
                         place, what = move, "cannot be moved to"
                         waiting = not put_away(arrival, move) or waiting
                         troubles.over(move)
+                        troubles.over(arrival.path)
                 except (OSError, SoftPatchError) as error:
+                    if place is move and _is_about(error, arrival.path):
+                        place, what = arrival.path, "cannot be moved"
                     troubles.begin(place, what, error)
                     waiting, failed = waiting or seconds < patience, error
                 if stopped():
@@ -152,6 +155,13 @@ def watch(
             time.sleep(interval)
     finally:
         journal.close()
+
+
+def _is_about(error: Exception, path: Path) -> bool:
+    """Whether an error is that of one file, not of a place to link or copy it to."""
+    if not isinstance(error, OSError) or error.filename2 is not None:
+        return False
+    return str(error.filename) == str(path)
 
 
 @dataclass
