@@ -32,7 +32,7 @@ from softpatch.cli import (
     watch,
 )
 from softpatch.cli.old_spellings import Command
-from softpatch.cli.terminal import note, stderr
+from softpatch.cli.terminal import fail, note
 from softpatch.errors import SoftPatchError, is_out_of_memory, memory_needed
 from softpatch.runtime.errors import any_character, check_arguments, last_words
 
@@ -124,10 +124,5 @@ def _show_warning(
 
 
 def _fail(message: str, code: int) -> None:
-    try:
-        from rich.markup import escape
-
-        stderr().print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    except (MemoryError, ImportError, OSError):  # no memory for colours
-        sys.stderr.write(f"error: {message}\n")
+    fail(message)
     sys.exit(code)

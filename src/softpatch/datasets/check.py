@@ -15,6 +15,7 @@ from softpatch.datasets.samples import Category, Sample, read_mask
 from softpatch.errors import DatasetError, ImageError
 from softpatch.images.decode import image_size
 from softpatch.images.masks import OddMaskWarning, read_marks
+from softpatch.runtime.errors import printable
 from softpatch.runtime.files import file_digest
 from softpatch.runtime.listing import LINKED, NOT_READ, OWN, SYSTEM, LeftOut, walk
 
@@ -157,14 +158,14 @@ def require_marks(category: Category, allow_empty: bool = False) -> None:
         elif mask.all():
             whole += sample.masks
     for line in _listed(category, "mask(s) mark every pixel", whole):
-        warnings.warn(f"{category.name}: {line}", OddMaskWarning, stacklevel=2)
+        warnings.warn(printable(f"{category.name}: {line}"), OddMaskWarning, stacklevel=2)
     few = allow_empty or FEW_EMPTY * len(blank) <= len(category.defects)
     for line in _listed(category, "mask(s) of defective pictures mark no pixel", blank):
         if not few:
             raise DatasetError(
                 f"{category.folder}: {line}; mend them, or go on with --allow-empty-masks"
             )
-        warnings.warn(f"{category.name}: {line}", OddMaskWarning, stacklevel=2)
+        warnings.warn(printable(f"{category.name}: {line}"), OddMaskWarning, stacklevel=2)
 
 
 def _in_both_halves(category: Category) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -32,6 +33,11 @@ SIGNS = (
     "allocate memory", "out of memory", "not enough memory", "bad_alloc", "bad allocation",
     "failed to map segment", "can't start new thread",
 )  # fmt: skip
+
+
+# Controls, invisible marks that turn the direction for example, separators of lines, lone bytes;
+# but not what joins or parts letters and emoji.
+STEERING, JOINERS = ("Cc", "Cf", "Zl", "Zp", "Cs"), "\u200c\u200d"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -86,6 +92,21 @@ class ImageError(SoftPatchError):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+
+
+def printable(text: str) -> str:
+    r"""The text as one line for people: what would steer their terminal is spelled out.
+
+    So are the end of a line, as ``\n``, and bytes that are no UTF-8. Names may hold all of these.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in STEERING and character not in JOINERS
+        else character
+        for character in text
+    )
 
 
 def any_character(*streams: TextIO | None) -> None:
