@@ -14,7 +14,9 @@ from .errors import (
     UsageError,
     any_character,
     check_arguments,
+    is_out_of_memory,
     last_words,
+    memory_needed,
     printable,
 )
 
@@ -34,12 +36,14 @@ def main(arguments: list[str] | None = None) -> None:
 
         with allowing(options.max_pixels):
             _run(options)
-    except (SoftPatchError, OSError) as error:
-        _fail(*last_words(error))
     except KeyboardInterrupt:
         _fail("interrupted", 130)
-    except MemoryError:
-        _fail("out of memory", 1)
+    except Exception as error:
+        if is_out_of_memory(error) and not isinstance(error, SoftPatchError):
+            _fail(f"out of memory{memory_needed(error)}", 1)
+        if not isinstance(error, SoftPatchError | OSError):
+            raise
+        _fail(*last_words(error))
 
 
 def _fail(message: str, code: int) -> None:

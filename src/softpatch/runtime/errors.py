@@ -32,6 +32,8 @@ class OutOfMemoryError(SoftPatchError, MemoryError):
 SIGNS = (
     "allocate memory", "out of memory", "not enough memory", "bad_alloc", "bad allocation",
     "failed to map segment", "can't start new thread",
+    # The interpreter, of functions that have failed without a word for want of memory.
+    "without setting an exception", "without exception set", "with an exception set",
 )  # fmt: skip
 
 
@@ -40,11 +42,19 @@ SIGNS = (
 STEERING, JOINERS = ("Cc", "Cf", "Zl", "Zp", "Cs"), "\u200c\u200d"
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, of torch or the system for example, means that memory has run out."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, of torch or the system for example, means that memory has run out.
+
+    So does what came of such an error.
+    """
+    if error is None:
+        return False
+    number = getattr(error, "errno", None)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return True
+    # One with a number is of the system, and says no more than that and a name.
+    says = number is None and any(sign in str(error).lower() for sign in SIGNS)
+    return says or is_out_of_memory(error.__cause__ or error.__context__)
 
 
 def memory_asked(error: BaseException) -> float:
