@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,18 @@ def test_a_mask_of_a_defect_that_marks_nothing_stops_what_measures(tmp_path: Pat
     with pytest.warns(OddMaskWarning, match="mark no pixel"):
         require_marks(bad, allow_empty=True)
     assert any("mark no pixel" in line for line in find_problems(bad))
+
+
+def test_what_stops_is_what_datasets_finds(tmp_path: Path) -> None:
+    """One of two masks may mark nothing, and one that cannot be read may mark something."""
+    [defect] = category(tmp_path, BLACK).defects
+    Image.fromarray(WHITE * (np.arange(16) < 3)).save(tmp_path / "some.png")
+    (tmp_path / "broken.png").write_text("no mask")
+    for beside in ("some.png", "broken.png"):
+        both = replace(defect, masks=(*defect.masks, tmp_path / beside))
+        fine = Category("part", tmp_path, (), (both,))
+        require_marks(fine)
+        assert not any("no pixel" in line for line in find_problems(fine))
 
 
 def test_one_of_many_masks_that_marks_nothing_is_told(tmp_path: Path) -> None:
