@@ -32,7 +32,7 @@ from softpatch import SoftPatch
 from tests.png import png_that_claims
 from tests.serving.process import serving
 
-CLIENTS = 8
+CLIENTS = 24
 SECONDS = 60.0  # for an answer, or the connection's end
 ALONE = 300  # good requests without others, whose time is measured
 GOOD = 0.5  # share of the requests

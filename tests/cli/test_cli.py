@@ -26,6 +26,8 @@ from softpatch import __version__, load
 from softpatch.cli import main, terminal
 from softpatch.cli.app import PANELS
 from softpatch.datasets import make_product_line, read_category, read_manifest
+from softpatch.errors import MissingExtraError
+from softpatch.storage import versions
 
 COMMAND = Path(sys.executable).parent / "softpatch"
 SMALL = ("--resize", "64", "--crop", "64", "--device", "cpu")
@@ -772,6 +774,52 @@ def test_out_of_memory_in_the_words_of_torch(
     result = run("fit", small_pictures, "-o", tmp_path / "m.softpatch", *SMALL)
     assert result.code == 1
     assert re.search(r"out of memory \((2,000|1,997) MB more were needed\); use", result.error)
+
+
+def _foreign(error: Exception, cause: BaseException | None = None) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [
+        (SystemError("<built-in function f> returned NULL without setting an exception"), True),
+        (SystemError("error return without exception set"), True),
+        (_foreign(SystemError("<class 'T'> returned a result with an exception set"), None), True),
+        (OSError("libgomp.so.1: failed to map segment from shared object"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (_foreign(AttributeError("half of a module"), MemoryError()), True),
+        (_foreign(ImportError("no torch"), OSError("x.so: failed to map segment")), True),
+        (_foreign(MissingExtraError("audit", "this"), ImportError("cannot allocate memory")), True),
+        (OSError(errno.EACCES, "Permission denied", "out of memory.png"), False),
+        (_foreign(OSError(errno.ENOSPC, "No space left"), ValueError("x")), False),
+    ],
+)
+def test_out_of_memory_in_anybody_s_words(
+    run: Run, small_model: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, memory: bool
+) -> None:
+    def exhausted(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(versions, "kept_versions", exhausted)
+    result = run("info", small_model)
+    assert result.code == 1
+    assert result.error.startswith("out of memory; ") == memory
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory")
+@pytest.mark.parametrize("megabytes", [20, 40, 60, 250, 400])
+def test_little_memory_is_one_line_however_little(small_model: Path, megabytes: int) -> None:
+    import resource
+
+    limit = megabytes * 10**6
+    result = process(
+        "info", small_model,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    assert result.code == 1
+    assert result.error.startswith("out of memory; ")
 
 
 # --- Ctrl-C --------------------------------------------------------------------------------------

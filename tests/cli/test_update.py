@@ -166,6 +166,15 @@ def test_what_has_not_one_bank(
     assert f"a {method} model cannot be merged" in run("merge", model, model, "-o", model).error
 
 
+def test_a_merge_says_which_thresholds_it_leaves(run: Run, part: Path, tmp_path: Path) -> None:
+    by_hand = tmp_path / "by hand"
+    assert run("threshold", part, "--value", "7", "-o", by_hand).code == 0
+    result = run("merge", part, by_hand, "-o", tmp_path / "both")
+    assert result.code == 0, result.err
+    assert f"the threshold of {by_hand}, 7, was set otherwise and is left" in result.err
+    assert f"the threshold of {part}," not in result.err
+
+
 def test_merge(run: Run, part: Path, small_pictures: Path, tmp_path: Path) -> None:
     both = tmp_path / "both.softpatch"
     result = run("merge", part, part, "-o", both, "--bank-size", "20")

@@ -48,6 +48,14 @@ def test_the_bank_holds_at_least_one_patch() -> None:
     assert len(fitted(random_patches(images=2), coreset_ratio=0.001).bank_) == 1
 
 
+def test_a_lone_vector_has_none_to_be_reweighted_by() -> None:
+    patches, test = random_patches(images=2), random_patches(images=3, seed=1).flatten(1, 2)
+    learned = fitted(patches, bank_size=1, reweight=True).learned_
+    scores = learned.score(test)
+    assert torch.equal(learned.image_scores(test, scores), scores.amax(dim=1))
+    assert (scores > 0).all()
+
+
 def test_normal_limit_of_a_bank_from_one_image_is_finite() -> None:
     """That image's own patches have nothing left to be compared with."""
     detector = fitted(random_patches(images=2), coreset_ratio=0.001)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softpatch import ImageError, SoftPatch, audit, load
+from softpatch import ImageError, SoftPatch, UsageError, audit, load
 from softpatch.distributed.audit import ClusterBackend
 from softpatch.distributed.cluster import Cluster
 from softpatch.distributed.predict import predict_to_parquet
@@ -72,6 +72,20 @@ def test_nothing_readable_leaves_nothing(model: Path, cluster: Cluster, tmp_path
             on_unreadable=ignore_unreadable, progress=lambda *_: None,
         )  # fmt: skip
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("own", ["predictions.parquet", "predictions.parquet/mine.parquet"])
+def test_what_is_not_ours_is_kept(own: str, model: Path, cluster: Cluster, tmp_path: Path) -> None:
+    file = tmp_path / own
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    for out, words in ((tmp_path, "is something else"), (file, "is no folder")):
+        with pytest.raises(UsageError, match=words):
+            predict_to_parquet(
+                cluster, model, [], str(out), maps=False, run={},
+                on_unreadable=ignore_unreadable, progress=lambda *_: None,
+            )  # fmt: skip
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
 @pytest.mark.parametrize("name", ["auto", "position-free"])

@@ -24,6 +24,7 @@ DETECTORS = [
     PatchCore(dimension=64, **SMALL),
     PatchCore(dimension=64, reweight=True, **SMALL),
     RandomBank(dimension=64, reweight=True, **SMALL),
+    PatchCore(dimension=64, reweight=True, bank_size=1, **SMALL),
     PaDiM(**SMALL),
     PaDiM(roi=ROI, **SMALL),
 ]

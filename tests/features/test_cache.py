@@ -144,6 +144,17 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
     assert (tmp_path / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d17278")
 
 
+def test_only_what_the_cache_has_written_makes_room(tmp_path: Path) -> None:
+    others = [tmp_path / name for name in ("v1/best.safetensors", "ab/cd.safetensors", "ab/ab.bin")]
+    for other in others:
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(b"somebody's")
+    cache = MapFolder(tmp_path, 1)
+    cache.put("abcd", {"0": torch.zeros(1000)})
+    assert cache.get("abcd") is None
+    assert all(other.read_bytes() == b"somebody's" for other in others)
+
+
 def test_a_detector_takes_only_an_extractor_of_its_own_features() -> None:
     shared = extractor(None)
     detector = PatchCore(resize=64, device="cpu")

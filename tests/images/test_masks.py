@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
 from softpatch.datasets import Category, Sample, read_mask, require_marks
 from softpatch.datasets.check import find_problems
@@ -66,6 +68,12 @@ MASKS: dict[str, Callable[[], Any]] = {
     "one bit": lambda: BOTH,
     "0 and 1": lambda: grey(1),
     "numbers of classes": lambda: grey(1, 7),
+    "numbers on both sides of one half": lambda: grey(50, 200),
+    "the smaller class is the darker": lambda: grey(200, 50),
+    "a number beside white": lambda: grey(255, 1),
+    "16 bits, numbers on both sides": lambda: grey(300, 50_000, np.uint16),
+    "32 bits, numbers on both sides": lambda: grey(2, 200, np.int32),
+    "classes as grey in three channels": lambda: colour((50,) * 3, (200,) * 3),
     "dark grey": lambda: grey(80, 100),
     "16 bits": lambda: grey(65535, dtype=np.uint16),
     "16 bits, numbers": lambda: grey(1, 300, np.uint16),
@@ -128,6 +136,35 @@ def test_soft_edges_are_cut_at_one_half() -> None:
         np.testing.assert_array_equal(read_marks(mask, "mask"), ramp > 127)
 
 
+def test_classes_that_touch_all_mark() -> None:
+    for levels in ((50, 200), (100, 128, 255), (10, 100, 130, 250), tuple(range(20, 220, 20))):
+        mask = np.zeros((12, 20 * len(levels) + 10), np.uint8)
+        for place, level in enumerate(levels):
+            mask[2:10, 5 + 20 * place :][:, :20] = level
+        np.testing.assert_array_equal(read_marks(mask, "mask"), mask > 0)
+
+
+@pytest.mark.parametrize("size", [40, 160, 320, 640])
+@pytest.mark.parametrize("how", ["BOX", "BILINEAR", "BICUBIC"])
+def test_edges_of_white_that_was_resized_do_not_widen_it(size: int, how: str) -> None:
+    rectangle, disc = np.zeros((160, 160), np.uint8), Image.new("L", (160, 160))
+    rectangle[43:87, 21:98] = 255
+    ImageDraw.Draw(disc).ellipse((33, 47, 120, 99), fill=255)
+    for mask in (Image.fromarray(rectangle), disc):
+        small = np.asarray(mask.resize((size, size), Image.Resampling[how]))
+        np.testing.assert_array_equal(read_marks(small, "mask"), small > 127)
+
+
+@pytest.mark.parametrize("blur", [0.5, 1, 2, 5])
+def test_nor_do_blur_and_jpeg(blur: float) -> None:
+    disc = Image.new("L", (160, 160))
+    ImageDraw.Draw(disc).ellipse((33, 47, 120, 99), fill=255)
+    blurred, file = disc.filter(ImageFilter.GaussianBlur(blur)), io.BytesIO()
+    disc.save(file, "JPEG", quality=75)
+    for mask in (np.asarray(blurred), np.asarray(Image.open(file))):
+        np.testing.assert_array_equal(read_marks(mask, "mask"), mask > 127)
+
+
 def test_sets_that_store_numbers_mark_whatever_is_not_0() -> None:
     np.testing.assert_array_equal(read_marks(grey(3, 255), "mask", threshold=0), BOTH)
 
@@ -177,6 +214,18 @@ def test_a_mask_of_a_defect_that_marks_nothing_stops_what_measures(tmp_path: Pat
     with pytest.warns(OddMaskWarning, match="mark no pixel"):
         require_marks(bad, allow_empty=True)
     assert any("mark no pixel" in line for line in find_problems(bad))
+
+
+def test_what_stops_is_what_datasets_finds(tmp_path: Path) -> None:
+    """One of two masks may mark nothing, and one that cannot be read may mark something."""
+    [defect] = category(tmp_path, BLACK).defects
+    Image.fromarray(WHITE * (np.arange(16) < 3)).save(tmp_path / "some.png")
+    (tmp_path / "broken.png").write_text("no mask")
+    for beside in ("some.png", "broken.png"):
+        both = replace(defect, masks=(*defect.masks, tmp_path / beside))
+        fine = Category("part", tmp_path, (), (both,))
+        require_marks(fine)
+        assert not any("no pixel" in line for line in find_problems(fine))
 
 
 def test_one_of_many_masks_that_marks_nothing_is_told(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from softpatch import PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch
 from softpatch.bank import coreset
 from softpatch.bank.coreset import greedy_coreset
 from softpatch.compute.progress import Progress
-from softpatch.errors import ScratchError, UsageError
+from softpatch.errors import BusyError, ScratchError, UsageError
 from softpatch.features.extractor import PatchExtractor
+from softpatch.storage import lock
 from softpatch.storage.checkpoint import TAG, Checkpoint, fingerprint
 from tests.detectors.pictures import SMALL
 
@@ -155,10 +157,43 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
         Checkpoint(tmp_path)
     (tmp_path / "photo.png").unlink()
     checkpoint = Checkpoint(tmp_path)
-    (tmp_path / "photo.png").write_bytes(b"x")
+    others = {"photo.png", "backbone.safetensors"}
+    for name in others:
+        (tmp_path / name).write_bytes(b"x")
     checkpoint.put("step", {"a": torch.ones(3)})
     checkpoint.remove()
-    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+    assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_one_fit_at_a_time_uses_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "PATIENCE", 0.0)
+    one, other = Checkpoint(tmp_path / "c"), Checkpoint(tmp_path / "c")
+    both = ThreadPoolExecutor(1)
+    with one.alone():
+        one.put("step", {"a": torch.ones(3)})
+        with pytest.raises(BusyError, match=f"{tmp_path / 'c'}: is being changed by"):
+            both.submit(other.alone().__enter__).result()
+        both.submit(other.remove).result()  # which leaves it to the one that uses it
+        assert one.get("step") is not None
+    other.remove()
+    assert not one.folder.exists()
+    one.remove()  # gone already
+    with one.alone():
+        one.put("step", {"a": torch.ones(3)})
+    one.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fit_waits_for_the_one_that_uses_its_checkpoint(
+    small_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "PATIENCE", 0.0)
+    folder = tmp_path / "c"
+    detector = PatchCore(resize=64, crop=64)
+    with Checkpoint(folder).alone(), ThreadPoolExecutor(1) as other, pytest.raises(BusyError):
+        other.submit(detector.fit, small_pictures, checkpoint=folder).result()
+    detector.fit(small_pictures, checkpoint=folder).save(tmp_path / "m")
+    assert not folder.exists()
 
 
 def test_a_damaged_or_half_written_file_is_made_again(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,4 +228,46 @@ def test_verify_is_a_line_a_file(run: Run, small_model: Path, damaged: Path) -> 
     assert ["is damaged" in line for line in lines] == [True, False, True, False, False]
     assert "no such model file" in lines[-1]
     (damaged.parent / "empty").mkdir()
-    assert "no models in this folder" in run("verify", damaged.parent / "empty").out
+    nothing = run("verify", damaged.parent / "empty")
+    assert nothing.code == 1
+    assert "no models in this folder" in nothing.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")
+def test_verify_passes_over_nothing_that_is_called_a_model(
+    run: Run, small_model: Path, tmp_path: Path
+) -> None:
+    elsewhere, models = tmp_path / "elsewhere", tmp_path / "models"
+    for folder in (elsewhere, models / "below"):
+        folder.mkdir(parents=True)
+    shutil.copy(small_model, elsewhere / "linked.softpatch")
+    (models / "part.softpatch").symlink_to(elsewhere / "linked.softpatch")
+    (models / "line").symlink_to(elsewhere, target_is_directory=True)
+    (models / "below" / "up").symlink_to(models, target_is_directory=True)
+    (models / "itself.drift").symlink_to("itself.drift")
+    good = {models / "part.softpatch", models / "line" / "linked.softpatch"}
+    odd = {models / "itself.drift"}
+    for suffix in (".softpatch", ".drift", ".onnx", ".xml"):
+        (models / f"gone{suffix}").symlink_to("nothing")
+        os.mkfifo(models / "below" / f"pipe{suffix}")
+        odd |= {models / f"gone{suffix}", models / "below" / f"pipe{suffix}"}
+    result = run("verify", models)
+    assert result.code == 1
+    lines = dict(line.split(": ", 1) for line in result.out.splitlines())
+    assert {Path(name) for name, words in lines.items() if words == "intact"} == good
+    assert set(map(Path, lines)) == good | odd
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read anything")
+def test_verify_tells_folders_that_cannot_be_read(
+    run: Run, small_model: Path, tmp_path: Path
+) -> None:
+    locked = tmp_path / "models" / "locked"
+    locked.mkdir(parents=True)
+    shutil.copy(small_model, tmp_path / "models" / "part.softpatch")
+    for folder in (locked.parent, locked):
+        locked.chmod(0)
+        result = run("verify", folder)
+        locked.chmod(0o700)
+        assert result.code == 1
+        assert result.out.splitlines()[-1] == f"{locked}: Permission denied"

@@ -13,7 +13,7 @@ import pytest
 
 from softpatch import SoftPatch, UsageError, load
 from softpatch.export import export_model
-from softpatch.storage.targets import is_model
+from softpatch.storage.targets import HEAD, is_exported, is_model
 from tests.cli.test_cli import Run, run
 
 __all__ = ["run"]  # a fixture
@@ -93,6 +93,15 @@ def test_model_and_suspects_are_two_files(run: Run, small_pictures: Path, tmp_pa
     assert result.code == 2
     assert "cannot be both" in result.error
     assert not (tmp_path / "m").exists()
+
+
+def test_an_exported_file_is_known_wherever_its_mark_is(tmp_path: Path) -> None:
+    file = tmp_path / "part.onnx"
+    for before in (0, HEAD - 9, HEAD - 5, HEAD - 1, HEAD, 3 * HEAD - 4):
+        file.write_bytes(b"x" * before + b"softpatch" + b"x" * 5)
+        assert is_exported(file)
+    file.write_bytes(b"softpatc" * HEAD)
+    assert not is_exported(file)
 
 
 def test_the_same_kind_is_replaced(

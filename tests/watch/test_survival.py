@@ -285,6 +285,36 @@ def test_a_disk_that_stays_full_is_an_error_of_one_run(
     assert len(list(watch(score, inbox, out, **QUICK))) == 3
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
+def test_a_picture_that_cannot_be_moved_is_named_and_its_folder_s_fault(
+    inbox: Path, out: Path, done: Path, score: Scorer
+) -> None:
+    def react(line: str) -> None:
+        (inbox / "left").chmod(0o700)
+        ending.ended = "all right" in line
+
+    (inbox / "left").chmod(0o500)
+    ending = Ending(react)
+    list(watch(score, inbox, out, move=done, **ending.options))
+    assert [line.removeprefix(f"{inbox}/") for line in ending.told] == [
+        "left/c.png: cannot be moved (Permission denied); waiting until that is over",
+        "left/c.png: all right again",
+    ]  # fmt: skip
+    assert sorted(contents(done)) == ["a.png", "b.png", "left/c.png"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
+def test_a_folder_that_may_not_be_entered_is_told(inbox: Path, out: Path, score: Scorer) -> None:
+    (inbox / "left").chmod(0o400)
+    ending = Ending()
+    for record in watch(score, inbox, out, **ending.options):
+        ending.ended = record["path"] == "b.png"
+    (inbox / "left").chmod(0o700)
+    told = f"{inbox / 'left'}: cannot be listed (Permission denied); waiting until that is over"
+    assert ending.told == [told]
+    assert {one["path"] for one in lines(out)} == {"a.png", "b.png"}
+
+
 def test_another_model_in_the_place_of_its_own_is_told(
     inbox: Path, out: Path, score: Scorer, tmp_path: Path
 ) -> None:

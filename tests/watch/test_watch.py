@@ -159,9 +159,34 @@ def test_torn_line_is_done_again_and_a_foreign_one_refused(tmp_path: Path) -> No
     assert arrival in journal
     assert journal.path.read_bytes() == whole
     journal.close()
-    journal.path.write_text("no journal\n")
-    with pytest.raises(DatasetError, match="holds a line that is no result"):
-        Journal(tmp_path)
+    for foreign in ("no journal\n", "no journal", '{"score": 1}', '{"path": 1}\n'):
+        journal.path.write_text(foreign)
+        with pytest.raises(DatasetError, match="holds a line that is no result"):
+            Journal(tmp_path)
+        assert journal.path.read_text() == foreign
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")
+def test_a_journal_is_an_ordinary_file(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    for make in (Path.mkdir, os.mkfifo, lambda path: path.symlink_to(tmp_path / "nothing")):
+        make(results)
+        with pytest.raises(UsageError, match="is no ordinary file"):
+            Journal(tmp_path)
+        results.rmdir() if results.is_dir() else results.unlink()
+
+
+def test_the_users_own_files_are_no_heat_maps(
+    small_detector: SoftPatch, small_pictures: Path, places: tuple[Path, Path, Path]
+) -> None:
+    inbox, out, _ = places
+    arrived = Path(shutil.copy(small_pictures / "0.png", inbox))
+    own = out / "heatmaps" / f"0.png-{arrived.stat().st_mtime_ns}.png"
+    own.parent.mkdir(parents=True)
+    shutil.copy(small_pictures / "1.png", own)
+    [record] = watch(by_model(small_detector), inbox, out, once=True, interval=0.01)
+    assert "is another kind of file" in record["error"]
+    assert own.read_bytes() == (small_pictures / "1.png").read_bytes()
 
 
 def test_command_ends_with_0_when_it_is_told_to(

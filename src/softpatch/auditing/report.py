@@ -9,9 +9,13 @@ from softpatch.auditing.audit import LIKELY, Audit
 from softpatch.compute.progress import Progress, silent
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
 from softpatch.runtime.files import csv_bytes, digest_if_there, write_files
-from softpatch.runtime.targets import PAGE
+from softpatch.runtime.targets import PAGE, begins
 
-BEGINNINGS = {"audit.csv": b"rank,path,score,", "audit.json": b'{\n "images": ', "audit.html": PAGE}
+BEGINNINGS = {
+    "audit.csv": begins(b"rank,path,score,"),
+    "audit.json": begins(b'{\n "images": '),
+    "audit.html": begins(PAGE),
+}
 
 
 def write_report(

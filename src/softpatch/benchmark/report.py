@@ -11,6 +11,10 @@ from softpatch.benchmark.table import Labels, Section
 from softpatch.errors import MissingExtraError
 from softpatch.pages.render import fill
 from softpatch.runtime.files import write_files
+from softpatch.runtime.targets import PAGE, begins, check_results
+
+MARK = "<!-- Written by softpatch report. -->"
+BEGINNINGS = {"report.html": begins(PAGE), "report.md": begins(MARK.encode())}
 
 
 def write_report(folder: Path, output: Path, command: str) -> list[Path]:
@@ -20,6 +24,7 @@ def write_report(folder: Path, output: Path, command: str) -> list[Path]:
 
     Raises:
         DatasetError: no results there, or damaged ones.
+        UsageError: ``output`` is no folder, or has a file of such a name that is no report.
         MissingExtraError: matplotlib or jinja2 is not installed.
     """
     try:
@@ -28,6 +33,7 @@ def write_report(folder: Path, output: Path, command: str) -> list[Path]:
     except ImportError as error:
         raise MissingExtraError("benchmark", "softpatch report") from error
 
+    check_results(output, BEGINNINGS)
     setting = read_setting(folder)
     rows = read_table(folder / RESULTS)
     commands = f"{setting['command']}\n{command}"
@@ -45,13 +51,14 @@ def write_page(
         "benchmark/page.html.jinja", title=title, about=about, commands=commands, facts=facts,
         sections=parts,
     )  # fmt: skip
-    blocks = [f"# {title}", about, f"```sh\n{commands}\n```", *facts]
+    blocks = [MARK, f"# {title}", about, f"```sh\n{commands}\n```", *facts]
     for part in parts:
         blocks += [f"## {part.title}", *part.text]
         if part.figures:
             blocks.append("Figures: see report.html.")
         blocks += [table.markdown() for table in part.tables]
     text = "\n\n".join(block for block in blocks if block)
+    output.mkdir(parents=True, exist_ok=True)
     return write_files(output, {"report.html": page, "report.md": f"{text.rstrip()}\n".encode()})
 
 

@@ -18,11 +18,14 @@ from typing import Any
 from softpatch.errors import DatasetError
 from softpatch.evaluation.row import Costs, Evaluation
 from softpatch.runtime.files import csv_bytes, csv_rows, write_atomically
+from softpatch.runtime.targets import begins
 
 Row = dict[str, Any]
 Setting = dict[str, Any]
 
-RESULTS = "results.csv"
+SETTING, GRID = "setting.json", "grid.yaml"
+CELLS, MANIFESTS = "cells", "manifests"  # folders of finished cells, and of what was drawn
+RESULTS, SCORED, PARQUET = "results.csv", "scores.csv", "results.parquet"
 ORACLE = "oracle"  # PatchCore, trained without the injected images
 OK, IMPOSSIBLE, FAILED = "ok", "impossible", "failed"
 
@@ -49,6 +52,21 @@ WHOLE = frozenset(
 )  # fmt: skip
 
 
+def _beside_setting(path: Path) -> bool:
+    """Whether a file that does not tell itself lies in a benchmark's folder."""
+    return (path.parent / SETTING).exists()
+
+
+_is_table = begins(b"dataset,category,method,")
+BEGINNINGS = {  # of what a run writes; the setting is checked first
+    SETTING: begins(b'{\n "title": '),
+    GRID: _beside_setting,
+    RESULTS: _is_table,
+    SCORED: _is_table,
+    PARQUET: _beside_setting,
+}
+
+
 class CellStore:
     """Finished cells by key, each a JSON file that appears complete or not at all."""
 
@@ -72,21 +90,21 @@ class CellStore:
 def read_setting(folder: Path) -> Setting:
     """What ``setting.write_setting`` has written there; DatasetError if nothing, or damaged."""
     try:
-        setting: Setting = json.loads((folder / "setting.json").read_bytes())
+        setting: Setting = json.loads((folder / SETTING).read_bytes())
     except (OSError, ValueError) as error:
         raise DatasetError(
-            f"{folder}: no setting.json in it; give the folder of a benchmark"
+            f"{folder}: no {SETTING} in it; give the folder of a benchmark"
         ) from error
     return setting
 
 
 def write_tables(folder: Path, rows: Sequence[Row]) -> None:
     """``results.csv``, ``scores.csv`` and, where pyarrow is installed, ``results.parquet``."""
-    for name, columns in ((RESULTS, COLUMNS), ("scores.csv", SCORES)):
+    for name, columns in ((RESULTS, COLUMNS), (SCORED, SCORES)):
         # What a row does not have is left empty.
         table = [{column: row.get(column) for column in columns} for row in rows]
         write_atomically(folder / name, csv_bytes(table))
-    _write_parquet(folder / "results.parquet", rows)
+    _write_parquet(folder / PARQUET, rows)
 
 
 def _write_parquet(path: Path, rows: Sequence[Row]) -> None:

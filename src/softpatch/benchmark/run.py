@@ -14,7 +14,16 @@ import torch
 from softpatch.benchmark.grid import Method, Options
 from softpatch.benchmark.machine import machine, reset_peak
 from softpatch.benchmark.plan import Cell, Fit, dataset, fingerprint, read_category
-from softpatch.benchmark.results import FAILED, IMPOSSIBLE, OK, CellStore, Row, write_tables
+from softpatch.benchmark.results import (
+    CELLS,
+    FAILED,
+    IMPOSSIBLE,
+    MANIFESTS,
+    OK,
+    CellStore,
+    Row,
+    write_tables,
+)
 from softpatch.compute.processes import in_processes
 from softpatch.compute.progress import Progress, silent
 from softpatch.datasets import Category, Contamination, contaminate, require_marks
@@ -80,7 +89,7 @@ def run_cells(
     Raises:
         DatasetError: masks that mark nothing, see ``require_marks``.
     """
-    store = CellStore(settings.output / "cells")
+    store = CellStore(settings.output / CELLS)
     keys = {cell: cell.key(_fingerprint(cell), settings.device) for cell in cells}
     rows = {cell: row for cell in cells if (row := store.get(keys[cell])) is not None}
     missing = [cell for cell in cells if cell not in rows]
@@ -229,7 +238,7 @@ def _others(cell: Cell) -> list[Category]:
 def _manifest(cell: Cell) -> str:
     """Where the cell's draw is written down, below the results."""
     name = f"{cell.kind}-{cell.noise:g}-{cell.policy}-seed{cell.seed}.json"
-    return f"manifests/{cell.dataset}/{cell.category}/{name}"
+    return f"{MANIFESTS}/{cell.dataset}/{cell.category}/{name}"
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 
 from softpatch.benchmark.grid import Grid
 from softpatch.benchmark.plan import categories, dataset, fingerprint, read_category
-from softpatch.benchmark.results import Setting, read_setting
+from softpatch.benchmark.results import GRID, SETTING, Setting, read_setting
 from softpatch.datasets import find_problems
 from softpatch.errors import DatasetError
 from softpatch.runtime.files import write_atomically
@@ -30,8 +30,9 @@ def write_setting(folder: Path, grid: Grid, cells: int, command: str) -> None:
         "data": _data(grid, earlier),
     }
     text = yaml.safe_dump(dict(grid.as_written), sort_keys=False, allow_unicode=True)
-    write_atomically(folder / "grid.yaml", text.encode())
-    write_atomically(folder / "setting.json", f"{json.dumps(setting, indent=1)}\n".encode())
+    # By the first, a later run knows the second for its own.
+    write_atomically(folder / SETTING, f"{json.dumps(setting, indent=1)}\n".encode())
+    write_atomically(folder / GRID, text.encode())
 
 
 def _data(grid: Grid, earlier: Setting) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from softpatch.benchmark.figures import Figure
 from softpatch.benchmark.results import Row
+from softpatch.runtime.errors import printable
 
 K = TypeVar("K", bound=Hashable)
 
@@ -38,7 +39,8 @@ class Table:
         marks = ["---" if index < self.words else "---:" for index in range(len(self.columns))]
         lines = [self.columns, marks, *self.rows]
         escaped = (
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+            "| " + " | ".join(printable(cell).replace("|", "\\|") for cell in line) + " |"
+            for line in lines
         )
         return "\n".join([f"**{self.title}**", "", *escaped])
 

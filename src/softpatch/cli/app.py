@@ -32,8 +32,13 @@ from softpatch.cli import (
     watch,
 )
 from softpatch.cli.old_spellings import Command
-from softpatch.cli.terminal import note, stderr
-from softpatch.errors import SoftPatchError, is_out_of_memory, memory_needed
+from softpatch.cli.terminal import fail, note
+from softpatch.errors import (
+    MissingExtraError,
+    SoftPatchError,
+    is_out_of_memory,
+    memory_needed,
+)
 from softpatch.runtime.errors import any_character, check_arguments, last_words
 
 app = typer.Typer(
@@ -96,15 +101,17 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if isinstance(error, SoftPatchError) or not is_out_of_memory(error):
-            if not isinstance(error, SoftPatchError | OSError):
-                raise
-            _fail(*last_words(error))
-        _fail(
-            f"out of memory{memory_needed(error)}; use fewer pictures, a smaller --coreset-ratio "
-            "or --resize",
-            1,
-        )
+        # A library that is there but finds no room looks as if it were missing.
+        clear = isinstance(error, SoftPatchError) and not isinstance(error, MissingExtraError)
+        if not clear and is_out_of_memory(error):
+            _fail(
+                f"out of memory{memory_needed(error)}; use fewer pictures, a smaller "
+                "--coreset-ratio or --resize",
+                1,
+            )
+        if not isinstance(error, SoftPatchError | OSError):
+            raise
+        _fail(*last_words(error))
 
 
 def _show_warning(
@@ -124,10 +131,5 @@ def _show_warning(
 
 
 def _fail(message: str, code: int) -> None:
-    try:
-        from rich.markup import escape
-
-        stderr().print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    except (MemoryError, ImportError, OSError):  # no memory for colours
-        sys.stderr.write(f"error: {message}\n")
+    fail(message)
     sys.exit(code)

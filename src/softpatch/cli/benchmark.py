@@ -82,7 +82,14 @@ def benchmark(
 
     softpatch benchmark grid.yaml -o /shared/out --engine ray --address auto
     """
+    from softpatch.benchmark.results import BEGINNINGS, CELLS, MANIFESTS
+    from softpatch.runtime.targets import check_folder, check_results
+
     inputs.check_engine(engine, address)
+    check_results(output, BEGINNINGS)
+    kept = () if no_cache else (cache or output / FEATURES,)
+    for folder in (output / CELLS, output / MANIFESTS, *kept):
+        check_folder(folder)
     if grid is not None and recipe is not None:
         raise UsageError("give a grid file or --recipe, not both")
     flags = {

@@ -32,9 +32,11 @@ def clean(
     if (decisions is None) != undo:
         raise UsageError("give a file of decisions, or --undo")
     from softpatch.auditing.quarantine import default_quarantine
+    from softpatch.runtime.targets import check_folder
     from softpatch.storage.lock import changing
 
     store = quarantine or default_quarantine(folder)
+    check_folder(store)
     with ExitStack() as stack:
         for changed in () if dry_run else (folder, store):
             if changed.parent.is_dir():

@@ -103,7 +103,8 @@ def _show_layout(layout: Layout, as_json: bool) -> None:
     if layout.categories:
         say(f"categories: {', '.join(layout.categories)}")
     say("")
-    say(layout.tree)
+    for line in layout.tree.splitlines():
+        say(line)
 
 
 def _described(layout: Layout) -> dict[str, Any]:

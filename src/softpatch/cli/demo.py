@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softpatch.cli.options import check_seed, option, to_output
-from softpatch.cli.terminal import Skipped, duration, progress_bars, say, stdout
+from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say, show_table
 from softpatch.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -45,13 +46,25 @@ def demo(
     from softpatch.evaluation.protocol import evaluate
     from softpatch.predictions.overlays import overlay
     from softpatch.runtime.files import write_atomically
-    from softpatch.runtime.writers import Drawings
+    from softpatch.runtime.own_files import is_drawing
+    from softpatch.runtime.targets import begins, check_folder, check_results
+    from softpatch.runtime.writers import Drawings, without_drawing, write_predictions
+    from softpatch.storage.targets import is_manifest, is_model
 
     started = time.perf_counter()
+    written = {
+        "figure.png": is_drawing,
+        "results.json": begins(b'[\n  {\n    "method": '),
+        "manifest.json": is_manifest,
+        "model.softpatch": is_model,
+    }
+    check_results(output, written)
+    check_folder(output / "heatmaps")
     output.mkdir(parents=True, exist_ok=True)
 
     if data is None:
         data = output / f"synthetic_line_seed{seed}"
+        check_folder(data)
         if not data.exists():
             say(f"drawing a synthetic product line (not photographs) in {data} ...")
             make_product_line(data, seed=seed)
@@ -82,9 +95,14 @@ def demo(
     limit = softpatch.normal_limit_
     heatmaps = Drawings(output, data / "test", "heatmap", lambda p: overlay(p.name, p, limit))
     with progress_bars() as progress:
-        for done, prediction in enumerate(predictions["softpatch"], start=1):
-            heatmaps.add(prediction, {})
-            progress("drawing heat maps", done, len(predictions["softpatch"]))
+
+        def drawing() -> Iterator[Prediction]:
+            for done, prediction in enumerate(predictions["softpatch"], start=1):
+                yield prediction
+                progress("drawing heat maps", done, len(predictions["softpatch"]))
+
+        for error in without_drawing(write_predictions(drawing(), [heatmaps])):
+            note(f"scored, but {error}")
     _write_figure(output / "figure.png", contamination, detectors, predictions, rows)
     say(f"wrote {output}: figure.png, heatmaps/, results.json, manifest.json, model.softpatch")
     say(f"done in {duration(time.perf_counter() - started)}")
@@ -92,21 +110,25 @@ def demo(
 
 def _name_planted(softpatch: SoftPatch, contamination: Contamination) -> None:
     """Print how the hidden pictures rank among the suspects."""
-    from rich.markup import escape
-    from rich.table import Table
-
     planted = {str(sample.path): sample.kind for sample in contamination.injected}
     suspects = softpatch.suspects()[: len(planted)]
     found = sum(name in planted for name, _ in suspects)
-    table = Table(
-        "rank", "suspicion", "training picture", "truth",
-        title=f"SoftPatch's {len(planted)} most suspicious training pictures: "
+    truth = {name: f"hidden: {kind}" for name, kind in planted.items()}
+    show_table(
+        f"SoftPatch's {len(planted)} most suspicious training pictures: "
         f"{found} of the {len(planted)} hidden ones",
-    )  # fmt: skip
-    for rank, (name, suspicion) in enumerate(suspects, start=1):
-        truth = f"[red]hidden: {planted[name]}[/]" if name in planted else "good"
-        table.add_row(str(rank), f"{suspicion:.2f}", escape("/".join(Path(name).parts[-3:])), truth)
-    stdout().print(table)
+        ("rank", "suspicion", "training picture", "truth"),
+        (
+            (
+                str(rank),
+                f"{suspicion:.2f}",
+                "/".join(Path(name).parts[-3:]),
+                truth.get(name, "good"),
+            )
+            for rank, (name, suspicion) in enumerate(suspects, start=1)
+        ),
+        marked=truth.values(),
+    )
 
 
 def _write_figure(
@@ -128,12 +150,16 @@ def _write_figure(
     from softpatch.evaluation.frames import mask_at_input
     from softpatch.images.decode import read_image
     from softpatch.predictions.overlays import overlay
+    from softpatch.runtime.errors import printable
     from softpatch.runtime.files import write_atomically
+    from softpatch.runtime.own_files import MADE_BY
 
     # A hidden picture of each kind where there is one: that is where learning it does harm.
     hidden = {sample.path for sample in contamination.injected}
+    scored = [{one.name for one in predictions[method]} for method in METHODS]
+    shown = [one for one in contamination.test if all(str(one.path) in names for names in scored)]
     chosen: dict[str, Sample] = {}
-    for sample in sorted(contamination.test, key=lambda sample: sample.path not in hidden):
+    for sample in sorted(shown, key=lambda sample: sample.path not in hidden):
         chosen.setdefault(sample.kind, sample)
     kinds = sorted(chosen, key=lambda kind: (kind != "good", kind))[:6]
     columns = ["picture", "truth", *METHODS]
@@ -153,7 +179,7 @@ def _write_figure(
         mask = mask_at_input(truth, detectors[METHODS[0]].preprocessing)
         left, top, right, bottom = any_prediction.box
         line[0].imshow(picture)
-        line[0].set_ylabel(kind)
+        line[0].set_ylabel(printable(kind), parse_math=False)
         line[1].set_facecolor("black")
         line[1].set_aspect("equal")
         line[1].imshow(mask, extent=(left, right, bottom, top), cmap="gray", vmin=0, vmax=1)
@@ -172,11 +198,12 @@ def _write_figure(
         axis.set_xticks([])
         axis.set_yticks([])
     figure.suptitle(
-        f"{contamination.category.name}: {len(contamination.injected)} defective pictures hidden "
-        f"in training"
+        f"{printable(contamination.category.name)}: {len(contamination.injected)} defective "
+        "pictures hidden in training",
+        parse_math=False,
     )
     figure.tight_layout()
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110)
+    figure.savefig(buffer, dpi=110, metadata=dict([MADE_BY]))
     pyplot.close(figure)
     write_atomically(path, buffer.getvalue())

@@ -15,7 +15,6 @@ from softpatch.cli.inputs import note_left_out
 from softpatch.cli.old_spellings import ARGUMENTS
 from softpatch.cli.options import argument, flag, option, to_output
 from softpatch.cli.terminal import Display, progress_bars, say, show_table
-from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.fleet.fitting import Visit
@@ -71,8 +70,6 @@ def fit_many(
     from softpatch.runtime.targets import check_results
 
     left_out = LeftOut()
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"{output}: not a folder; models go to OUTPUT/CAMERA.softpatch")
     if report and report_dir is None:
         report_dir = output
     if report_dir is not None:

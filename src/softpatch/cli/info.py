@@ -23,7 +23,7 @@ def info(
     """
     from softpatch.bank.floors import FloorRule
     from softpatch.storage import model_file
-    from softpatch.storage.versions import kept_versions, lineage_of
+    from softpatch.storage.versions import kept_versions, lineage_in
 
     header, state = model_file.read(model)
     checked = model_file.has_checksums(model)
@@ -40,7 +40,7 @@ def info(
         rows.append(("spacing of the bank", f"{spacing:.4g}"))
     threshold = header.get("threshold")
     rows.append(("threshold", "none" if threshold is None else str(threshold)))
-    lineage = lineage_of(model)
+    lineage = lineage_in(model, header)
     rows.append(("version", str(lineage.version)))
     rows += [("made from", parent) for parent in lineage.parents]
     if lineage.added:

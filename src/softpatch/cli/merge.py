@@ -6,7 +6,7 @@ from pathlib import Path
 
 from softpatch.cli import options
 from softpatch.cli.options import argument, option, to_output
-from softpatch.cli.terminal import progress_bars, say
+from softpatch.cli.terminal import note, progress_bars, say
 from softpatch.errors import UsageError
 
 
@@ -54,3 +54,8 @@ def merge(
         f"merged {one} and {other} vectors into {len(merged.bank_)}, the farthest of them "
         f"{radius:.3g} away; wrote {output}, version {merged.lineage_.version}"
     )
+    if (promise := merged.promise()) is not None:
+        say(str(promise))
+    for path, model in zip((first, second), models, strict=True):
+        if model.threshold_ is not None and model.promise() is None:
+            note(f"the threshold of {path}, {model.threshold_:.6g}, was set otherwise and is left")

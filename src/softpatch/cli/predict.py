@@ -77,7 +77,9 @@ def _predict(
     from softpatch.pages.render import need_jinja
     from softpatch.predictions.overlays import mask, overlay
     from softpatch.runtime import writers
+    from softpatch.runtime.targets import check_results
 
+    check_results(output, writers.BEGINNINGS)
     if flags["report"]:
         need_jinja()
     detector = load(model, **run)
@@ -87,14 +89,16 @@ def _predict(
     limit = detector.normal_limit_
     started = time.perf_counter()
     with progress_bars() as progress:
-        asked = {
-            "heatmaps": writers.Drawings(
-                output, root, "heatmap", lambda one: overlay(one.name, one, limit)
-            ),
-            "masks": writers.Drawings(output, root, "mask", mask),
-            "report": Page(output, root, limit, progress),
-        }
-        tables = writers.Tables(output, model, limit, detector.threshold_, skipped.errors)
+        asked: list[writers.Writer] = []
+        if flags["heatmaps"]:
+            asked.append(
+                writers.Drawings(output, root, "heatmap", lambda one: overlay(one.name, one, limit))
+            )
+        if flags["masks"]:
+            asked.append(writers.Drawings(output, root, "mask", mask))
+        asked.append(writers.Tables(output, model, limit, detector.threshold_, skipped.errors))
+        if flags["report"]:
+            asked.append(Page(output, root, limit, progress))
 
         def predictions() -> Iterator[Prediction]:
             found = detector.predict(sources, on_unreadable=skipped.add)
@@ -102,9 +106,7 @@ def _predict(
                 yield prediction
                 progress("predict", count + len(skipped.errors), len(sources))
 
-        drawn = [asked[name] for name in ("heatmaps", "masks") if flags[name]]
-        shown = [asked["report"]] if flags["report"] else []
-        rows = writers.write_predictions(predictions(), [*drawn, tables, *shown])
+        rows = writers.write_predictions(predictions(), asked)
     skipped.report()
     for error in writers.without_drawing(rows):
         note(f"scored, but {error}")

@@ -25,7 +25,5 @@ def report(
     """
     from softpatch.benchmark.report import write_report
 
-    target = output or results
-    target.mkdir(parents=True, exist_ok=True)
-    written = write_report(results, target, shlex.join(["softpatch", *sys.argv[1:]]))
+    written = write_report(results, output or results, shlex.join(["softpatch", *sys.argv[1:]]))
     say(f"wrote {', '.join(map(str, written))}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import typer
+
+from softpatch.runtime.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +48,7 @@ def stdout() -> Console:
     """The console for results."""
     from rich.console import Console
 
-    return Console(file=sys.stdout)
+    return Console(file=sys.stdout, emoji=False)
 
 
 @cache
@@ -54,39 +56,52 @@ def stderr() -> Console:
     """The console for progress and errors, so that results can be piped."""
     from rich.console import Console
 
-    return Console(file=sys.stderr)
+    return Console(file=sys.stderr, emoji=False)
 
 
 def say(line: str) -> None:
-    """Print a result unchanged: paths may look like markup, and must not be wrapped."""
-    stdout().print(line, markup=False, highlight=False, soft_wrap=True)
+    """Print a result as one line: paths may look like markup, and must not be wrapped."""
+    stdout().print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def note(line: str) -> None:
     """The same to the console for progress and errors."""
-    stderr().print(line, markup=False, highlight=False, soft_wrap=True)
+    stderr().print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def fail(line: str) -> None:
+    """The same of the error that ends a command."""
+    try:
+        from rich.text import Text
+
+        words = Text.assemble(("error:", "bold red"), " ", printable(line))
+        stderr().print(words, soft_wrap=True)
+    except (MemoryError, ImportError, OSError):  # no memory for colours
+        sys.stderr.write(f"error: {printable(line)}\n")
 
 
 def show_table(
-    title: str, columns: Sequence[str], rows: Iterable[Iterable[str]], *, numbers: int | None = None
-) -> None:
+    title: str, columns: Sequence[str], rows: Iterable[Iterable[str]], *,
+    marked: Container[str] = (), numbers: int | None = None,
+) -> None:  # fmt: skip
     """Print a table of plain text.
 
     Args:
         title: above it.
         columns: their headings; none is shown if all are empty.
         rows: cells, from top to bottom.
+        marked: those to show in red.
         numbers: the first of the columns that are aligned to the right; None aligns none so.
     """
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=escape(title), show_header=any(columns))
+    table = Table(title=Text(printable(title)), show_header=any(columns))
     for place, heading in enumerate(columns):
         right = numbers is not None and place >= numbers
-        table.add_column(escape(heading), justify="right" if right else "left")
+        table.add_column(Text(printable(heading)), justify="right" if right else "left")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(Text(printable(cell), "red" if cell in marked else "") for cell in row))
     stdout().print(table)
 
 

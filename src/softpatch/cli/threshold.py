@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from softpatch.cli import options
 from softpatch.cli.inputs import listed
 from softpatch.cli.options import option, to_output
-from softpatch.cli.terminal import Skipped, progress_bars, say, stdout
+from softpatch.cli.terminal import Skipped, progress_bars, say
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def threshold(
         detector.threshold_ = value
         said = f"threshold {value:.6g}"
     detector.save(output or model)
-    say(f"{said}\nwrote {output or model}")
+    say(said)
+    say(f"wrote {output or model}")
 
 
 def _by_labels(detector: Detector, folder: Path, skipped: Skipped) -> float:
@@ -89,9 +90,8 @@ def _by_labels(detector: Detector, folder: Path, skipped: Skipped) -> float:
     skipped.report()
     good, bad = (np.array(scores[label]) for label in ("good", "bad"))
     chosen = threshold_with_labels(good, bad)
-    stdout().print(
+    say(
         f"{(good <= chosen).sum()} of {len(good)} good and {(bad > chosen).sum()} of {len(bad)} "
-        "bad pictures are told right",
-        highlight=False,
+        "bad pictures are told right"
     )
     return chosen

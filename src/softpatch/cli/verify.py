@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import typer
 
 from softpatch.cli.options import argument
 from softpatch.cli.terminal import say
-from softpatch.errors import ModelFileError, SoftPatchError
+from softpatch.errors import ModelFileError, SoftPatchError, reason_of
 
 EXPORTS = (".onnx", ".xml")
 FOUND = (".softpatch", ".drift", *EXPORTS)  # in folders
@@ -21,7 +22,8 @@ def verify(
     """Check FILES for damage, by the checksums in them; one line a file.
 
     Of a folder, such as PART.softpatch.versions or that of softpatch fit-many, all models in it are
-    checked. Exit code 1 if any is damaged, missing or no model.
+    checked, but for hidden ones. Exit code 1 if any is damaged, missing or no model, or a folder
+    cannot be read or has none.
 
     Examples:
     softpatch verify part.softpatch part.softpatch.versions/
@@ -30,25 +32,40 @@ def verify(
     """
     damaged = False
     for given in files:
-        for file in _models(given):
+        unread: list[OSError] = []
+        for file in _models(given, unread):
             try:
                 say(f"{file}: {_state(file)}")
             except (SoftPatchError, OSError) as error:
                 damaged = True
-                say(
-                    str(error) if isinstance(error, SoftPatchError) else f"{file}: {error.strerror}"
-                )
+                ours = isinstance(error, SoftPatchError)
+                say(str(error) if ours else f"{file}: {reason_of(error)}")
+        for locked in unread:
+            damaged = True
+            say(f"{locked.filename}: {reason_of(locked)}")
     if damaged:
         raise typer.Exit(1)
 
 
-def _models(given: Path) -> Iterator[Path]:
-    if not given.is_dir():
+def _models(given: Path, unread: list[OSError]) -> Iterator[Path]:
+    """What to check: a file, or what a folder has by its names; the folder itself if that is none.
+
+    ``unread`` takes the folders that cannot be read. Linked folders are followed, each folder once.
+    """
+    if not os.path.isdir(given):  # noqa: PTH112  # False where it may not be looked up
         yield given
         return
-    inside = (path for path in sorted(given.rglob("*")) if path.suffix in FOUND and path.is_file())
-    shown = [path for path in inside if "/." not in f"/{path.relative_to(given).as_posix()}"]
-    yield from shown or [given]
+    seen, found = set[str](), False
+    for here, folders, names in os.walk(given, onerror=unread.append, followlinks=True):
+        real = os.path.realpath(here)
+        folders[:] = sorted(name for name in folders if real not in seen and name[0] != ".")
+        for name in sorted(names) if real not in seen else ():
+            if Path(name).suffix in FOUND and name[0] != ".":
+                found = True
+                yield Path(here, name)
+        seen.add(real)
+    if not found and not unread:
+        yield given
 
 
 def _state(file: Path) -> str:
@@ -64,9 +81,8 @@ def _state(file: Path) -> str:
             open_model(file)
     else:
         from softpatch.storage import model_file
-        from softpatch.storage.versions import lineage_of
+        from softpatch.storage.versions import lineage_in
 
-        model_file.read(file)
-        lineage_of(file)
+        lineage_in(file, model_file.read(file)[0])
         checked = model_file.has_checksums(file)
     return "intact" if checked else "can be read; has no checksums, as an earlier version wrote it"

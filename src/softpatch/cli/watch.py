@@ -41,10 +41,14 @@ def watch(
     softpatch watch part.onnx camera/ -o results/   # without torch
     """
     from softpatch.errors import UsageError
+    from softpatch.runtime.targets import check_folder
     from softpatch.watch import by_exported, by_model
     from softpatch.watch import watch as watch_folder
     from softpatch.watch.scoring import EXPORTED
 
+    check_folder(output)
+    if move is not None:
+        check_folder(move)
     if model.suffix in EXPORTED:
         if weights is not None or device not in ("auto", "cpu"):
             raise UsageError(f"{model}: an exported file takes no --weights and no --device")

@@ -11,10 +11,11 @@ from typing import Any
 
 from softpatch.compute.progress import Progress, silent
 from softpatch.datasets.dataset import Dataset
-from softpatch.datasets.samples import Category, Sample, read_mask
+from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, ImageError
 from softpatch.images.decode import image_size
 from softpatch.images.masks import OddMaskWarning, read_marks
+from softpatch.runtime.errors import printable
 from softpatch.runtime.files import file_digest
 from softpatch.runtime.listing import LINKED, NOT_READ, OWN, SYSTEM, LeftOut, walk
 
@@ -24,6 +25,7 @@ COUNTS = ("train", "good", "defective", "masked")
 # Of 392 magnetic tiles with defects 4 have masks that mark nothing; where more have, masks are
 # rather read in another way than they were meant.
 FEW_EMPTY = 50
+BLANK, WHOLE = "mask(s) of defective pictures mark no pixel", "mask(s) mark every pixel"
 
 
 def survey(dataset: Dataset, progress: Progress = silent) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def find_problems(category: Category) -> list[str]:
         *_listed(category, "file(s) missing", gone),
         *_without_mask(category),
         *_listed(category, "file(s) left out, their counterpart is missing", category.unused),
-        *_bad_masks(category),
+        *(line for odd in _odd_masks(category).items() for line in _listed(category, *odd)),
         *_in_both_halves(category),
     ]
 
@@ -98,7 +100,8 @@ def _without_mask(category: Category) -> list[str]:
     return _listed(category, "defective picture(s) without a mask", unmasked)
 
 
-def _bad_masks(category: Category) -> list[str]:
+def _odd_masks(category: Category) -> dict[str, list[Path]]:
+    """Masks of the defective test pictures, by what is wrong with them."""
     unreadable: list[Path] = []
     misfit: list[Path] = []
     blank: list[Path] = []
@@ -122,12 +125,12 @@ def _bad_masks(category: Category) -> list[str]:
                 misfit.append(path)
         if sample.masks and not marked:
             blank += sample.masks
-    return [
-        *_listed(category, "mask(s) cannot be read", unreadable),
-        *_listed(category, "mask(s) of another size than their picture", misfit),
-        *_listed(category, "mask(s) of defective pictures mark no pixel", blank),
-        *_listed(category, "mask(s) mark every pixel", whole),
-    ]
+    return {
+        "mask(s) cannot be read": unreadable,
+        "mask(s) of another size than their picture": misfit,
+        BLANK: blank,
+        WHOLE: whole,
+    }
 
 
 def require_marks(category: Category, allow_empty: bool = False) -> None:
@@ -143,28 +146,16 @@ def require_marks(category: Category, allow_empty: bool = False) -> None:
     Raises:
         DatasetError: they mark nothing.
     """
-    blank: list[Path] = []
-    whole: list[Path] = []
-    for sample in category.defects:
-        if not sample.masks:
-            continue
-        try:
-            mask = read_mask(sample, image_size(sample.path, str(sample.path)))
-        except (ImageError, DatasetError):
-            continue
-        if not mask.any():
-            blank += sample.masks
-        elif mask.all():
-            whole += sample.masks
-    for line in _listed(category, "mask(s) mark every pixel", whole):
-        warnings.warn(f"{category.name}: {line}", OddMaskWarning, stacklevel=2)
-    few = allow_empty or FEW_EMPTY * len(blank) <= len(category.defects)
-    for line in _listed(category, "mask(s) of defective pictures mark no pixel", blank):
+    odd = _odd_masks(category)
+    for line in _listed(category, WHOLE, odd[WHOLE]):
+        warnings.warn(printable(f"{category.name}: {line}"), OddMaskWarning, stacklevel=2)
+    few = allow_empty or FEW_EMPTY * len(odd[BLANK]) <= len(category.defects)
+    for line in _listed(category, BLANK, odd[BLANK]):
         if not few:
             raise DatasetError(
                 f"{category.folder}: {line}; mend them, or go on with --allow-empty-masks"
             )
-        warnings.warn(f"{category.name}: {line}", OddMaskWarning, stacklevel=2)
+        warnings.warn(printable(f"{category.name}: {line}"), OddMaskWarning, stacklevel=2)
 
 
 def _in_both_halves(category: Category) -> list[str]:

@@ -57,7 +57,8 @@ class BankOptions:
 
         The worst patch decides, whatever the patches are, unless they are re-weighted.
         """
-        if self.reweight and isinstance(bank, MemoryBank):
+        # A lone vector has no other to compare with, by which all scores would be 0.
+        if self.reweight and isinstance(bank, MemoryBank) and len(bank) > 1:
             return reweighted_scores(bank, patches, scores, origins)
         return scores.amax(dim=1)
 

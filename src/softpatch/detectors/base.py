@@ -6,7 +6,7 @@ import hashlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -253,6 +253,7 @@ class Detector(ABC):
             DatasetError: no readable images, or fewer than the method needs.
             UsageError: options that do not fit the backbone or the number of images; or a
                 ``checkpoint`` that holds other files.
+            BusyError: another fit is using the checkpoint.
             ScratchError: no room for the checkpoint or the temporary files of a large fit.
         """
         del y
@@ -262,7 +263,8 @@ class Detector(ABC):
         embedder = self.embedder  # in memory before the scratch space looks at what is left
         self._checkpoint = None if checkpoint is None else Checkpoint(Path(checkpoint))
         run = replace(self._run(progress), checkpoint=self._checkpoint)
-        with torch.inference_mode():
+        alone = nullcontext() if self._checkpoint is None else self._checkpoint.alone()
+        with alone, torch.inference_mode():
             table = embed(embedder, sources, note, run)
             if self._checkpoint is not None and isinstance(table, LocalPatches):
                 options = (self.method, self.seed, self._parameters())

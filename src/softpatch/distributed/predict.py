@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,15 @@ from softpatch.detectors.load import restore
 from softpatch.distributed.actors import Worker, stream
 from softpatch.distributed.cluster import Cluster, TaskEnvironment
 from softpatch.distributed.remote_images import filesystem_of
-from softpatch.errors import ImageError
+from softpatch.errors import ImageError, UsageError
 from softpatch.images.sources import ImageSource, OnUnreadable
 from softpatch.runtime.prediction import Prediction
+from softpatch.runtime.targets import check_folder
 from softpatch.runtime.writers import not_judged, row
 from softpatch.storage import model_file
 
 NAME = "predictions.parquet"
+PART = re.compile(r"part-\d+\.parquet")  # a file in it, by the number of its first image
 WORST = 10  # images that are named
 
 
@@ -106,14 +109,19 @@ def predict_to_parquet(
 
     Raises:
         ModelFileError: as ``load``.
+        UsageError: ``output`` is no folder, or has something else of that name.
         ImageError: none of the images can be read.
     """
     import ray
 
-    header, state = model_file.read(model)
-    device = restore(model, header, dict(state), run).device  # and every error it may raise
+    if "://" not in output:
+        check_folder(Path(output))
     filesystem, folder = filesystem_of(output)
     final, partial = f"{folder}/{NAME}", f"{folder}/.{NAME}.{secrets.token_hex(4)}"
+    if not all(PART.fullmatch(PurePosixPath(name).name) for name in _inside(filesystem, final)):
+        raise UsageError(f"{output}: {NAME} there is something else; move it away")
+    header, state = model_file.read(model)
+    device = restore(model, header, dict(state), run).device  # and every error it may raise
     filesystem.makedirs(partial, exist_ok=True)
     whole = Scored()
     done = 0
@@ -139,6 +147,15 @@ def predict_to_parquet(
         filesystem.rm(partial, recursive=True)
         raise
     return whole
+
+
+def _inside(filesystem: Any, folder: str) -> list[str]:
+    """What lies in a folder, or the path itself if it is none; empty without it."""
+    try:
+        found: list[str] = filesystem.ls(folder, detail=False)
+    except FileNotFoundError:
+        return []
+    return found
 
 
 def parquet(

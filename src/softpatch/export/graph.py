@@ -38,7 +38,7 @@ class BankScores(nn.Module):
         self.search = NearestSearch(learned.bank.vectors, learned.bank.floors)
         self.register_buffer("weights", learned.bank.weights)
         self.squared = learned.options.distance == "squared"
-        self.reweight = learned.options.reweight
+        self.reweight = learned.options.reweight and len(learned.bank) > 1
         self.look_alikes = learned.look_alikes
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,9 +25,8 @@ from torch import Tensor
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
 from softpatch.runtime.files import write_atomically
-from softpatch.storage.kept_tensors import read_tensors, write_tensors
+from softpatch.storage.kept_tensors import is_kept, kept_path, read_tensors, write_tensors
 
-SUFFIX = ".safetensors"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Features of softpatch; safe to delete.\n"
 KEPT_SHARE = 0.9  # of the limit is left when it is reached, so that not every image evicts
 
@@ -81,12 +80,14 @@ class MapFolder:
             self._evict()
 
     def _path(self, key: str) -> Path:
-        return self.folder / key[:2] / f"{key}{SUFFIX}"
+        return kept_path(self.folder / key[:2], key)
 
     def _files(self) -> list[tuple[float, int, Path]]:
         """When each was last used, how large it is, where it is."""
         files = []
-        for path in self.folder.glob(f"*/*{SUFFIX}"):
+        for path in self.folder.glob("??/*"):
+            if not is_kept(path) or path.name[:2] != path.parent.name:  # somebody else's
+                continue
             try:
                 about = path.stat()
             except OSError:  # another process has just evicted it

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from softpatch.fleet.photographs import Photographs
-from softpatch.runtime.files import write_atomically
+from softpatch.runtime.files import open_ordinary, write_atomically
 
 FORMAT = 1
 SUFFIX = ".fit.json"
@@ -31,6 +31,13 @@ class FitRecord:
         """Write it as JSON."""
         content = json.dumps({"format": FORMAT, **asdict(self)})
         write_atomically(path, f"{content}\n".encode())
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file is a record, be it cut: a fit replaces that, too."""
+    beginning = b'{"format": 1, "pictures": '
+    with open_ordinary(path) as file:
+        return beginning.startswith(file.read(len(beginning)))
 
 
 def read_record(path: Path) -> FitRecord | None:

@@ -30,12 +30,21 @@ from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
 from softpatch.fleet.cameras import Camera
 from softpatch.fleet.drift import Drift, drift, make_reference
-from softpatch.fleet.fit_record import SUFFIX, FitRecord, new_among, read_record, states
+from softpatch.fleet.fit_record import (
+    SUFFIX,
+    FitRecord,
+    is_record,
+    new_among,
+    read_record,
+    states,
+)
 from softpatch.fleet.photographs import photographs
 from softpatch.images.sources import fail_unreadable, ignore_unreadable
 from softpatch.noise.contamination import SUSPECT, estimate_contamination
+from softpatch.runtime.targets import check_target
 from softpatch.storage import model_file
 from softpatch.storage.lock import changing
+from softpatch.storage.targets import is_model
 from softpatch.storage.versions import lineage_of, versions_folder, write_version
 
 MODEL = ".softpatch"
@@ -216,6 +225,9 @@ def _drift(
 
 def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> FitRecord:
     model = settings.model(camera)
+    check_target(model, is_model)
+    check_target(_beside(model, REFERENCE), is_model)
+    check_target(_beside(model, SUFFIX), is_record)
     before = states(camera.folder, camera.pictures)  # so changes during the fit count as new
     detector = settings.detector()
     detector.fit(

@@ -27,6 +27,7 @@ from softpatch.fleet.fitting import (
     visit_unchanged,
 )
 from softpatch.runtime.listing import LeftOut
+from softpatch.runtime.targets import check_folder
 from softpatch.storage.lock import changing
 
 Finished = Callable[[Sequence[Visit], int], None]
@@ -103,13 +104,14 @@ def fit_many(
 
     Raises:
         DatasetError: no such folder, or no camera in it.
-        UsageError: options that do not fit, or no camera of that name.
+        UsageError: options that do not fit, no camera of that name, or ``output`` is no folder.
         BackboneError: the backbone's weights are not available.
         BusyError: another process is fitting this fleet.
     """
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
     plant, output = Path(plant), Path(output)
+    check_folder(output)
     settings = FleetSettings(output, method, options, check, force, strict)
     cameras = find_cameras(plant, depth, left_out)
     names = {camera.name for camera in cameras}

@@ -16,11 +16,13 @@ from softpatch.fleet.fleet import CameraReport, Fleet
 from softpatch.pages.render import fill
 from softpatch.pages.review import thumbnails
 from softpatch.runtime.files import csv_bytes, write_files
-from softpatch.runtime.targets import PAGE
+from softpatch.runtime.targets import PAGE, begins
 
 BEGINNINGS = {
-    "fleet.csv": b"camera,attention,", "fleet.json": b'{\n "plant": ', "fleet.html": PAGE,
-}  # fmt: skip
+    "fleet.csv": begins(b"camera,attention,"),
+    "fleet.json": begins(b'{\n "plant": '),
+    "fleet.html": begins(PAGE),
+}
 NAMED = 3  # suspects of a camera, in the table and on the page
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 from softpatch.errors import ImageError
 from softpatch.runtime.images import read_layers
 
 HALF = 127  # of 255: most masks are white, with edges that are blurred
+CLASSES, EDGE = 16, 4  # dark levels at most of a mask of numbers, pixels of a blurred edge
 COLOURED = 32  # of 255, between a pixel's channels: it is painted in a colour, however dark
 
 Bools = npt.NDArray[np.bool_]
@@ -31,7 +33,8 @@ def read_marks(content: Any, name: str, threshold: int = HALF) -> Bools:
 
     - Where some of it is transparent and some is not, the latter marks, whatever its colour.
     - Else a pixel marks that is brighter than ``threshold`` in any channel, or painted in a colour.
-    - A mask without any pixel so bright holds numbers: all but 0 mark.
+    - A mask without any pixel so bright holds numbers: all but 0 mark. So does one of few levels,
+      of which some are darker and reach farther than the blurred edges of what is brighter.
 
     Args:
         content: a path, a file's bytes, a PIL image, an array ``(H, W)`` / ``(H, W, 1|3|4)`` or a
@@ -58,8 +61,22 @@ def read_marks(content: Any, name: str, threshold: int = HALF) -> Bools:
 
 
 def _bright(levels: Levels, threshold: int) -> Bools:
-    marked: Bools = levels > (threshold if levels.max() > threshold else 0)
+    marked: Bools = levels > threshold
+    dim = (levels > 0) & ~marked
+    if dim.any() and (not marked.any() or _are_numbers(levels[dim], dim, marked)):
+        marked |= dim
     return marked
+
+
+def _are_numbers(levels: Levels, dim: Bools, bright: Bools) -> bool:
+    """Whether what is dim in a mask are classes, not the edges of what is bright."""
+    if len(np.unique(levels)) > CLASSES:
+        return False
+    some, reached = dim | bright, bright
+    for _ in range(EDGE):
+        grown = Image.fromarray(reached.astype(np.uint8)).filter(ImageFilter.MaxFilter(3))
+        reached = some & (np.asarray(grown) > 0)
+    return bool((dim & ~reached).any())
 
 
 def _of_255(values: npt.NDArray[Any], name: str) -> Levels:

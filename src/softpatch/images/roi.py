@@ -13,6 +13,7 @@ from torch import Tensor
 
 from softpatch.errors import ImageError, UsageError
 from softpatch.images.masks import OddMaskWarning, read_marks
+from softpatch.runtime.errors import printable
 from softpatch.runtime.tiling import TileLayout
 
 LONGEST_SIDE = 1024  # pixels a mask is kept with: finer than any patch
@@ -44,7 +45,7 @@ class RegionOfInterest:
             raise UsageError("the region's mask is black all over; paint white what is to be seen")
         if bool(self.mask.all()):
             words = "the region's mask marks everything, so it leaves nothing out"
-            warnings.warn(words, OddMaskWarning, stacklevel=2)
+            warnings.warn(printable(words), OddMaskWarning, stacklevel=2)
 
     def inside(self, layout: TileLayout, grid: tuple[int, int]) -> Tensor:
         """``(tiles, h * w)`` bool: the patches at least half of whose cell lies inside."""

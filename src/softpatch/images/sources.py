@@ -21,6 +21,7 @@ from torch import Tensor
 
 from softpatch.errors import ImageError, UsageError, reason_of
 from softpatch.images.decode import decode_reduced
+from softpatch.runtime.errors import printable
 from softpatch.runtime.listing import NOT_READ, LeftOut, list_images
 
 READERS = min(8, os.cpu_count() or 1)  # threads that decode
@@ -48,7 +49,7 @@ class UnreadableImageWarning(UserWarning):
 
 def warn_unreadable(error: ImageError) -> None:
     """Skip the image with a warning (the default)."""
-    warnings.warn(f"skipped {error}", UnreadableImageWarning, stacklevel=2)
+    warnings.warn(printable(f"skipped {error}"), UnreadableImageWarning, stacklevel=2)
 
 
 def ignore_unreadable(error: ImageError) -> None:
@@ -103,7 +104,8 @@ def image_sources(images: Images) -> Iterable[ImageSource]:
         left_out = LeftOut()
         paths = list_images(Path(images), left_out)
         if unread := left_out.only(NOT_READ):
-            warnings.warn(f"{images}: left out {unread}", UnreadableImageWarning, stacklevel=2)
+            words = printable(f"{images}: left out {unread}")
+            warnings.warn(words, UnreadableImageWarning, stacklevel=2)
         return [ImageSource(str(path), path) for path in paths]
     if is_single_image(images):
         return [_source(images, 0)]

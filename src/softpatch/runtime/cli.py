@@ -14,7 +14,10 @@ from .errors import (
     UsageError,
     any_character,
     check_arguments,
+    is_out_of_memory,
     last_words,
+    memory_needed,
+    printable,
 )
 
 if TYPE_CHECKING:
@@ -33,17 +36,23 @@ def main(arguments: list[str] | None = None) -> None:
 
         with allowing(options.max_pixels):
             _run(options)
-    except (SoftPatchError, OSError) as error:
-        _fail(*last_words(error))
     except KeyboardInterrupt:
         _fail("interrupted", 130)
-    except MemoryError:
-        _fail("out of memory", 1)
+    except Exception as error:
+        if is_out_of_memory(error) and not isinstance(error, SoftPatchError):
+            _fail(f"out of memory{memory_needed(error)}", 1)
+        if not isinstance(error, SoftPatchError | OSError):
+            raise
+        _fail(*last_words(error))
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    _note(f"error: {message}")
     sys.exit(code)
+
+
+def _note(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,14 +81,23 @@ def _run(options: argparse.Namespace) -> None:
     from .detector import Detector
     from .heatmap import overlay
     from .listing import LeftOut, list_images
-    from .writers import Drawings, Tables, Writer, without_drawing, write_predictions
+    from .targets import check_results
+    from .writers import (
+        BEGINNINGS,
+        Drawings,
+        Tables,
+        Writer,
+        without_drawing,
+        write_predictions,
+    )
 
     images, output = options.images, options.output
+    check_results(output, BEGINNINGS)
     root = images if images.is_dir() else images.parent
     left_out = LeftOut()
     paths = list_images(images, left_out) if images.is_dir() else [images]
     if left_out:
-        print(f"left out of {images}: {left_out}", file=sys.stderr)
+        _note(f"left out of {images}: {left_out}")
     detector = Detector(options.model, threads=options.threads)
     output.mkdir(parents=True, exist_ok=True)
 
@@ -101,10 +119,10 @@ def _run(options: argparse.Namespace) -> None:
         print(file=sys.stderr)
     failed = [*skipped, *without_drawing(rows)]
     for error in failed:
-        print(f"skipped {error}", file=sys.stderr)
+        _note(f"skipped {error}")
     if not rows and not options.strict:
         raise ImageError(str(images), "none of the pictures can be read")
     if rows:
-        print(f"scored {len(rows)} pictures, wrote {output}")
+        print(printable(f"scored {len(rows)} pictures, wrote {output}"))
     if options.strict and failed:
         raise failed[0]

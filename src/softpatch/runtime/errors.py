@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -31,14 +32,29 @@ class OutOfMemoryError(SoftPatchError, MemoryError):
 SIGNS = (
     "allocate memory", "out of memory", "not enough memory", "bad_alloc", "bad allocation",
     "failed to map segment", "can't start new thread",
+    # The interpreter, of functions that have failed without a word for want of memory.
+    "without setting an exception", "without exception set", "with an exception set",
 )  # fmt: skip
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, of torch or the system for example, means that memory has run out."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
+# Controls, invisible marks that turn the direction for example, separators of lines, lone bytes;
+# but not what joins or parts letters and emoji.
+STEERING, JOINERS = ("Cc", "Cf", "Zl", "Zp", "Cs"), "\u200c\u200d"
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, of torch or the system for example, means that memory has run out.
+
+    So does what came of such an error.
+    """
+    if error is None:
+        return False
+    number = getattr(error, "errno", None)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return True
+    # One with a number is of the system, and says no more than that and a name.
+    says = number is None and any(sign in str(error).lower() for sign in SIGNS)
+    return says or is_out_of_memory(error.__cause__ or error.__context__)
 
 
 def memory_asked(error: BaseException) -> float:
@@ -86,6 +102,21 @@ class ImageError(SoftPatchError):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+
+
+def printable(text: str) -> str:
+    r"""The text as one line for people: what would steer their terminal is spelled out.
+
+    So are the end of a line, as ``\n``, and bytes that are no UTF-8. Names may hold all of these.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in STEERING and character not in JOINERS
+        else character
+        for character in text
+    )
 
 
 def any_character(*streams: TextIO | None) -> None:

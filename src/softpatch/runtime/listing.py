@@ -6,6 +6,7 @@ Every command asks here, so that none learns what another leaves out.
 from __future__ import annotations
 
 import re
+import stat
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,7 +135,7 @@ def walk(
         own: whether an image is one of softpatch's drawings.
 
     Raises:
-        OSError: a folder cannot be listed.
+        OSError: a folder cannot be listed or entered.
     """
     root = folder.resolve()
     seen: set[Path] = set()
@@ -147,7 +148,7 @@ def walk(
             continue
         seen.add(real)
         try:
-            entries = [(entry, entry.is_dir()) for entry in sorted(here.iterdir())]
+            entries = [(entry, _is_folder(entry)) for entry in sorted(here.iterdir())]
         except OSError as error:
             if locked is None:
                 raise
@@ -170,6 +171,17 @@ def walk(
                 target = entry.resolve()
                 (inside if target == real / entry.name else links).append((entry, target))
         yield here, images
+
+
+def _is_folder(entry: Path) -> bool:
+    """Whether it is a folder or leads to one; OSError where that in which it lies is locked."""
+    try:
+        return stat.S_ISDIR(entry.stat().st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a link to what may not be seen, perhaps, which reading it will tell
+        entry.lstat()
+        return False
 
 
 def why_no_image(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from .files import open_ordinary
 PAGE = b'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" '
 
 
-def check_target(path: Path, kind: Callable[[Path], bool]) -> None:
+Kind = Callable[[Path], bool]  # whether an ordinary file is one that may be replaced
+
+
+def check_target(path: Path, kind: Kind) -> None:
     """Refuse a place to write to where something else would be lost.
 
     Args:
@@ -40,13 +44,27 @@ def refuse_link(path: Path) -> None:
         raise UsageError(f"{path}: is a link to {path.readlink()}; name that file itself")
 
 
-def check_results(folder: Path, beginnings: Mapping[str, bytes]) -> None:
-    """``check_target`` of the files of these names, which begin so, in a folder of results."""
-    for name, beginning in beginnings.items():
-        check_target(folder / name, begins(beginning))
+def check_folder(folder: Path) -> None:
+    """Refuse a folder to write to that could not be made, since something else is there.
+
+    Raises:
+        UsageError: it is no folder, or lies below what is none.
+    """
+    for place in (folder, *folder.parents):
+        if os.path.isdir(place):  # noqa: PTH112  # False where it may not be entered
+            return
+        if os.path.lexists(place):
+            raise UsageError(f"{place}: is no folder; name a folder to write to")
 
 
-def begins(beginning: bytes) -> Callable[[Path], bool]:
+def check_results(folder: Path, kinds: Mapping[str, Kind]) -> None:
+    """``check_folder``, and ``check_target`` of the files of these names in it."""
+    check_folder(folder)
+    for name, kind in kinds.items():
+        check_target(folder / name, kind)
+
+
+def begins(beginning: bytes) -> Kind:
     """Whether a file begins so."""
 
     def kind(path: Path) -> bool:

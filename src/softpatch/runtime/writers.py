@@ -15,15 +15,15 @@ from .files import csv_bytes, short_name, write_atomically
 from .heatmap import png_bytes
 from .own_files import is_drawing
 from .prediction import Prediction
-from .targets import PAGE, check_results, check_target
+from .targets import PAGE, begins, check_folder, check_results, check_target
 
 Row = dict[str, Any]
 DRAWN = ("heatmap", "mask")  # columns of drawings; folders are called heatmaps and masks
 UNFINISHED = "predictions.unfinished.jsonl"
 BEGINNINGS = {  # of what a run writes, and removes of an earlier one
-    "predictions.csv": b"path,score,",
-    "predictions.json": b'{\n  "model": ',
-    "predictions.html": PAGE,
+    "predictions.csv": begins(b"path,score,"),
+    "predictions.json": begins(b'{\n  "model": '),
+    "predictions.html": begins(PAGE),
 }
 
 
@@ -109,7 +109,8 @@ class Tables(Writer):
         """Write to ``output``; ``skipped`` may grow until the last prediction.
 
         Raises:
-            UsageError: there is a file of one of these names that is no earlier run's.
+            UsageError: it is no folder, or has a file of one of these names that is no earlier
+                run's.
         """
         check_results(output, BEGINNINGS)
         self.output, self.skipped, self.noted = output, skipped, 0
@@ -151,7 +152,12 @@ class Drawings(Writer):
     def __init__(
         self, output: Path, root: Path, column: str, draw: Callable[[Prediction], Image]
     ) -> None:
-        """Draw into ``output/heatmaps``, in subfolders as images have them below ``root``."""
+        """Draw into ``output/heatmaps``, in subfolders as images have them below ``root``.
+
+        Raises:
+            UsageError: something else is there.
+        """
+        check_folder(output / f"{column}s")
         self.output, self.root, self.column, self.draw = output, root, column, draw
 
     def add(self, prediction: Prediction, row: Row) -> None:

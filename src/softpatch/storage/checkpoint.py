@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from softpatch.errors import ScratchError, UsageError
+from softpatch.errors import BusyError, ScratchError, UsageError
 from softpatch.runtime.files import write_atomically
-from softpatch.runtime.partial import is_partial
-from softpatch.storage.kept_tensors import read_tensors, write_tensors
+from softpatch.runtime.partial import is_partial, is_passing
+from softpatch.runtime.targets import check_folder
+from softpatch.storage.kept_tensors import is_kept, kept_path, read_tensors, write_tensors
+from softpatch.storage.lock import changing
 
-SUFFIX = ".safetensors"
 TAG = "SOFTPATCH-CHECKPOINT"
 ABOUT = "What a fit of softpatch has finished; it is removed once the model is written.\n"
 HASHED = 64 * 2**20  # bytes at a time; more of a spilled array would stay resident
@@ -38,21 +40,12 @@ class Checkpoint:
         """Begin a folder, or go on with one.
 
         Raises:
-            UsageError: it holds other things.
+            UsageError: it is no folder, or holds other things.
             ScratchError: it cannot be written.
         """
         self.folder = folder
         self.key = key
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / TAG).exists():
-                if not all(TAG in path.name or is_partial(path) for path in folder.iterdir()):
-                    raise UsageError(
-                        f"{folder}: holds other files; name a folder for the checkpoint alone"
-                    )
-                write_atomically(folder / TAG, ABOUT.encode())
-        except OSError as error:
-            raise self._not_written(error) from error
+        self._begin()
 
     def of(self, *made_from: object) -> Checkpoint:
         """The same folder, for steps that are made from these; see ``fingerprint``."""
@@ -73,16 +66,51 @@ class Checkpoint:
         except OSError as error:
             raise self._not_written(error) from error
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other fits away from the folder while the block runs.
+
+        Raises:
+            BusyError: another one has been using it for some seconds.
+            ScratchError: it cannot be written.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(changing(self.folder))
+            except OSError as error:
+                raise self._not_written(error) from error
+            self._begin()  # anew, if the one before has just removed it
+            yield
+
     def remove(self) -> None:
-        """Delete the folder, or of it what is a checkpoint's."""
+        """Delete the folder, or of it what is a checkpoint's, unless another fit is using it."""
+        with suppress(BusyError), changing(self.folder):
+            if self.folder.is_dir():  # else another fit has removed it
+                self._remove()
+
+    def _remove(self) -> None:
         for path in list(self.folder.iterdir()):
-            if SUFFIX in path.name or TAG in path.name or is_partial(path):
+            if is_kept(path) or TAG in path.name or is_partial(path):
                 path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
 
+    def _begin(self) -> None:
+        folder = self.folder
+        check_folder(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / TAG).exists():
+                if not all(TAG in path.name or is_passing(path) for path in folder.iterdir()):
+                    raise UsageError(
+                        f"{folder}: holds other files; name a folder for the checkpoint alone"
+                    )
+                write_atomically(folder / TAG, ABOUT.encode())
+        except OSError as error:
+            raise self._not_written(error) from error
+
     def _path(self, step: str) -> Path:
-        return self.folder / f"{fingerprint(step, self.key)}{SUFFIX}"
+        return kept_path(self.folder, fingerprint(step, self.key))
 
     def _not_written(self, error: OSError) -> ScratchError:
         return ScratchError(

@@ -6,6 +6,7 @@ kept to save time would be in the model for good.
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 
@@ -15,7 +16,19 @@ from torch import Tensor
 
 from softpatch.runtime.files import write_atomically
 
+SUFFIX = ".safetensors"
 CHECKSUM = 4  # bytes at the end
+NAME = re.compile(r"[0-9a-f]+" + re.escape(SUFFIX))
+
+
+def kept_path(folder: Path, key: str) -> Path:
+    """Where tensors are kept in a folder under a key, a hexadecimal number."""
+    return folder / f"{key}{SUFFIX}"
+
+
+def is_kept(path: Path) -> bool:
+    """Whether a file has the name of such tensors, and may be removed."""
+    return NAME.fullmatch(path.name) is not None
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> int:

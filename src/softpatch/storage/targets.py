@@ -9,7 +9,7 @@ from softpatch.runtime.files import open_ordinary
 from softpatch.runtime.targets import begins
 
 MARK = b"softpatch"  # the key of what is told of the model in its file, and in an exported one
-HEAD = 1_000_000  # bytes of a model file, at the beginning, that have it
+HEAD = 1_000_000  # bytes of a model file, at the beginning, that have it; read at a time
 is_ranking = begins(b"rank,suspicion,path")  # what ``--suspects`` writes
 
 
@@ -22,7 +22,13 @@ def is_model(path: Path) -> bool:
 
 def is_exported(path: Path) -> bool:
     """Whether a file is what ``softpatch export`` writes."""
-    return MARK in path.read_bytes()
+    before = b""
+    with open_ordinary(path) as file:
+        while block := file.read(HEAD):
+            if MARK in before + block:
+                return True
+            before = block[-len(MARK) :]
+    return False
 
 
 def is_manifest(path: Path) -> bool:

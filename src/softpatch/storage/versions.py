@@ -10,7 +10,7 @@ from __future__ import annotations
 import filecmp
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from softpatch.errors import ModelFileError
 from softpatch.runtime.files import file_digest
@@ -103,7 +103,12 @@ def keep_version(path: Path) -> None:
 
 def lineage_of(path: Path) -> Lineage:
     """Read the lineage in a model file's header; ModelFileError if it is no model file."""
+    return lineage_in(path, model_file.read_header(path))
+
+
+def lineage_in(path: Path, header: dict[str, Any]) -> Lineage:
+    """The same from a header that has been read; ``path`` is named if it is damaged."""
     try:
-        return Lineage.from_header(model_file.read_header(path))
+        return Lineage.from_header(header)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: damaged model file ({error})") from error

@@ -13,6 +13,7 @@ from softpatch.errors import DatasetError, UsageError
 from softpatch.watch.arrivals import Arrival
 
 NAME = "results.jsonl"
+BEGINNING = b'{"path": '  # of a line
 STATE = ("path", "bytes", "modified_ns")  # of an image that has arrived
 
 
@@ -27,7 +28,7 @@ class Journal:
         """Open or begin the journal in a folder, for this process alone.
 
         Raises:
-            UsageError: another process has it open.
+            UsageError: another process has it open, or it is no ordinary file.
             DatasetError: it holds a line that is not from a journal.
         """
         self.path = folder / NAME
@@ -84,14 +85,19 @@ class Journal:
 
     def _open(self) -> None:
         """Open the file of that name, and take in what is recorded there."""
+        if os.path.lexists(self.path) and not self.path.is_file():
+            raise UsageError(f"{self.path}: is no ordinary file; give another --output")
         file = self.path.open("a+b", buffering=0)
         try:
             self._lock(file.fileno())
             file.seek(0)
             content = file.readall()
             whole = content.rfind(b"\n") + 1
-            file.truncate(whole)
             self._done = self._done | self._recorded(content[:whole])
+            half = content[whole:].strip(b"\0")  # which some disks leave after a power cut
+            if not half.startswith(BEGINNING[: len(half)]):
+                raise self._foreign()
+            file.truncate(whole)
         except BaseException:
             file.close()
             raise
@@ -102,9 +108,10 @@ class Journal:
             records = [json.loads(line) for line in lines.splitlines()]
             return {tuple(record[key] for key in STATE) for record in records}
         except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(
-                f"{self.path}: holds a line that is no result; move the file away"
-            ) from error
+            raise self._foreign() from error
+
+    def _foreign(self) -> DatasetError:
+        return DatasetError(f"{self.path}: holds a line that is no result; move the file away")
 
     def _lock(self, descriptor: int) -> None:
         """The system drops the lock when the process ends, however it ends."""

@@ -13,6 +13,8 @@ from softpatch.errors import DatasetError, ImageError, SoftPatchError, UsageErro
 from softpatch.runtime.errors import reason_of
 from softpatch.runtime.files import short_name, write_atomically
 from softpatch.runtime.listing import LINKED, NOT_READ, OWN, SYSTEM
+from softpatch.runtime.own_files import is_drawing
+from softpatch.runtime.targets import check_folder, check_target
 from softpatch.runtime.writers import not_judged, row
 from softpatch.storage.moving import same_folder
 from softpatch.watch.arrivals import Arrival, Arrivals
@@ -74,8 +76,8 @@ def watch(
         not be drawn.
 
     Raises:
-        UsageError: another process writes to ``output``, ``move`` is the watched folder, or a time
-            out of range.
+        UsageError: another process writes to ``output``, something else is where the journal or
+            the heat maps belong, ``move`` is the watched folder, or a time out of range.
         DatasetError: no such folder, or the journal is damaged.
         OSError: with ``once``, what could not be written or moved.
     """
@@ -85,6 +87,8 @@ def watch(
         raise UsageError(f"the patience must be at least 0 s, got {patience}")
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
+    if heatmaps:
+        check_folder(output / HEATMAPS)
     if move is not None and same_folder(move, folder):
         raise UsageError(f"{move}: is the watched folder; pictures have to move to another one")
     arrivals = Arrivals(folder, [output / HEATMAPS] if move is None else [output / HEATMAPS, move])
@@ -132,7 +136,10 @@ def watch(
                         place, what = move, "cannot be moved to"
                         waiting = not put_away(arrival, move) or waiting
                         troubles.over(move)
+                        troubles.over(arrival.path)
                 except (OSError, SoftPatchError) as error:
+                    if place is move and _is_about(error, arrival.path):
+                        place, what = arrival.path, "cannot be moved"
                     troubles.begin(place, what, error)
                     waiting, failed = waiting or seconds < patience, error
                 if stopped():
@@ -148,6 +155,13 @@ def watch(
             time.sleep(interval)
     finally:
         journal.close()
+
+
+def _is_about(error: Exception, path: Path) -> bool:
+    """Whether an error is that of one file, not of a place to link or copy it to."""
+    if not isinstance(error, OSError) or error.filename2 is not None:
+        return False
+    return str(error.filename) == str(path)
 
 
 @dataclass
@@ -196,10 +210,11 @@ def _result(score: Scorer, arrival: Arrival, output: Path | None) -> dict[str, A
         target = output / heatmap
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            check_target(target, is_drawing)
             write_atomically(target, drawing)
             result["heatmap"] = heatmap
-        except OSError as error:
-            if error.errno not in NAMES:
+        except (OSError, UsageError) as error:
+            if isinstance(error, OSError) and error.errno not in NAMES:
                 raise
             result["error"] = f"no heatmap: {reason_of(error)}"
     return result

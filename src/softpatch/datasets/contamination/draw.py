@@ -18,6 +18,8 @@ from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, UsageError
 from softpatch.images.sources import ImageSource
 from softpatch.runtime.files import write_atomically
+from softpatch.runtime.targets import check_target
+from softpatch.storage.targets import is_manifest
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,13 @@ class Contamination:
         return tuple(source.name for source in self.train[len(self.category.train) :])
 
     def write_manifest(self, path: Path) -> None:
-        """Write the draw to a file, so that ``read_manifest`` can repeat it anywhere."""
+        """Write the draw to a file, so that ``read_manifest`` can repeat it anywhere.
+
+        Raises:
+            UsageError: something else than a manifest is there.
+            OSError: it cannot be written.
+        """
+        check_target(path, is_manifest)
         manifest = {
             "category": self.category.name,
             "noise": self.noise,
