@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 
 from softpatch.images.decode import image_size, read_image
 from softpatch.runtime.errors import ImageError
-from softpatch.runtime.images import check_header, read_levels
+from softpatch.runtime.images import check_header, decode, read_levels
 
 ROWS, COLUMNS = np.mgrid[0:24, 0:40]
 RGB = np.stack([COLUMNS * 6, ROWS * 10, 255 - COLUMNS * 5 - ROWS], -1).astype(np.uint8)
@@ -45,6 +45,14 @@ def pages(kind: str) -> bytes:
 
 
 FLAT = Image.fromarray(RGB)
+
+
+def of_a_camera(image: Any = RGB, **options: Any) -> bytes:
+    """A JPEG file with a preview behind the photograph."""
+    preview = Image.new("RGB", (16, 12))
+    return saved(image, "MPO", save_all=True, append_images=[preview], **options)
+
+
 ODD: dict[str, Callable[[], bytes]] = {
     "float TIFF": lambda: saved(UNIT, "TIFF"),
     "float TIFF, 0 to 255": lambda: saved(UNIT * 255, "TIFF"),
@@ -70,6 +78,10 @@ ODD: dict[str, Callable[[], bytes]] = {
     "LAB TIFF": lambda: saved(Image.new("LAB", (8, 6), (90, 20, 30)), "TIFF"),
     "grey JPEG": lambda: saved(GREY, "JPEG"),
     "AVIF": lambda: saved(RGB, "AVIF"),
+    "MPO": lambda: of_a_camera(),
+    "MPO, turned": lambda: of_a_camera(exif=TURNED[6]),
+    "MPO, its list of pictures damaged": lambda: of_a_camera().replace(b"MPF\0II", b"MPF\0XX"),
+    "MPO, its preview cut": lambda: of_a_camera()[:-300],
     "frames, GIF": lambda: pages("GIF"),
     "frames, WebP": lambda: pages("WEBP"),
     "frames, PNG": lambda: pages("PNG"),
@@ -145,6 +157,24 @@ def test_turned_pictures_are_upright_and_of_the_size_that_they_say() -> None:
     for orientation in TURNED:
         levels, size = read_levels(ODD[f"TIFF, turned {orientation}"]())
         assert size == levels.shape[:2] == ((40, 24) if orientation in sideways else (24, 40))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ODD if kind.startswith("MPO")])
+def test_the_first_picture_of_a_camera_file_is_the_photograph(kind: str) -> None:
+    turned = TURNED[6 if "turned" in kind else 1]
+    levels, size = read_levels(ODD[kind]())
+    expected, of_jpeg = read_levels(saved(RGB, "JPEG", exif=turned))
+    assert size == of_jpeg
+    np.testing.assert_array_equal(levels, expected)
+
+
+def test_a_large_camera_file_is_decoded_at_a_fraction_as_a_jpeg_is() -> None:
+    large = np.kron(RGB, np.ones((20, 20, 1), np.uint8))
+    part, size = decode(of_a_camera(large), min_decode_side=100)
+    expected, _ = decode(saved(large, "JPEG"), min_decode_side=100)
+    assert size == (480, 800)
+    assert part.shape == (120, 200, 3)
+    np.testing.assert_array_equal(part, expected)
 
 
 def test_a_picture_replaced_while_it_is_open_stays_the_one_that_was_opened(

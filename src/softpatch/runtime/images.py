@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from .errors import ImageError, UsageError
@@ -201,8 +202,18 @@ def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
             raise ImageError(name, "the file is empty (0 bytes)")
         content.seek(0)
         most_pixels()  # lets Pillow open what it would take for a bomb
-        with Image.open(without_large_texts(content), formats=_formats()) as image:
+        with _image(without_large_texts(content)) as image:
             yield image
+
+
+def _image(content: BinaryIO) -> Image.Image:
+    """What Pillow makes of it; of a JPEG file its first picture, which is the photograph.
+
+    Cameras and phones put previews, gain maps and other views behind it (MPO).
+    """
+    jpeg = content.read(3) == b"\xff\xd8\xff"
+    content.seek(0)
+    return JpegImageFile(content) if jpeg else Image.open(content, formats=_formats())
 
 
 def _content(file: Path | io.BytesIO) -> BinaryIO:
