@@ -14,12 +14,14 @@ from PIL import ExifTags, Image
 
 from softpatch.images.decode import image_size, read_image
 from softpatch.runtime.errors import ImageError
-from softpatch.runtime.images import check_header, decode, read_levels
+from softpatch.runtime.images import check_header, decode, read_levels, set_bits
+from tests.runtime.deep_files import ORDERS, png, ppm, tiff
 
 ROWS, COLUMNS = np.mgrid[0:24, 0:40]
 RGB = np.stack([COLUMNS * 6, ROWS * 10, 255 - COLUMNS * 5 - ROWS], -1).astype(np.uint8)
 GREY = RGB[:, :, 0]
 DEEP = GREY.astype(np.uint16) * 257
+COLOURS = RGB.astype(np.uint16) * 251 + 7  # that 8 bits do not hold
 UNIT = GREY.astype(np.float32) / 255
 TURNED = {orientation: Image.Exif() for orientation in range(1, 9)}
 for orientation, exif in TURNED.items():
@@ -65,6 +67,32 @@ ODD: dict[str, Callable[[], bytes]] = {
     "16-bit TIFF": lambda: saved(DEEP, "TIFF"),
     "16-bit PNG": lambda: saved(DEEP, "PNG"),
     "16-bit PGM": lambda: saved(DEEP, "PPM"),
+    "16-bit PNG in colour": lambda: png(COLOURS),
+    "16-bit PNG in colour, with alpha": lambda: png(np.dstack([COLOURS, DEEP])),
+    "16-bit PNG, grey and alpha": lambda: png(COLOURS[:, :, :2]),
+    "16-bit PPM": lambda: ppm(COLOURS),
+    "12-bit PPM": lambda: ppm(COLOURS >> 4, 4095),
+    **{
+        f"16-bit TIFF in colour, {order} {apart} {rows}": partial(
+            tiff, COLOURS, order=order, apart=apart, rows=rows
+        )
+        for order in ORDERS for apart in (False, True) for rows in (None, 5)
+    },
+    "16-bit TIFF in colour, turned": lambda: tiff(COLOURS, orientation=6),
+    "16-bit TIFF in colour, with a fourth": lambda: tiff(
+        np.dstack([COLOURS, DEEP]), apart=True, tags=[(338, 0)]
+    ),
+    "8-bit TIFF, one colour after the other": lambda: tiff(RGB, apart=True),
+    "signed 16-bit TIFF": lambda: tiff(GREY.astype(np.int16) * 90),
+    "signed 16-bit TIFF, negative": lambda: tiff(GREY.astype(np.int16) * 90 - 9),
+    "signed 8-bit TIFF": lambda: tiff(GREY.astype(np.int8)),
+    "unsigned 32-bit TIFF": lambda: tiff(DEEP.astype(np.uint32) << 16),
+    "32-bit TIFF in colour": lambda: tiff(COLOURS.astype(np.uint32)),
+    "float TIFF in colour": lambda: tiff(RGB.astype(np.float32) / 255),
+    "float TIFF of 16 bits": lambda: tiff(UNIT.astype(np.float16)),
+    "10-bit TIFF, packed": lambda: tiff(DEEP, bits=10),
+    "14-bit TIFF, packed": lambda: tiff(DEEP, bits=14),
+    "Bayer TIFF": lambda: tiff(DEEP, tags=[(262, 32803)]),
     "16-bit JPEG 2000": lambda: saved(DEEP, "JPEG2000"),
     "one bit": lambda: saved(GREY > 90, "PNG"),
     "palette": lambda: saved(FLAT.quantize(16), "PNG"),
@@ -128,7 +156,7 @@ def test_everybody_reads_the_same_pixels_or_refuses_alike(kind: str, tmp_path: P
         assert runtime == softpatch
         return
     np.testing.assert_array_equal(service.numpy(), softpatch.numpy())
-    levels, size = runtime
+    levels, size, _ = runtime
     np.testing.assert_array_equal(
         levels, np.rint(softpatch.numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
     )
@@ -152,26 +180,76 @@ def test_other_formats_are_refused_by_content_whatever_the_suffix(
         assert result(read) == words
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("signed 16-bit TIFF, negative", "outside 0..65535; save it with 8 or 16 bits, unsigned"),
+        ("signed 8-bit TIFF", "signed bytes; save it with 8 or 16 bits, unsigned"),
+        ("unsigned 32-bit TIFF", "outside 0..65535; save it with 8 or 16 bits, unsigned"),
+        ("32-bit TIFF in colour", "32 bits in a form that is not read: save it as PNG or TIFF"),
+        ("float TIFF in colour", "32 bits in a form that is not read: save it as PNG or TIFF"),
+        ("float TIFF of 16 bits", "16 bits in a form that is not read: save it as PNG or TIFF"),
+        ("10-bit TIFF, packed", "10 packed bits, such as Mono10p: unpack it"),
+        ("14-bit TIFF, packed", "14 packed bits, such as Mono14p: unpack it"),
+        ("Bayer TIFF", "(Bayer): demosaic it and save it as PNG or TIFF of 16 bits"),
+        ("float TIFF, signed", "float values must lie in [0, 1]; divide them"),
+    ],
+)
+def test_what_is_refused_says_what_to_do(kind: str, words: str) -> None:
+    assert words in result(lambda: read_levels(ODD[kind]()))
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.BIN", "a.mono12p", "a.bayer"])
+def test_data_of_cameras_without_a_header_are_told_how_to_become_pictures(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(bytes(range(96)))
+    for read in (lambda: read_image(tmp_path / name), lambda: read_levels(bytes(96), name)):
+        assert "unpack Mono10p and Mono12p, demosaic Bayer" in result(read)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ODD if kind.startswith(("16-bit", "12-bit P"))])
+def test_sixteen_bits_a_channel_keep_all_of_them(kind: str) -> None:
+    if "JPEG 2000" in kind or kind in ("16-bit TIFF", "16-bit PNG", "16-bit PGM"):
+        expected = DEEP[:, :, None]
+    elif kind == "12-bit PPM":
+        expected = np.rint((COLOURS >> 4) * (65535 / 4095))
+    else:
+        expected = COLOURS[:, :, :1] if "grey and alpha" in kind else COLOURS
+        expected = np.rot90(expected, -1) if "turned" in kind else expected
+    values, size, _ = decode(ODD[kind]())
+    scale = 255 if values.dtype == np.uint8 else 1
+    assert size == values.shape[:2]
+    np.testing.assert_array_equal(np.rint(values / scale * 65535), expected)
+    assert set_bits(ODD[kind]()) == np.bitwise_or.reduce(expected.astype(np.uint16), axis=None)
+
+
+def test_premultiplied_alpha_stays_what_pillow_makes_of_it() -> None:
+    content = tiff(np.dstack([COLOURS, DEEP | 255]), tags=[(338, 1)])
+    with Image.open(io.BytesIO(content)) as image:
+        np.testing.assert_array_equal(read_levels(content).values, np.asarray(image.convert("RGB")))
+
+
 def test_turned_pictures_are_upright_and_of_the_size_that_they_say() -> None:
     sideways = {5, 6, 7, 8}
     for orientation in TURNED:
-        levels, size = read_levels(ODD[f"TIFF, turned {orientation}"]())
+        levels, size, _ = read_levels(ODD[f"TIFF, turned {orientation}"]())
         assert size == levels.shape[:2] == ((40, 24) if orientation in sideways else (24, 40))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ODD if kind.startswith("MPO")])
 def test_the_first_picture_of_a_camera_file_is_the_photograph(kind: str) -> None:
     turned = TURNED[6 if "turned" in kind else 1]
-    levels, size = read_levels(ODD[kind]())
-    expected, of_jpeg = read_levels(saved(RGB, "JPEG", exif=turned))
+    levels, size, _ = read_levels(ODD[kind]())
+    expected, of_jpeg, _ = read_levels(saved(RGB, "JPEG", exif=turned))
     assert size == of_jpeg
     np.testing.assert_array_equal(levels, expected)
 
 
 def test_a_large_camera_file_is_decoded_at_a_fraction_as_a_jpeg_is() -> None:
     large = np.kron(RGB, np.ones((20, 20, 1), np.uint8))
-    part, size = decode(of_a_camera(large), min_decode_side=100)
-    expected, _ = decode(saved(large, "JPEG"), min_decode_side=100)
+    part, size, _ = decode(of_a_camera(large), min_decode_side=100)
+    expected, *_ = decode(saved(large, "JPEG"), min_decode_side=100)
     assert size == (480, 800)
     assert part.shape == (120, 200, 3)
     np.testing.assert_array_equal(part, expected)
@@ -192,5 +270,5 @@ def test_a_picture_replaced_while_it_is_open_stays_the_one_that_was_opened(
         return load(image)
 
     monkeypatch.setattr(Image.Image, "getexif", replaced)
-    np.testing.assert_array_equal(read_levels(path)[0], RGB)
+    np.testing.assert_array_equal(read_levels(path).values, RGB)
     assert not other.exists()

@@ -72,7 +72,14 @@ def _run(options: argparse.Namespace) -> None:
     from .detector import Detector
     from .heatmap import overlay
     from .listing import LeftOut, list_images
-    from .writers import Drawings, Tables, Writer, without_drawing, write_predictions
+    from .writers import (
+        Drawings,
+        Tables,
+        Writer,
+        odd_ones,
+        without_drawing,
+        write_predictions,
+    )
 
     images, output = options.images, options.output
     root = images if images.is_dir() else images.parent
@@ -102,6 +109,8 @@ def _run(options: argparse.Namespace) -> None:
     failed = [*skipped, *without_drawing(rows)]
     for error in failed:
         print(f"skipped {error}", file=sys.stderr)
+    if odd := odd_ones(rows):
+        print(odd, file=sys.stderr)
     if not rows and not options.strict:
         raise ImageError(str(images), "none of the pictures can be read")
     if rows:
