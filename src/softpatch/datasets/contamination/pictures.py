@@ -73,9 +73,7 @@ def badly_taken(
 
 def _read(path: Path, intensity: Intensity) -> Image.Image:
     """Read a file by ``read_image`` as 8-bit RGB."""
-    pixels = (
-        read_image(path, str(path), intensity).permute(1, 2, 0).numpy()
-    )  # (3, H, W) -> (H, W, 3)
+    pixels = read_image(path, str(path), intensity).numpy().transpose(1, 2, 0)
     return Image.fromarray((pixels * 255).round().astype(np.uint8))
 
 
