@@ -36,7 +36,7 @@ def main() -> None:
         part = median_ms(lambda path: decode_reduced(path, str(path), enough), photographs)
         changes = []
         for path in photographs:
-            picture, _ = decode_reduced(path, str(path), None)
+            picture, *_ = decode_reduced(path, str(path), None)
             scores = model.predict(path).score, model.predict(picture).score
             changes.append(abs(scores[0] / scores[1] - 1))
     print(f"whole {whole:.0f} ms, reduced {part:.0f} ms, ratio {whole / part:.1f}")

@@ -42,7 +42,7 @@ def read_batches(paths: list[Path], preprocessing: Preprocessing, size: int) -> 
     Peers get our reader, so that no ratio is about decoding pictures.
     """
     batch: list[Tensor] = []
-    for _, _, picture in prefetch(
+    for _, _, picture, _ in prefetch(
         image_sources(paths), preprocessing, fail_unreadable, preprocessing.min_decode_side
     ):
         batch.append(picture)  # (1, 3, *crop): no tiles

@@ -94,7 +94,7 @@ def maps_of(category: Category, shape: str, device: torch.device) -> Maps:
     masks: list[Tensor] = []
     sources = [ImageSource(str(sample.path), sample.path) for sample in samples]
     read = prefetch(sources, prepare, fail_unreadable, None)
-    for (_, size, (own, image)), sample in zip(read, samples, strict=True):
+    for (_, size, (own, image), _), sample in zip(read, samples, strict=True):
         seen.append(image)
         masks.append(torch.from_numpy(mask_at_input(read_mask(sample, size), own)).to(device))
 

@@ -30,6 +30,7 @@ from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.embedder import Embedder
 from softpatch.images.sources import ImageSource, OnUnreadable, fail_unreadable, image_sources
 from softpatch.noise.discriminators import DISCRIMINATORS
+from softpatch.runtime.intensity import FULL, Intensity
 from tests.auditing.pictures import part, parts
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
@@ -117,7 +118,7 @@ def test_everything_but_the_maps_goes_through_json(found: Audit, folder: Path) -
     content = json.loads(json.dumps(found.as_dict()))
     assert list(content) == [
         "images", "contamination", "interval", "discriminator", "why", "duplicates",
-        "near_duplicates", "unreadable",
+        "near_duplicates", "unreadable", "intensity",
     ]  # fmt: skip
     assert list(content["images"][0]) == [
         "path", "rank", "score", "confidence", "reasons", "region",
@@ -220,9 +221,12 @@ def test_pictures_that_come_and_go_meanwhile_are_passed_over(tmp_path: Path) -> 
     class Camera(LocalBackend):
         @staticmethod
         def measure_images(
-            sources: Iterable[ImageSource], on_unreadable: OnUnreadable, progress: Progress
+            sources: Iterable[ImageSource],
+            on_unreadable: OnUnreadable,
+            progress: Progress,
+            intensity: Intensity = FULL,
         ) -> list[ImageFacts]:
-            found = measure_images(sources, on_unreadable, progress)
+            found = measure_images(sources, on_unreadable, progress, intensity)
             paths[0].unlink()
             paths[1].write_bytes(content)
             return found

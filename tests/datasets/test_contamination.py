@@ -281,3 +281,17 @@ def test_augmented_picture_that_cannot_be_read_is_an_image_error(
     source = drawn.train[20]
     with pytest.raises(ImageError, match=str(drawn.injected[0].path)):
         read_image(source.content, source.name)
+
+
+def test_changed_pictures_of_a_camera_of_twelve_bits_are_as_bright_as_the_others(
+    tmp_path: Path,
+) -> None:
+    for kind, count in (("train/good", 6), ("test/good", 2), ("test/bad", 4)):
+        folder = tmp_path / "part" / kind
+        folder.mkdir(parents=True)
+        for seed in range(count):
+            values = np.random.default_rng(seed).normal(2000, 300, (32, 48)).clip(0, 4095)
+            Image.fromarray(values.astype(np.uint16)).save(folder / f"{seed}.png")
+    drawn = contaminate(read_category(tmp_path / "part"), 0.3, overlap=True, seed=0, augment=True)
+    *_, made = drawn.train
+    assert read_image(made.content).mean() == pytest.approx(2000 / 4095, rel=0.02)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from softpatch import SoftPatch, load
 from softpatch.errors import UsageError
@@ -230,3 +232,18 @@ def test_wrong_use(plant: Plant) -> None:
         plant.fit(reweight=True)
     with pytest.raises(UsageError, match="no method"):
         plant.fit(method="other")
+
+
+def test_what_a_fit_chooses_by_its_pictures_is_no_reason_to_fit_again(tmp_path: Path) -> None:
+    """Neither the size of the network's input nor the range of a camera of 12 bits."""
+    camera = tmp_path / "plant" / "strips"
+    camera.mkdir(parents=True)
+    for seed in range(4):
+        values = np.random.default_rng(seed).normal(2000, 300, (64, 256)).clip(0, 4095)
+        Image.fromarray(values.astype(np.uint16)).save(camera / f"{seed}.png")
+    for outcome in ("fitted", "unchanged"):
+        fleet = fit_many(tmp_path / "plant", tmp_path / "models", dimension=32)
+        [line] = fleet.lines
+        assert (line.visit.outcome, line.visit.error) == (outcome, None)
+        assert line.visit.learned is not None
+        assert line.visit.learned.intensity == (0, 4095)

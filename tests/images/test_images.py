@@ -734,9 +734,9 @@ def level(image: torch.Tensor) -> int:
 
 def test_prefetch_keeps_the_order_and_gives_name_size_and_content() -> None:
     results = list(prefetch(Slow(40), level, fail_unreadable))
-    assert [source.name for source, _, _ in results] == [str(index) for index in range(40)]
-    assert [content for _, _, content in results] == list(range(40))
-    assert {size for _, size, _ in results} == {(4, 6)}
+    assert [source.name for source, *_ in results] == [str(index) for index in range(40)]
+    assert [content for _, _, content, _ in results] == list(range(40))
+    assert {size for _, size, *_ in results} == {(4, 6)}
 
 
 def test_prefetch_reads_only_a_few_ahead() -> None:
@@ -756,7 +756,7 @@ def test_prefetch_hands_unreadable_pictures_over_and_goes_on() -> None:
         for index in range(30)
     ]
     results = list(prefetch(sources, level, bad.append))
-    assert [content for _, _, content in results] == [i for i in range(30) if i % 3]
+    assert [content for _, _, content, _ in results] == [i for i in range(30) if i % 3]
     assert [error.name for error in bad] == [str(i) for i in range(0, 30, 3)]
 
 
@@ -808,7 +808,7 @@ def test_any_error_of_one_picture_is_its_own(error: Exception, reason: str) -> N
 
     before = threading.active_count()
     failed: list[ImageError] = []
-    found = [value for _, _, value in prefetch(image_sources(Fragile()), fragile, failed.append)]
+    found = [value for _, _, value, _ in prefetch(image_sources(Fragile()), fragile, failed.append)]
     assert found == [index for index in range(20) if index not in (3, 7)]
     assert [str(one) for one in failed] == [f"image 3: {reason}", f"image 7: {reason}"]
     assert threading.active_count() == before
@@ -837,7 +837,7 @@ def test_large_jpegs_are_decoded_no_smaller_than_enough(
     tmp_path: Path, min_decode_side: int | None, side: int
 ) -> None:
     path = photograph(tmp_path, 1600, 800)
-    picture, size = decode_reduced(path, "photograph", min_decode_side)
+    picture, size, _ = decode_reduced(path, "photograph", min_decode_side)
     assert size == (800, 1600)
     assert picture.shape == (3, side, 2 * side)
     whole = torch.nn.functional.interpolate(
@@ -850,7 +850,7 @@ def test_a_turned_photographs_size_is_that_of_the_upright_one(tmp_path: Path) ->
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     path = photograph(tmp_path, 1600, 800, exif=exif)
-    picture, size = decode_reduced(path, "photograph", 200)
+    picture, size, _ = decode_reduced(path, "photograph", 200)
     assert size == (1600, 800)
     assert picture.shape == (3, 400, 200)
 
@@ -860,7 +860,7 @@ def test_nothing_else_is_reduced(tmp_path: Path, kind: str) -> None:
     array = np.zeros((800, 1600, 3), np.uint8)
     Image.fromarray(array).save(tmp_path / "whole.png")
     content = array if kind == "array" else tmp_path / "whole.png"
-    picture, size = decode_reduced(content, "picture", 100)
+    picture, size, _ = decode_reduced(content, "picture", 100)
     assert picture.shape == (3, 800, 1600)
     assert size == (800, 1600)
 

@@ -26,11 +26,13 @@ from softpatch.images.sources import (
     noting,
     warn_unreadable,
 )
+from softpatch.images.value_range import seen_intensity
 from softpatch.noise.contamination import estimate_contamination
 from softpatch.noise.discriminators import Discriminator
 from softpatch.noise.policy import AUTO
 from softpatch.pages.localize import Box, peak_box
 from softpatch.pages.review import Reason
+from softpatch.runtime.intensity import Intensity
 
 # Of the patches are what pictures are held against, up to ``bank_size``. By a sparse bank scores
 # are uneven: of 44 magnetic tiles, 4 bad, the ranking has an AUROC of 0.894, for 0.862 with 0.1.
@@ -49,7 +51,11 @@ class Backend(Protocol):
         ...
 
     def measure_images(
-        self, sources: Sequence[ImageSource], on_unreadable: OnUnreadable, progress: Progress
+        self,
+        sources: Sequence[ImageSource],
+        on_unreadable: OnUnreadable,
+        progress: Progress,
+        intensity: Intensity,
     ) -> list[ImageFacts]:
         """See ``softpatch.auditing.image_quality``."""
         ...
@@ -114,6 +120,7 @@ class Audit:
         near_duplicates: groups of paths that show the same in other files.
         unreadable: the pictures that could not be read; they are not ranked.
         calm, strong: outlier scores where colour begins and ends in every heat map.
+        intensity: which values of images of more than 8 bits were taken for black and white.
     """
 
     images: list[AuditedPicture]
@@ -126,6 +133,7 @@ class Audit:
     unreadable: list[ImageError]
     calm: float
     strong: float
+    intensity: Intensity
 
     def as_dict(self) -> dict[str, Any]:
         """All of it for JSON, without the maps."""
@@ -140,6 +148,7 @@ class Audit:
             "unreadable": [
                 {"path": error.name, "reason": error.reason} for error in self.unreadable
             ],
+            "intensity": list(self.intensity),
         }
 
     def rows(self) -> list[dict[str, object]]:
@@ -186,7 +195,9 @@ def audit(
     backend = backend or LocalBackend()
     sources = listed_sources(images)
     note, unreadable = noting(on_unreadable)
-    pictures = backend.measure_images(sources, note, progress)
+    if detector.get_params()["intensity"] is None:
+        detector = detector.clone(intensity=seen_intensity(sources))
+    pictures = backend.measure_images(sources, note, progress, detector.features.intensity)
     known = {error.name for error in unreadable}
 
     def note_new(error: ImageError) -> None:
@@ -200,13 +211,16 @@ def audit(
     pictures = [picture for picture in pictures if picture.name in seen]
     if len(pictures) < 2:
         raise DatasetError("the pictures changed while they were audited; run the audit again")
-    return _conclude(pictures, evidence, unreadable, detector.seed)
+    return _conclude(pictures, evidence, unreadable, detector)
 
 
 def _conclude(
-    pictures: Sequence[ImageFacts], evidence: Evidence, unreadable: list[ImageError], seed: int
+    pictures: Sequence[ImageFacts],
+    evidence: Evidence,
+    unreadable: list[ImageError],
+    detector: SoftPatch,
 ) -> Audit:
-    estimate = estimate_contamination(evidence.suspicion, seed)
+    estimate = estimate_contamination(evidence.suspicion, detector.seed)
     exact, near = exact_duplicates(pictures), near_duplicates(pictures)
     suspicious = estimate.confidence >= LIKELY
     copies = _copies(pictures, exact, near, suspicious)
@@ -243,6 +257,7 @@ def _conclude(
         unreadable=unreadable,
         calm=calm,
         strong=strong,
+        intensity=detector.features.intensity,
     )
 
 

@@ -26,6 +26,7 @@ from softpatch.images.decode import to_unit
 from softpatch.images.sources import ImageSource, OnUnreadable, prefetch
 from softpatch.pages.review import Reason
 from softpatch.runtime.images import file_mode
+from softpatch.runtime.intensity import FULL, Intensity
 
 T = TypeVar("T", bound=Hashable)
 
@@ -71,12 +72,17 @@ class ImageFacts:
 
 
 def measure_images(
-    sources: Iterable[ImageSource], on_unreadable: OnUnreadable, progress: Progress
+    sources: Iterable[ImageSource],
+    on_unreadable: OnUnreadable,
+    progress: Progress,
+    intensity: Intensity = FULL,
 ) -> list[ImageFacts]:
     """Read and measure all images, each once; those that cannot be read are left out."""
     total = len(sources) if isinstance(sources, Sized) else 0
     images: list[ImageFacts] = []
-    for source, size, measured in prefetch(sources, _measure, on_unreadable):
+    for source, size, measured, _ in prefetch(
+        sources, _measure, on_unreadable, intensity=intensity
+    ):
         try:
             mode = _mode(source.content, source.name)
         except Exception as error:  # gone since it was measured

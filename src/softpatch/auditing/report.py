@@ -59,7 +59,7 @@ def summary(audit: Audit) -> list[str]:
 
 
 def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
-    thumbs = thumbnails([image.path for image in audit.images], progress)
+    thumbs = thumbnails({image.path: audit.intensity for image in audit.images}, progress)
     cards = [
         Card(
             path=_relative(image.path, folder),

@@ -71,6 +71,7 @@ def fit(
 
     from softpatch.detectors import BankDetector, CalibratedDetector, SoftPatch, make_detector
     from softpatch.detectors.embedder import Embed, Embedder
+    from softpatch.runtime.intensity import FULL
     from softpatch.storage.versions import lineage_of, versions_folder, write_version
 
     if coreset is not None and engine == "local":
@@ -118,6 +119,11 @@ def fit(
         f"fitted {method} on {len(detector.image_names_)} pictures in {took}, wrote {output} "
         f"({output.stat().st_size / 1e6:.0f} MB)"
     )
+    if (intensity := detector.features.intensity) != FULL:
+        say(
+            f"pictures of more than 8 bits: {intensity.low} is black and {intensity.high} white; "
+            "if that is wrong, fit with --intensity LOW:HIGH"
+        )
     if coverage is not None:
         say(
             f"the bank was picked in shards: no patch that may enter it is farther than "

@@ -125,6 +125,10 @@ class Features:
     tile: str | None = of_features(
         "Cut larger pictures into overlapping tiles of that many pixels: 512.  [no tiles]"
     )
+    intensity: str | None = of_features(
+        "Values of pictures of 10 to 16 bits that are black and white: 0:4095.  [what holds the "
+        "training pictures' values]"
+    )
     roi: Path | None = of_features("Mask picture, white where to look.  [everywhere]")
     precision: str | None = of_features(
         "fp32, or bf16: the backbone in half the time; slow without AVX-512.  [fp32]"

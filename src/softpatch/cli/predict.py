@@ -108,6 +108,8 @@ def _predict(
 
         rows = writers.write_predictions(predictions(), asked)
     skipped.report()
+    if odd := writers.odd_ones(rows):
+        note(odd)
     for error in writers.without_drawing(rows):
         note(f"scored, but {error}")
         skipped.add(error)
@@ -130,6 +132,7 @@ def _predict_on_cluster(
     with inputs.cluster_of("ray", address) as cluster, progress_bars() as progress:
         from softpatch.distributed.predict import NAME, predict_to_parquet
         from softpatch.images.sources import image_sources
+        from softpatch.runtime import writers
 
         assert cluster is not None
         found = [Path(images)] if Path(images).is_file() else inputs.found_at(images)
@@ -140,6 +143,8 @@ def _predict_on_cluster(
             )  # fmt: skip
         finally:
             skipped.report()
+    if odd := writers.odd_ones({"path": name, "remark": one} for name, one in scored.odd):
+        note(odd)
     _show((name, score, None) for name, score in scored.worst)
     if scored.anomalous is not None:
         say(f"{scored.anomalous} of {scored.pictures} pictures are anomalous")

@@ -84,6 +84,7 @@ def watch(
         tell=tell,
     ):
         found = [f"{record['score']:.6g}"] if "score" in record else []
+        found += [record["remark"]] if "remark" in record else []
         found += [record["error"]] if "error" in record else []
         with suppress(OSError):
             say(f"{', '.join(found)}  {record['path']}")

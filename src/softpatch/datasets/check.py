@@ -11,10 +11,10 @@ from typing import Any
 
 from softpatch.compute.progress import Progress, silent
 from softpatch.datasets.dataset import Dataset
-from softpatch.datasets.samples import Category, Sample
+from softpatch.datasets.samples import Category, Sample, marks_in
 from softpatch.errors import DatasetError, ImageError
 from softpatch.images.decode import image_size
-from softpatch.images.masks import OddMaskWarning, read_marks
+from softpatch.images.masks import OddMaskWarning
 from softpatch.runtime.errors import printable
 from softpatch.runtime.files import file_digest
 from softpatch.runtime.listing import LINKED, NOT_READ, OWN, SYSTEM, LeftOut, walk
@@ -113,8 +113,8 @@ def _odd_masks(category: Category) -> dict[str, list[Path]]:
             size = image_size(sample.path, str(sample.path))
         for path in sample.masks:
             try:
-                mask = read_marks(path, str(path), sample.mask_threshold)
-            except ImageError:
+                mask = marks_in(path, sample)
+            except (ImageError, DatasetError):
                 unreadable.append(path)
                 marked = True  # perhaps
                 continue

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from softpatch.datasets.annotations import is_annotations, pictures_in
 from softpatch.datasets.layout import (
     HELD_OUT,
     MASK,
@@ -41,13 +43,18 @@ def read(name: str, folder: Path) -> Category:
     kinds = {kind: pictures(kind) for kind in below if is_kind(kind.name)}
     truths = [entry for entry in below if is_of_masks(entry.name)]
     loose = _loose_masks(truths, kinds)
+    exported = [file for place in (folder, *truths) for file in _exported(place)]
     test: list[Sample] = []
     unused: list[Path] = []
     for kind, found in kinds.items():
         places = (child(truth, kind.name) for truth in truths)
         truth = next((place for place in places if place.is_dir()), folder / "masks" / kind.name)
         samples, left = with_masks(kind.name, found, truth, loose)
-        test += samples
+        elsewhere = {path.name for other, found in kinds.items() if other != kind for path in found}
+        test += [
+            sample if sample.masks else _annotated(sample, exported, elsewhere)
+            for sample in samples
+        ]
         unused += left
     used = {mask for sample in test for mask in sample.masks}
     unused += [mask for truth in truths for mask in pictures(truth) if mask not in used]
@@ -72,6 +79,19 @@ def _loose_masks(truths: Iterable[Path], kinds: Mapping[Path, Sequence[Path]]) -
     return {stem: path for stem, path in masks.items() if stems[stem] == 1}
 
 
+def _exported(folder: Path) -> list[Path]:
+    """What annotation tools may have put there."""
+    return [file for file in sorted(folder.iterdir()) if file.is_file() and is_annotations(file)]
+
+
+def _annotated(sample: Sample, exported: Iterable[Path], elsewhere: Container[str]) -> Sample:
+    """With the exports that know its picture: by its name alone if no other kind has that name."""
+    keys = {f"{sample.path.parent.name}/{sample.path.name}"}
+    keys |= set() if sample.path.name in elsewhere else {sample.path.name}
+    masks = tuple(file for file in exported if not keys.isdisjoint(pictures_in(file)))
+    return replace(sample, masks=masks)
+
+
 FOLDER = Layout(
     name="folder",
     title="your own pictures",
@@ -82,6 +102,7 @@ FOLDER = Layout(
 <category>/good/*.png  (any picture format)
 <category>/<defect>/*.png  (any number of kinds)
 <category>/masks/<defect>/<picture>_mask.png  (or <picture>.png; optional; in masks/ itself, too)
+<category>/masks/*.json, *.xml  (or beside masks/: of COCO, Label Studio, CVAT for images; optional)
 <category>/train/good/*.png  (instead of splitting good/, which then tests; optional)""",
     split=f"every {HELD_OUT}th good picture in order of names and all defective ones test",
     find=folders_that(_is_category),

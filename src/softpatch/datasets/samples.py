@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from softpatch.datasets.annotations import is_annotations, read_annotated
 from softpatch.errors import DatasetError
 from softpatch.images.masks import read_marks
 
@@ -21,7 +22,8 @@ class Sample:
     Attributes:
         path: of the picture.
         kind: ``good`` or the defect's name.
-        masks: image files whose union marks the defective pixels; empty if unknown.
+        masks: files whose union marks the defective pixels, images or what an annotation tool has
+            exported; empty if unknown.
         mask_threshold: grey value, 0 to 255, above which a mask's pixel is defective. Most sets
             draw in white and blur the edges; sets that store a defect's number have 0.
     """
@@ -64,6 +66,22 @@ class Category:
         return tuple(sample for sample in self.test if sample.defective)
 
 
+def marks_in(path: Path, sample: Sample) -> npt.NDArray[np.bool_]:
+    """``(h, w)`` bool, what one of a sample's masks marks.
+
+    Raises:
+        ImageError: it cannot be read.
+        DatasetError: it is of an annotation tool, and damaged.
+        MissingExtraError: it is of an annotation tool, and what reads it is not installed.
+    """
+    if not is_annotations(path):
+        return read_marks(path, str(path), sample.mask_threshold)
+    marked = read_annotated(path, sample.path)
+    if marked is None:
+        raise DatasetError(f"{path}: does not mark {sample.path.name} any more")
+    return marked.marks()
+
+
 def read_mask(sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """``(H, W)`` bool, the defective pixels of a picture of that size: the union of its masks.
 
@@ -71,11 +89,12 @@ def read_mask(sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
     Raises:
         ImageError: a mask cannot be read.
-        DatasetError: a mask's size is not its picture's.
+        DatasetError: a mask's size is not its picture's, or annotations are damaged.
+        MissingExtraError: what reads annotations is not installed.
     """
     defective = np.zeros(size, dtype=bool)
     for path in sample.masks:
-        mask = read_marks(path, str(path), sample.mask_threshold)
+        mask = marks_in(path, sample)
         if mask.shape != size:
             raise DatasetError(
                 f"{path}: is {mask.shape} pixels, its picture {size} (height, width)"

@@ -29,7 +29,7 @@ from softpatch.detectors.run import Run
 from softpatch.errors import ImageError, NotFittedError, UsageError
 from softpatch.features.backbones import backbone_name
 from softpatch.features.extractor import PatchExtractor
-from softpatch.features.presets import configure
+from softpatch.features.presets import FeatureConfig, configure
 from softpatch.images.preprocessing import Preprocessing
 from softpatch.images.roi import RegionOfInterest
 from softpatch.images.shape import input_size
@@ -44,6 +44,8 @@ from softpatch.images.sources import (
     noting,
     warn_unreadable,
 )
+from softpatch.images.value_range import seen_intensity
+from softpatch.runtime.intensity import FULL
 from softpatch.runtime.prediction import Prediction
 from softpatch.runtime.targets import check_target
 from softpatch.storage import model_file
@@ -120,6 +122,7 @@ class Detector(ABC):
         # Sizes of one's own and those of papers stay as they are.
         sizes = (given[name] for name in ("resize", "crop", "tile"))
         self._fits_images = given["preset"] == "edge" and all(size is None for size in sizes)
+        self._fits_values = given["intensity"] is None
         self.roi = None if given["roi"] is None else RegionOfInterest(given["roi"])
         seed = given["seed"]
         if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= int(seed) < SEEDS:
@@ -260,6 +263,7 @@ class Detector(ABC):
         self._learned, self.lineage_ = None, Lineage()  # until all of the new state is there
         note, self.skipped_ = noting(on_unreadable)
         sources = self._looked_at(images)
+        self._see_values(sources)
         embedder = self.embedder  # in memory before the scratch space looks at what is left
         self._checkpoint = None if checkpoint is None else Checkpoint(Path(checkpoint))
         run = replace(self._run(progress), checkpoint=self._checkpoint)
@@ -347,7 +351,7 @@ class Detector(ABC):
         """Method, features and parameters as a model file names them."""
         return {
             "method": self.method,
-            "features": vars(self.extractor.config),
+            "features": _entries(self.extractor.config),
             "parameters": {"seed": self.seed, **self._parameters()},
         }
 
@@ -358,7 +362,7 @@ class Detector(ABC):
         backbone = self.extractor.backbone
         header = {
             **self.described(),
-            "preprocessing": vars(self.preprocessing),
+            "preprocessing": _entries(self.preprocessing),
             "backbone": {
                 "name": backbone.name,
                 "layers": backbone.layers,
@@ -447,6 +451,20 @@ class Detector(ABC):
                 self.features = self._extractor.config
         return sources
 
+    def _see_values(self, sources: Sequence[ImageSource]) -> None:
+        """Take for black and white what suits all images to learn from, unless it was given."""
+        if self._fits_values:
+            intensity = seen_intensity(sources)
+            if intensity != self.features.intensity:
+                self._extractor = self.extractor.with_intensity(intensity)
+                self.features = self._extractor.config
+
+    @property
+    def chosen_by_fit(self) -> frozenset[str]:
+        """Names of the features that a fit chooses by its images."""
+        sizes = ("resize", "crop") if self._fits_images else ()
+        return frozenset({*sizes, "intensity"} if self._fits_values else sizes)
+
     @property
     def embedder(self) -> Embedder:
         """Images -> patches of their tiles."""
@@ -459,6 +477,11 @@ class Detector(ABC):
 
     def _run(self, progress: Progress) -> Run:
         return Run(ScratchSpace(self.memory_limit, self.device), progress)
+
+
+def _entries(record: FeatureConfig | Preprocessing) -> dict[str, Any]:
+    """Of a model file, in which no intensity is that of 16 bits, as in files of before."""
+    return {name: one for name, one in vars(record).items() if (name, one) != ("intensity", FULL)}
 
 
 def _device(name: str) -> torch.device:

@@ -14,7 +14,15 @@ from softpatch.errors import ImageError, UsageError
 from softpatch.features.cache import cached_maps
 from softpatch.features.extractor import PatchExtractor
 from softpatch.images.roi import RegionOfInterest, Tile, tiles_of
-from softpatch.images.sources import Images, OnUnreadable, listed_sources, noting, prefetch
+from softpatch.images.sources import (
+    Images,
+    OnUnreadable,
+    Remark,
+    listed_sources,
+    noting,
+    prefetch,
+    warn_of_odd,
+)
 
 
 class Embedder:
@@ -51,12 +59,13 @@ class Embedder:
         few = isinstance(images, Sized) and len(images) < self.batch_size
         tiles: list[Tile] = []
         batch: list[Tensor] = []
-        for source, size, prepared in prefetch(
-            images, preprocessing, on_unreadable, preprocessing.min_decode_side
-        ):
+        for source, size, prepared, remark in prefetch(
+            images, preprocessing, on_unreadable, preprocessing.min_decode_side,
+            preprocessing.intensity,
+        ):  # fmt: skip
             try:
                 layout = preprocessing.layout(*size)
-                shown = tiles_of(source.name, layout, self.roi, self.extractor.grid)
+                shown = tiles_of(source.name, layout, self.roi, self.extractor.grid, remark)
             except ImageError as error:
                 on_unreadable(error)
                 continue
@@ -87,10 +96,14 @@ class Embedder:
         extractor = self.extractor
         collector = PatchCollector(run.scratch, len(sources), extractor.grid, extractor.dimension)
         extract = cached_maps(extractor, run.checkpoint)
+        odd: list[Remark] = []
         for tiles, batch in self.embed(sources, note, extract):
             for tile, patches in zip(tiles, batch, strict=True):
                 collector.add(tile, patches)
+                if tile.first and tile.remark is not None:
+                    odd.append((tile.name, tile.remark))
             run.progress("embed", len(collector.names), len(sources))
+        warn_of_odd(odd)
         if skipped and not collector.names and isinstance(skipped[0], UsageError):
             raise skipped[0]  # the region's fault rather than the images'
         if collector.names and self.roi is not None:

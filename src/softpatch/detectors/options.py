@@ -19,6 +19,8 @@ class CommonOptions(TypedDict, total=False):
             and knows its normalisation, see ``PatchExtractor``.
         layers, weights, embedding, dimension, resize, crop, tile, precision: see
             ``FeatureConfig``; sizes are one number or (height, width).
+        intensity: (low, high), the values that are black and white in images of more than 8 bits. A
+            fit takes what holds the training images' if None.
         roi: the region of interest, as ``RegionOfInterest`` takes it: a mask picture, white where
             training and scoring look. Everywhere if None.
         seed: of every random draw.
@@ -38,6 +40,7 @@ class CommonOptions(TypedDict, total=False):
     resize: int | tuple[int, int] | None
     crop: int | tuple[int, int] | None
     tile: int | tuple[int, int] | None
+    intensity: tuple[int, int] | None
     roi: Any
     precision: str | None
     seed: int
@@ -48,6 +51,7 @@ class CommonOptions(TypedDict, total=False):
 
 FEATURE_OPTIONS = (
     "layers", "weights", "embedding", "dimension", "resize", "crop", "tile", "precision",
+    "intensity",
 )  # fmt: skip
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(CommonOptions.__annotations__), "preset": "edge", "seed": 0, "device": "auto",
@@ -58,8 +62,8 @@ SEEDS = 2**32
 def parse_options(arguments: dict[str, Any]) -> dict[str, Any]:
     """Options as a command line or a grid has them -> constructor options.
 
-    Sizes are text such as ``256`` or ``224x448``, memory such as ``4GB``, layers are separated by
-    commas; None is an option that was not given.
+    Sizes are text such as ``256`` or ``224x448``, an intensity is ``0:4095``, memory ``4GB``, and
+    layers are separated by commas; None is an option that was not given.
 
     Raises:
         UsageError: text that is none of these.
@@ -70,11 +74,20 @@ def parse_options(arguments: dict[str, Any]) -> dict[str, Any]:
     for name in ("resize", "crop", "tile"):
         if name in options:
             options[name] = _size(name, options[name])
+    if "intensity" in options:
+        options["intensity"] = _range(options["intensity"])
     with suppress(KeyError, ValueError):  # of what is no number, the detector says so
         options["tau"] = float(options["tau"])
     if "memory_limit" in options:
         options["memory_limit"] = _bytes(options["memory_limit"])
     return options
+
+
+def _range(text: str) -> tuple[int, int]:
+    low, _, high = text.partition(":")
+    if not low.isdecimal() or not high.isdecimal():
+        raise UsageError(f"--intensity takes LOW:HIGH, such as 0:4095, got {text!r}")
+    return int(low), int(high)
 
 
 def _bytes(text: str) -> int:

@@ -98,4 +98,6 @@ class Predictor:
             (layout.rows.side, layout.columns.side),
             layout.box,
             self.threshold,
+            first.remark,
+            self.embedder.extractor.preprocessing.intensity,
         )

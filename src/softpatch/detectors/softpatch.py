@@ -208,6 +208,7 @@ class SoftPatch(BankDetector):
         Args and errors are those of ``fit``.
         """
         sources = self._looked_at(images)
+        self._see_values(sources)
         embedder = self.embedder  # in memory before the scratch space looks at what is left
         run = self._run(progress)
         with torch.inference_mode():

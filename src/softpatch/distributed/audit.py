@@ -15,20 +15,25 @@ from softpatch.detectors.embedder import Embedder
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.run import Run
 from softpatch.distributed.actors import Worker, stream
-from softpatch.distributed.cluster import Cluster
+from softpatch.distributed.cluster import Cluster, TaskEnvironment
 from softpatch.distributed.sharded_patches import OnCluster
 from softpatch.errors import ImageError
 from softpatch.images.sources import Images, ImageSource, OnUnreadable
+from softpatch.runtime.intensity import Intensity
 
 
 class Inspector(Worker):
     """Images to what they are like."""
 
+    def __init__(self, environment: TaskEnvironment, intensity: Intensity) -> None:
+        super().__init__(environment)
+        self.intensity = intensity
+
     def work(self, first: int, sources: Iterable[ImageSource]) -> dict[str, Any]:
         """A row of ``facts``: of images, and names of and reasons for those unreadable."""
         del first
         unreadable: list[ImageError] = []
-        facts = measure_images(sources, unreadable.append, silent)
+        facts = measure_images(sources, unreadable.append, silent, self.intensity)
         row = facts, [(error.name, error.reason) for error in unreadable]
         return {"facts": np.array([pickle.dumps(row)], dtype=object)}
 
@@ -46,13 +51,17 @@ class ClusterBackend:
         return OnCluster(self.cluster)(embedder, images, on_unreadable, run)
 
     def measure_images(
-        self, sources: Sequence[ImageSource], on_unreadable: OnUnreadable, progress: Progress
+        self,
+        sources: Sequence[ImageSource],
+        on_unreadable: OnUnreadable,
+        progress: Progress,
+        intensity: Intensity,
     ) -> list[ImageFacts]:
         """See ``softpatch.auditing.image_quality``."""
         import ray
 
         facts: list[ImageFacts] = []
-        for table in stream(self.cluster, Inspector, (), sources):
+        for table in stream(self.cluster, Inspector, (intensity,), sources):
             found, unreadable = pickle.loads(ray.get(table)["facts"][0].as_py())
             facts += found
             for name, reason in unreadable:

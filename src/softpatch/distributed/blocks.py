@@ -29,7 +29,7 @@ from softpatch.errors import ImageError
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
 from softpatch.images.roi import RegionOfInterest
-from softpatch.images.sources import ImageSource, OnUnreadable
+from softpatch.images.sources import ImageSource, OnUnreadable, Remark, warn_of_odd
 from softpatch.runtime.tiling import TileLayout
 
 BLOCK_BYTES = 256 * 2**20  # of patches: one task holds them twice, and works on them in chunks
@@ -75,6 +75,7 @@ class Embedded:
     layouts: list[TileLayout] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)  # patches of each
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # name, reason
+    odd: list[Remark] = field(default_factory=list)
 
 
 class EmbeddingActor(Worker):
@@ -106,6 +107,8 @@ class EmbeddingActor(Worker):
                     about.names.append(tile.name)
                     about.layouts.append(tile.layout)
                     about.counts.append(0)
+                    if tile.remark is not None:
+                        about.odd.append((tile.name, tile.remark))
                 inside = seen if tile.inside is None else seen[tile.inside]
                 about.counts[-1] += len(inside)
                 kept.append(inside.cpu())
@@ -248,6 +251,7 @@ def embed_on(
             on_unreadable(ImageError(name, reason))
         done += len(embedded[-1].names)
         progress("embed", done, len(sources))
+    warn_of_odd([one for found in embedded for one in found.odd])
     return Blocks(cluster, embedder, embedded, lists)
 
 

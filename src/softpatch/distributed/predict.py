@@ -25,7 +25,7 @@ from softpatch.distributed.actors import Worker, stream
 from softpatch.distributed.cluster import Cluster, TaskEnvironment
 from softpatch.distributed.remote_images import filesystem_of
 from softpatch.errors import ImageError, UsageError
-from softpatch.images.sources import ImageSource, OnUnreadable
+from softpatch.images.sources import ImageSource, OnUnreadable, Remark
 from softpatch.runtime.prediction import Prediction
 from softpatch.runtime.targets import check_folder
 from softpatch.runtime.writers import not_judged, row
@@ -43,12 +43,14 @@ class Scored:
     pictures: int = 0  # how many were scored
     anomalous: int | None = None  # how many of them are; None if the model has no threshold
     worst: list[tuple[str, float]] = field(default_factory=list)  # name and score, worst first
+    odd: list[Remark] = field(default_factory=list)
 
     def add(self, other: Scored) -> None:
         """Take in the outcome of another list of images."""
         self.pictures += other.pictures
         if other.anomalous is not None:
             self.anomalous = (self.anomalous or 0) + other.anomalous
+        self.odd += other.odd
         self.worst = sorted(self.worst + other.worst, key=lambda one: -one[1])[:WORST]
 
 
@@ -78,7 +80,8 @@ class ScoringActor(Worker):
         )
         judged = any(one.anomalous is not None for one in found)
         scored = Scored(len(found), sum(bool(one.anomalous) for one in found) if judged else None)
-        scored.add(Scored(worst=[(one.name, one.score) for one in found]))
+        odd = [(one.name, one.remark) for one in found if one.remark is not None]
+        scored.add(Scored(worst=[(one.name, one.score) for one in found], odd=odd))
         errors = [(error.name, error.reason) for error in unreadable]
         return {"scored": np.array([pickle.dumps((scored, errors))], dtype=object)}
 
@@ -177,6 +180,7 @@ def parquet(
         "threshold": pa.float64(),
         "width": pa.int32(),
         "height": pa.int32(),
+        "remark": pa.string(),
         "error": pa.string(),
     }
     rows = [row(one) for one in predictions]

@@ -20,8 +20,9 @@ from softpatch.export.formats import FORMATS, need_packages, onnx_model
 from softpatch.export.graph import DetectorGraph, Precision
 from softpatch.export.parity import ParityReport, compare
 from softpatch.export.tiles import in_tiles, some_tiles
-from softpatch.runtime.engine import FORMAT, KEY, open_model
+from softpatch.runtime.engine import FORMAT, KEY, WITH_INTENSITY, open_model
 from softpatch.runtime.images import read_levels
+from softpatch.runtime.intensity import FULL
 from softpatch.runtime.partial import partial_folder
 from softpatch.runtime.targets import check_target
 from softpatch.storage import model_file
@@ -95,8 +96,8 @@ def export_model(
         with partial_folder(output.parent) as folder:
             file = folder / output.name
             preprocessing = detector.preprocessing
-            side = preprocessing.min_decode_side
-            pictures_read = (read_levels(path, min_decode_side=side)[0] for path in calibration)
+            seen = preprocessing.min_decode_side, preprocessing.intensity
+            pictures_read = (read_levels(path, str(path), *seen).values for path in calibration)
             levels = (tile for one in pictures_read for tile in some_tiles(one, preprocessing))
             about = json.dumps(metadata(detector, header, graph))
             FORMATS[output.suffix](onnx_model(graph, levels), file, KEY, about)
@@ -136,7 +137,7 @@ def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -
         left, top, right, bottom = preprocessing.layout(height, width).box
         box = [left / width, top / height, right / width, bottom / height]
     return {
-        "format": FORMAT,
+        "format": FORMAT if preprocessing.intensity == FULL else WITH_INTENSITY,
         "checksum": "crc32",
         "version": __version__,
         "method": detector.method,

@@ -76,12 +76,13 @@ def compare(
 
     Without a threshold, no labels are compared. ImageError if a picture cannot be read.
     """
+    seen = detector.preprocessing.min_decode_side, detector.preprocessing.intensity
     done, total = 0, 2 * len(pictures)
 
     def timed(call: Callable[[Levels], T]) -> Iterator[tuple[T, float]]:
         nonlocal done
         for number, path in enumerate(pictures):
-            levels, _ = read_levels(path, min_decode_side=detector.preprocessing.min_decode_side)
+            levels = read_levels(path, str(path), *seen).values
             if number == 0:
                 call(levels)  # the first call is slower
             started = time.perf_counter()

@@ -15,6 +15,7 @@ from softpatch.features.embedding import PatchEmbedding
 from softpatch.features.fold_batchnorm import folded
 from softpatch.features.presets import FeatureConfig, Precision
 from softpatch.images.preprocessing import Preprocessing
+from softpatch.runtime.intensity import Intensity
 
 
 class PatchExtractor:
@@ -70,6 +71,13 @@ class PatchExtractor:
         other._seen_at(replace(self.config, resize=size, crop=size), blank)
         return other
 
+    def with_intensity(self, intensity: Intensity) -> Self:
+        """The same network, with other values of images of more than 8 bits as black and white."""
+        other = copy(self)
+        other.config = replace(self.config, intensity=intensity)
+        other.preprocessing = replace(self.preprocessing, intensity=intensity)
+        return other
+
     @property
     def positions(self) -> int:
         """P, patches of an image."""
@@ -91,8 +99,9 @@ class PatchExtractor:
         """Take sizes from a config; gives the maps of a blank image of that size."""
         self.config = config
         self.preprocessing = Preprocessing(
-            config.resize, config.crop, self.backbone.mean, self.backbone.std, config.tile
-        )
+            config.resize, config.crop, self.backbone.mean, self.backbone.std, config.tile,
+            config.intensity,
+        )  # fmt: skip
         maps = self._probe(blank)
         self.grid = (int(maps[0].shape[2]), int(maps[0].shape[3]))
         return maps

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from softpatch.errors import UsageError
 from softpatch.features.embedding import Embedding
 from softpatch.features.offline_weights import DEFAULT_BACKBONE
+from softpatch.runtime.intensity import FULL, Intensity
 
 Precision = Literal["fp32", "bf16"]
 # Pixels a side of the network's input: at 16, efficientnet_lite0 leaves one patch, which has no
@@ -28,6 +29,7 @@ class FeatureConfig:
         embedding: see ``PatchEmbedding``.
         dimension: length of a patch vector (embeddings ``neighbourhood`` and ``rooted`` only).
         resize, crop, tile: (height, width) in pixels, see ``Preprocessing``.
+        intensity: see ``Preprocessing``.
         precision: ``fp32``, or ``bf16``: the network computes in 8 significant bits; all that
             follows is float32. Twice as fast where the processor has AVX-512 or better, an eighth
             of the speed where it has not.
@@ -42,6 +44,7 @@ class FeatureConfig:
     crop: tuple[int, int] = (224, 224)
     tile: tuple[int, int] | None = None
     precision: Precision = "fp32"
+    intensity: Intensity = FULL
 
 
 PRESETS = MappingProxyType(
@@ -64,7 +67,7 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
     drops the preset's layers, which the new one would not have.
 
     Raises:
-        UsageError: an unknown preset, or sizes that no network sees.
+        UsageError: an unknown preset, sizes that no network sees, or no range of 16 bits.
     """
     if preset not in PRESETS:
         raise UsageError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
@@ -80,6 +83,7 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
     for name in ("resize", "crop", "tile"):
         size = settings[name]
         settings[name] = (size, size) if isinstance(size, int) else size and tuple(size)
+    settings["intensity"] = Intensity.checked(settings["intensity"])
     if 0 < min(settings["crop"]) < SMALLEST_INPUT:
         raise UsageError(
             f"a network needs at least {SMALLEST_INPUT} pixels a side, got {settings['crop']}"

@@ -92,7 +92,7 @@ def drift(
 
     Of the latter are ``reference``, from ``make_reference``, and ``then``.
     """
-    brightness, sharpness = changes(then, photographs(new, progress))
+    brightness, sharpness = changes(then, photographs(new, detector.features.intensity, progress))
     chosen = spread(new, SCORED)
     scored = []
     for prediction in detector.predict(chosen, on_unreadable=ignore_unreadable):

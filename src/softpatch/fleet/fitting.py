@@ -41,6 +41,7 @@ from softpatch.fleet.fit_record import (
 from softpatch.fleet.photographs import photographs
 from softpatch.images.sources import fail_unreadable, ignore_unreadable
 from softpatch.noise.contamination import SUSPECT, estimate_contamination
+from softpatch.runtime.intensity import FULL, Intensity
 from softpatch.runtime.targets import check_target
 from softpatch.storage import model_file
 from softpatch.storage.lock import changing
@@ -69,6 +70,7 @@ class Learned:
         suspects: paths of pictures more likely bad than good, most suspicious first.
         threshold: None without one.
         promise: how the threshold was chosen without labels; None if it was set by hand or labels.
+        intensity: which values of pictures of more than 8 bits are black and white.
     """
 
     pictures: int
@@ -77,6 +79,7 @@ class Learned:
     suspects: tuple[str, ...]
     threshold: float | None
     promise: Threshold | None
+    intensity: Intensity = FULL
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -96,8 +99,9 @@ class Learned:
         calibration = Calibration.restored(header, state)
         promise = calibration.promise(header["parameters"].get("max_false_alarms"))
         return cls(
-            len(names), contamination, interval, tuple(suspects), calibration.threshold, promise
-        )
+            len(names), contamination, interval, tuple(suspects), calibration.threshold, promise,
+            Intensity(*header["preprocessing"].get("intensity", FULL)),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -237,7 +241,9 @@ def _fit(camera: Camera, settings: FleetSettings, progress: Progress) -> FitReco
     )
     readable = [Path(name) for name in detector.image_names_]
     unreadable = tuple((error.name, error.reason) for error in detector.skipped_)
-    fitted_on = FitRecord(before, unreadable, photographs(readable, progress))
+    fitted_on = FitRecord(
+        before, unreadable, photographs(readable, detector.features.intensity, progress)
+    )
     reference = make_reference(detector, readable, progress)
     model.parent.mkdir(parents=True, exist_ok=True)
     if versions_folder(model).is_dir() and _readable(model):  # after softpatch update
@@ -264,12 +270,22 @@ def _readable(model: Path) -> bool:
 
 def _made_as(detector: Detector, header: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
     """Whether the model file was fitted with this detector's options, backbone and region."""
-    ours = detector.described()
+    ours, theirs = (
+        {
+            **about,
+            "features": {
+                name: one
+                for name, one in about["features"].items()
+                if name not in detector.chosen_by_fit
+            },
+        }
+        for about in (detector.described(), header)
+    )
     backbone = detector.extractor.backbone
     roi = None if detector.roi is None else detector.roi.mask
     stored = state.get("roi")
     return (
-        json.loads(json.dumps(ours)) == {key: header[key] for key in ours}
+        json.loads(json.dumps(ours)) == {key: theirs[key] for key in ours}
         and header["backbone"]["sha256"] == backbone.weights_hash
         and (roi is stored if roi is None or stored is None else torch.equal(roi.cpu(), stored))
     )

@@ -12,6 +12,7 @@ import numpy as np
 from softpatch.auditing.image_quality import BRIGHTER, ENOUGH, ODD, SOFTER, measure_images
 from softpatch.compute.progress import Progress, silent
 from softpatch.images.sources import ImageSource, ignore_unreadable
+from softpatch.runtime.intensity import FULL, Intensity
 
 MEASURED = 64  # pictures; more hardly make the median more precise
 
@@ -25,10 +26,12 @@ class Photographs:
     sharpness: tuple[float, ...]
 
 
-def photographs(pictures: Sequence[Path], progress: Progress = silent) -> Photographs:
+def photographs(
+    pictures: Sequence[Path], intensity: Intensity = FULL, progress: Progress = silent
+) -> Photographs:
     """Measure ``MEASURED`` of the pictures, evenly spread; unreadable ones are skipped."""
     sources = [ImageSource(str(path), path) for path in spread(pictures, MEASURED)]
-    measured = measure_images(sources, ignore_unreadable, progress)
+    measured = measure_images(sources, ignore_unreadable, progress, intensity)
     sharpness = [picture.sharpness for picture in measured]
     return Photographs(
         tuple(picture.brightness for picture in measured),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from softpatch.fleet.fleet import CameraReport, Fleet
 from softpatch.pages.render import fill
 from softpatch.pages.review import thumbnails
 from softpatch.runtime.files import csv_bytes, write_files
+from softpatch.runtime.intensity import FULL
 from softpatch.runtime.targets import PAGE, begins
 
 BEGINNINGS = {
@@ -32,8 +32,13 @@ def write_report(fleet: Fleet, output: Path, progress: Progress = silent) -> lis
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
-    shown = [paths for line in fleet.lines for paths in _shown(line.visit).values()]
-    thumbs = thumbnails(list(chain.from_iterable(shown)), progress)
+    shown = {
+        path: FULL if line.visit.learned is None else line.visit.learned.intensity
+        for line in fleet.lines
+        for paths in _shown(line.visit).values()
+        for path in paths
+    }
+    thumbs = thumbnails(shown, progress)
     page = fill(
         "fleet/page.html.jinja",
         title=f"Cameras of {fleet.plant.resolve().name}",

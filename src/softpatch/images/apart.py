@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from softpatch.errors import ImageError
-from softpatch.runtime.images import Values, check_header, decode
+from softpatch.runtime.images import Decoded, Values, check_header, decode
+from softpatch.runtime.intensity import FULL, Intensity
 
 CHILD = "from softpatch.images.apart import answer; answer({})"
 
@@ -47,10 +48,14 @@ class Apart:
         return pixels
 
     def decode(
-        self, content: bytes, name: str, min_decode_side: int | None = None
-    ) -> tuple[Values, tuple[int, int]]:
+        self,
+        content: bytes,
+        name: str,
+        min_decode_side: int | None = None,
+        intensity: Intensity = FULL,
+    ) -> Decoded[Values]:
         """``softpatch.runtime.images.decode``."""
-        decoded: tuple[Values, tuple[int, int]] = self._call(decode, content, name, min_decode_side)
+        decoded: Decoded[Values] = self._call(decode, content, name, min_decode_side, intensity)
         return decoded
 
     def close(self) -> None:
@@ -60,14 +65,14 @@ class Apart:
             if process is not None:
                 process.end()
 
-    def _call(self, function: Callable[..., Any], content: bytes, name: str, more: Any) -> Any:
+    def _call(self, function: Callable[..., Any], content: bytes, name: str, *more: Any) -> Any:
         process = self._free.get()
         try:
             for _ in range(2):  # the first may have died of something else, such as little memory
                 if process is None:
                     process = _Process()
                 try:
-                    return process.call(self._seconds, function, content, name, more)
+                    return process.call(self._seconds, function, content, name, *more)
                 except TimeoutError as error:
                     raise ImageError(name, "cut or corrupt (takes too long to decode)") from error
                 except (EOFError, OSError):
@@ -108,7 +113,7 @@ class _Process:
             values = np.empty(*array)
             # As they are: pickled, a picture of 900 x 900 takes 10 ms and not 2.
             self._pipe.recv_bytes_into(values.reshape(-1).view(np.uint8))
-            result = values, result
+            result = Decoded(values, *result)
         self.alive = True
         if refusal is not None:
             raise MemoryError if refusal == () else ImageError(*refusal)
@@ -137,8 +142,8 @@ def answer(descriptor: int) -> None:
             pipe.send(((), None, None))
         else:
             if function is decode:
-                values, size = result
-                pipe.send((None, size, (values.shape, values.dtype)))
+                values, *about = result
+                pipe.send((None, about, (values.shape, values.dtype)))
                 pipe.send_bytes(np.ascontiguousarray(values).data.cast("B"))
             else:
                 pipe.send((None, result, None))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from softpatch.errors import UsageError
 from softpatch.images.decode import to_unit
+from softpatch.runtime.intensity import FULL, Intensity
 from softpatch.runtime.tiling import TileLayout
 
 SMALLEST_TILE = 32  # pixels
@@ -30,6 +31,7 @@ class Preprocessing:
         std: per channel, in [0, 1] units.
         tile: (height, width) in pixels of the image; an image no larger is not cut. None
             never cuts.
+        intensity: which values of images of more than 8 bits are black and white.
     """
 
     resize: tuple[int, int]
@@ -37,6 +39,7 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     tile: tuple[int, int] | None = None
+    intensity: Intensity = FULL
 
     def __post_init__(self) -> None:
         if min(self.crop) < 1 or self.crop[0] > self.resize[0] or self.crop[1] > self.resize[1]:

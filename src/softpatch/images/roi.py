@@ -96,6 +96,7 @@ class Tile:
     region: Tensor | None  # (tiles, P) bool, patches of all tiles inside; None without a region
     first: bool  # whether it is that among the image's tiles that show some of the region
     last: bool
+    remark: str | None = None  # what is odd about the image's values
 
     @property
     def inside(self) -> Tensor | None:
@@ -104,7 +105,11 @@ class Tile:
 
 
 def tiles_of(
-    name: str, layout: TileLayout, region: RegionOfInterest | None, grid: tuple[int, int]
+    name: str,
+    layout: TileLayout,
+    region: RegionOfInterest | None,
+    grid: tuple[int, int],
+    remark: str | None = None,
 ) -> list[Tile]:
     """The tiles of an image that show some of the region of interest.
 
@@ -120,6 +125,6 @@ def tiles_of(
         if not numbers:
             raise OutsideRegion(name, "the region of interest covers no patch; paint it larger")
     return [
-        Tile(name, layout, number, inside, number == numbers[0], number == numbers[-1])
+        Tile(name, layout, number, inside, number == numbers[0], number == numbers[-1], remark)
         for number in numbers
     ]

@@ -5,6 +5,7 @@ Reading is lazy and runs ahead of the consumer in threads.
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections import deque
@@ -13,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,7 @@ from torch import Tensor
 from softpatch.errors import ImageError, UsageError, reason_of
 from softpatch.images.decode import decode_reduced
 from softpatch.runtime.errors import printable
+from softpatch.runtime.intensity import FULL, Intensity
 from softpatch.runtime.listing import NOT_READ, LeftOut, list_images
 
 READERS = min(8, os.cpu_count() or 1)  # threads that decode
@@ -32,6 +34,7 @@ LARGE = 4_000_000  # pixels; of larger images, no more are decoded ahead than th
 # class worth requiring.
 Images = Any
 OnUnreadable = Callable[[ImageError], None]
+Remark = tuple[str, str]  # an image's name, and what is odd about it
 T = TypeVar("T")
 
 
@@ -41,6 +44,26 @@ class ImageSource:
 
     name: str  # the path as given, or ``image <index>`` for in-memory images
     content: Any  # anything ``read_image`` takes
+
+
+class Prepared(NamedTuple, Generic[T]):
+    """An image that has been read.
+
+    Attributes:
+        source: what was read.
+        size: (height, width) in the file, upright.
+        content: what was made of it.
+        remark: what is odd about its values; None if nothing is.
+    """
+
+    source: ImageSource
+    size: tuple[int, int]
+    content: T
+    remark: str | None
+
+
+class OddImageWarning(UserWarning):
+    """Images are learned from although there is something odd about them."""
 
 
 class UnreadableImageWarning(UserWarning):
@@ -59,6 +82,14 @@ def ignore_unreadable(error: ImageError) -> None:
 def fail_unreadable(error: ImageError) -> None:
     """Stop at the first unreadable image."""
     raise error
+
+
+def warn_of_odd(odd: Sequence[Remark]) -> None:
+    """Say in one warning how many images are learned from although something is odd about them."""
+    if odd:
+        name, remark = odd[0]
+        more = f"; so with {len(odd) - 1} more picture(s)" if len(odd) > 1 else ""
+        warnings.warn(f"{name}: {remark}{more}", OddImageWarning, stacklevel=2)
 
 
 def noting(on_unreadable: OnUnreadable) -> tuple[OnUnreadable, list[ImageError]]:
@@ -145,7 +176,8 @@ def prefetch(
     prepare: Callable[[Tensor], T],
     on_unreadable: OnUnreadable,
     min_decode_side: int | None = None,
-) -> Iterator[tuple[ImageSource, tuple[int, int], T]]:
+    intensity: Intensity = FULL,
+) -> Iterator[Prepared[T]]:
     """Read and prepare images in threads, ahead of the consumer, in order.
 
     Decoders release the interpreter lock, so the next images are read while the network works
@@ -156,30 +188,28 @@ def prefetch(
         prepare: applied to every image as ``decode_reduced`` gives it.
         on_unreadable: gets every image that cannot be read or prepared, whatever the error.
         min_decode_side: see ``softpatch.runtime.images.decode``.
-
-    Yields:
-        the source, its size as (height, width) and ``prepare(image)``.
+        intensity: likewise.
     """
 
-    def load(source: ImageSource) -> tuple[tuple[int, int], T]:
-        image, size = decode_reduced(source.content, source.name, min_decode_side)
-        return size, prepare(image)
+    def load(source: ImageSource) -> Prepared[T]:
+        picture = decode_reduced(source.content, source.name, min_decode_side, intensity)
+        return Prepared(source, picture.size, prepare(picture.image), picture.remark)
 
-    waiting: deque[tuple[ImageSource, Future[tuple[tuple[int, int], T]]]] = deque()
+    waiting: deque[tuple[ImageSource, Future[Prepared[T]]]] = deque()
     ahead = READERS  # until the first image's size is known
 
-    def finish() -> Iterator[tuple[ImageSource, tuple[int, int], T]]:
+    def finish() -> Iterator[Prepared[T]]:
         nonlocal ahead
         source, future = waiting.popleft()
         try:
-            size, prepared = future.result()
-            ahead = READ_AHEAD if size[0] * size[1] <= LARGE else READERS
+            prepared = future.result()
+            ahead = READ_AHEAD if math.prod(prepared.size) <= LARGE else READERS
         except ImageError as error:
             on_unreadable(error)
         except Exception as error:  # whatever it is, the other images go on
             on_unreadable(ImageError(source.name, reason_of(error)))
         else:
-            yield source, size, prepared
+            yield prepared
 
     with ThreadPoolExecutor(max_workers=READERS) as pool:
         try:

@@ -69,7 +69,7 @@ def write_page(
         MissingExtraError: jinja2 is not installed.
     """
     ranked = sorted(predictions, key=lambda prediction: -prediction.score)
-    thumbs = thumbnails([prediction.name for prediction in ranked], progress)
+    thumbs = thumbnails({one.name: one.intensity for one in ranked}, progress)
     cards = []
     for rank, prediction in enumerate(ranked, start=1):
         path, heat = Path(prediction.name), prediction.anomaly_map

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from softpatch.images.sources import ImageSource, ignore_unreadable, prefetch
 from softpatch.pages.localize import Box
 from softpatch.pages.render import fill
 from softpatch.runtime.heatmap import FULL_COLOUR, OPACITY, colourise, png_bytes
+from softpatch.runtime.intensity import Intensity
 
 THUMBNAILS = 500  # at most: at some 15 kB each they are nearly all of the page
 LONGEST_SIDE = 320  # pixels of a thumbnail
@@ -100,20 +102,21 @@ def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card
     return fill("pages/review.html.jinja", title=title, summary=summary, data=data)
 
 
-def thumbnails(paths: Sequence[str], progress: Progress) -> dict[str, str]:
+def thumbnails(shown: Mapping[str, Intensity], progress: Progress) -> dict[str, str]:
     """Path -> ``thumbnail`` of the readable ones among the first ``THUMBNAILS``.
 
     Args:
-        paths: most important first.
+        shown: paths, most important first, and which values of them are black and white.
         progress: called with the step ``draw``.
     """
-    sources = [ImageSource(path, Path(path)) for path in paths[:THUMBNAILS]]
+    first = dict(islice(shown.items(), THUMBNAILS))
     drawn = {}
-    for source, _, drawing in prefetch(
-        sources, thumbnail, ignore_unreadable, min_decode_side=2 * LONGEST_SIDE
-    ):
-        drawn[source.name] = drawing
-        progress("draw", len(drawn), len(sources))
+    for intensity in dict.fromkeys(first.values()):
+        sources = [ImageSource(path, Path(path)) for path in first if first[path] == intensity]
+        side = 2 * LONGEST_SIDE
+        for one in prefetch(sources, thumbnail, ignore_unreadable, side, intensity):
+            drawn[one.source.name] = one.content
+            progress("draw", len(drawn), len(first))
     return drawn
 
 

@@ -21,7 +21,7 @@ def overlay(content: object, prediction: Prediction, normal_limit: float) -> Ima
     Returns:
         an RGB image of the same aspect, at most ``LONGEST_SIDE`` pixels long, see ``paint``.
     """
-    image = read_image(content, prediction.name)
+    image = read_image(content, prediction.name, prediction.intensity)
     size, box = frame(prediction, LONGEST_SIDE)
     base = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
     canvas = base.permute(1, 2, 0).numpy() * 255  # (3, H, W) -> (H, W, 3)

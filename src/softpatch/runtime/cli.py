@@ -87,6 +87,7 @@ def _run(options: argparse.Namespace) -> None:
         Drawings,
         Tables,
         Writer,
+        odd_ones,
         without_drawing,
         write_predictions,
     )
@@ -120,6 +121,8 @@ def _run(options: argparse.Namespace) -> None:
     failed = [*skipped, *without_drawing(rows)]
     for error in failed:
         _note(f"skipped {error}")
+    if odd := odd_ones(rows):
+        _note(odd)
     if not rows and not options.strict:
         raise ImageError(str(images), "none of the pictures can be read")
     if rows:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .engine import open_model
 from .errors import ImageError, UsageError, reason_of
 from .images import read_levels
+from .intensity import FULL, Intensity
 from .listing import list_images
 from .prediction import Prediction
 from .tile_scores import score_tiles
@@ -32,6 +33,7 @@ class Detector:
         metadata: of the model: method, parameters, backbone, threshold and so on.
         normal_limit: patch score that good training patches stay below; fixes heat-map colours.
         threshold: images that score above it are anomalous; None if the model has none.
+        intensity: which values of images of more than 8 bits are black and white.
     """
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
@@ -48,6 +50,7 @@ class Detector:
         self._run, self.metadata = open_model(Path(path), threads)
         self.normal_limit: float = self.metadata["normal_limit"]
         self.threshold: float | None = self.metadata["threshold"]
+        self.intensity = Intensity(*self.metadata["preprocessing"].get("intensity", FULL))
 
     def predict(
         self, images: Any, *, on_unreadable: Callable[[ImageError], None] = fail_unreadable
@@ -94,7 +97,9 @@ class Detector:
     def _predict_one(self, content: One, name: str) -> Prediction:
         if isinstance(content, np.ndarray) and content.dtype != np.uint8:
             raise ImageError(name, f"{content.dtype} values; expected uint8")
-        levels, (height, width) = read_levels(content, name, self.metadata["enough"])
+        levels, (height, width), remark = read_levels(
+            content, name, self.metadata["enough"], self.intensity
+        )
         if self.metadata["box"] is None:  # with tiles it depends on the image's size
             preprocessing = self.metadata["preprocessing"]
             sides = (preprocessing[key] for key in ("tile", "resize", "crop"))
@@ -106,4 +111,6 @@ class Detector:
             score, heat = float(outputs["score"][0]), outputs["map"][0]
             left, top, right, bottom = self.metadata["box"]
             box = (left * width, top * height, right * width, bottom * height)
-        return Prediction(name, score, heat, (height, width), box, self.threshold)
+        return Prediction(
+            name, score, heat, (height, width), box, self.threshold, remark, self.intensity
+        )

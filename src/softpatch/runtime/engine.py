@@ -14,6 +14,7 @@ from .errors import ModelFileError, OutOfMemoryError, UsageError, is_out_of_memo
 from .exported import Exported, read_exported
 
 FORMAT = 1  # of the metadata
+WITH_INTENSITY = 2  # the same with an intensity, which a version that knows none would pass over
 MOST_THREADS = 1024  # more than that take minutes to start, or are no number to a runtime
 KEY = "softpatch"  # that the file keeps them under
 # (B, H, W, 3) uint8 -> score (B,), map (B, h, w) and, with a threshold, label (B,)
@@ -40,9 +41,9 @@ def open_model(path: Path, threads: int | None = None) -> tuple[Run, dict[str, A
         damaged = "checksum" in metadata and not exported.checked
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path}: not written by softpatch export") from error
-    if version != FORMAT:
+    if version not in (FORMAT, WITH_INTENSITY):
         raise ModelFileError(
-            f"{path}: format {version} is not the one this version reads ({FORMAT}); "
+            f"{path}: format {version} is newer than this version reads ({WITH_INTENSITY}); "
             "pip install -U softpatch-runtime"
         )
     if damaged:

@@ -35,7 +35,7 @@ def overlay(content: object, prediction: Prediction, normal_limit: float) -> Ima
     Returns:
         an RGB image of the same aspect, at most ``LONGEST_SIDE`` pixels long, see ``paint``.
     """
-    levels, _ = read_levels(content, prediction.name, LONGEST_SIDE)
+    levels, *_ = read_levels(content, prediction.name, LONGEST_SIDE, prediction.intensity)
     (height, width), box = frame(prediction, LONGEST_SIDE)
     left, top, right, bottom = box
     base = Image.fromarray(levels).resize((width, height), Image.Resampling.BILINEAR)

@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
+from .deep_colours import deep_values, is_deep
 from .errors import ImageError, UsageError
 from .files import open_ordinary
+from .intensity import FULL, LARGEST, Intensity
 from .png import without_large_texts
+from .unread import why_misread, why_unread
 
 # What is opened, whatever it is called, as Pillow names it: decoders of its own, since some of its
 # plugins start outside programs.
@@ -30,11 +34,29 @@ SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 Levels = npt.NDArray[np.uint8]
 Values = Levels | npt.NDArray[np.float32]
+V = TypeVar("V", bound=npt.NDArray[Any])
+
+
+class Decoded(NamedTuple, Generic[V]):
+    """An image as it was read.
+
+    Attributes:
+        values: ``(H, W, 1|3)`` uint8, or float32 in [0, 1] where 8 bits do not hold them.
+        size: (height, width) in the file, upright.
+        remark: what is odd about its values; None if nothing is.
+    """
+
+    values: V
+    size: tuple[int, int]
+    remark: str | None
 
 
 def decode(
-    content: Any, name: str = "image", min_decode_side: int | None = None
-) -> tuple[Values, tuple[int, int]]:
+    content: Any,
+    name: str = "image",
+    min_decode_side: int | None = None,
+    intensity: Intensity = FULL,
+) -> Decoded[Values]:
     """Read one image.
 
     Args:
@@ -44,27 +66,52 @@ def decode(
         min_decode_side: pixels that no side of the result needs to exceed; a JPEG file is decoded
             at a half, a quarter or an eighth of its size if both sides stay as long. None decodes
             all.
+        intensity: which values of more than 8 bits are black and white.
 
     Returns:
-        ``(H, W, 1|3)`` uint8, or float32 in [0, 1] where the image is not of 8 bits, and the
-        (height, width) in the file. An alpha channel is dropped, 16 bits are scaled by 1/65535,
-        EXIF rotation is applied. May share memory with ``content``.
+        its values and size. An alpha channel is dropped, EXIF rotation is applied. The values may
+        share memory with ``content``.
 
     Raises:
         ImageError: unreadable, empty, animated, too large, or of an unknown shape or range.
     """
+    array, size = _stored(content, name, min_decode_side)
+    if array.dtype == np.uint16:
+        values, remark = intensity.apply(array)
+        return Decoded(values, size, remark)
+    return Decoded(array if array.dtype == np.uint8 else array.astype(np.float32), size, None)
+
+
+def set_bits(content: Any, name: str = "image") -> int:
+    """The bits that any value of an image of more than 8 bits has, or-ed; 0 of other images.
+
+    Of files of 8 bits the header alone is read. Takes and raises what ``decode`` does.
+    """
+    if isinstance(content, str | Path | bytes):
+        file = io.BytesIO(content) if isinstance(content, bytes) else Path(content)
+        with _opened(file, name if isinstance(content, bytes) else str(content)) as image:
+            if not image.mode.startswith("I") and not is_deep(image):
+                return 0
+    array, _ = _stored(content, name, None)
+    return int(np.bitwise_or.reduce(array, axis=None)) if array.dtype == np.uint16 else 0
+
+
+def _stored(
+    content: Any, name: str, min_decode_side: int | None
+) -> tuple[npt.NDArray[Any], tuple[int, int]]:
+    """``(H, W, 1|3)`` uint8, uint16, bool or float in [0, 1], and the size in the file."""
     if isinstance(content, str | Path):
         return _from_file(Path(content), str(content), min_decode_side)
     if isinstance(content, bytes):
         return _from_file(io.BytesIO(content), name, min_decode_side)
     if isinstance(content, Image.Image):
         with _decoding(name):
-            values = _from_pil(content, name)
+            array = _checked(_pil_to_array(ImageOps.exif_transpose(content), name), name)
     elif isinstance(content, np.ndarray):
-        values = _from_array(content, name)
+        array = _checked(content, name)
     else:
         raise ImageError(name, f"a {type(content).__name__} is no image")
-    return values, (values.shape[0], values.shape[1])
+    return array, (array.shape[0], array.shape[1])
 
 
 def read_layers(content: Any, name: str = "image") -> npt.NDArray[Any]:
@@ -101,13 +148,17 @@ def _layers(image: Image.Image) -> npt.NDArray[Any]:
 
 
 def read_levels(
-    content: Any, name: str = "image", min_decode_side: int | None = None
-) -> tuple[Levels, tuple[int, int]]:
+    content: Any,
+    name: str = "image",
+    min_decode_side: int | None = None,
+    intensity: Intensity = FULL,
+) -> Decoded[Levels]:
     """``decode`` as an exported model takes it: ``(H, W, 3)``, rounded to 8 bits."""
-    values, size = decode(content, name, min_decode_side)
+    values, size, remark = decode(content, name, min_decode_side, intensity)
     if values.dtype != np.uint8:
         values = np.rint(values * 255).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3))), size
+    levels = np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
+    return Decoded(levels, size, remark)
 
 
 def check_header(content: bytes, name: str, most: int) -> int:
@@ -165,13 +216,16 @@ def file_size(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
 
 def _from_file(
     file: Path | io.BytesIO, name: str, min_decode_side: int | None
-) -> tuple[Values, tuple[int, int]]:
+) -> tuple[npt.NDArray[Any], tuple[int, int]]:
     with _opened(file, name) as image:
         _check_extent(image, name)
-        size = _upright(image)
+        if is_deep(image):
+            array: npt.NDArray[Any] = deep_values(image)
+            return array, (array.shape[0], array.shape[1])
+        size = _upright(image)  # of a PNG file, that decodes it
         if min_decode_side is not None and image.format == "JPEG":
             image.draft(image.mode, (min_decode_side, min_decode_side))
-        return _from_pil(image, name), size
+        return _checked(_pil_to_array(ImageOps.exif_transpose(image), name), name), size
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:
@@ -201,8 +255,21 @@ def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
             raise ImageError(name, "the file is empty (0 bytes)")
         content.seek(0)
         most_pixels()  # lets Pillow open what it would take for a bomb
-        with Image.open(without_large_texts(content), formats=_formats()) as image:
+        with _image(without_large_texts(content), name) as image:
             yield image
+
+
+def _image(content: BinaryIO, name: str) -> Image.Image:
+    """What Pillow makes of it; of a JPEG file its first picture, which is the photograph.
+
+    Cameras and phones put previews, gain maps and other views behind it (MPO).
+    """
+    jpeg = content.read(3) == b"\xff\xd8\xff"
+    content.seek(0)
+    try:
+        return JpegImageFile(content) if jpeg else Image.open(content, formats=_formats())
+    except UnidentifiedImageError as error:
+        raise ImageError(name, why_unread(content, name)) from error
 
 
 def _content(file: Path | io.BytesIO) -> BinaryIO:
@@ -221,6 +288,8 @@ def _check_extent(image: Image.Image, name: str) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         raise ImageError(name, f"animated or multi-page ({frames} frames); save one frame")
+    if (reason := why_misread(image)) is not None:
+        raise ImageError(name, reason)
     most = most_pixels()
     if image.width * image.height > most:
         hint = f"scale it down, cut it, or allow more: --max-pixels, or {PIXELS_VARIABLE}"
@@ -234,8 +303,6 @@ def _decoding(name: str) -> Iterator[None]:
         yield
     except (ImageError, UsageError, MemoryError):
         raise
-    except UnidentifiedImageError as error:
-        raise ImageError(name, "not a picture in a format that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name, most_pixels()) from error
     except FileNotFoundError as error:
@@ -254,18 +321,15 @@ def _too_large(name: str, most: int) -> ImageError:
     return ImageError(name, f"more than {most:,} pixels; scale it down or cut it")
 
 
-def _from_pil(image: Image.Image, name: str) -> Values:
-    return _from_array(_pil_to_array(ImageOps.exif_transpose(image), name), name)
-
-
 def _pil_to_array(image: Image.Image, name: str) -> npt.NDArray[Any]:
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)
     if image.mode == "I":
-        # Some decoders widen 16-bit grey to 32-bit integers; nothing else arrives in this mode.
+        # Some decoders widen 16-bit grey to it; signed values and those of 32 bits arrive so, too.
         wide = np.asarray(image)
-        if wide.min() < 0 or wide.max() > 65535:
-            raise ImageError(name, "32-bit integers outside 0..65535; save it with 8 or 16 bits")
+        if wide.min() < 0 or wide.max() > LARGEST:
+            reason = f"has values outside 0..{LARGEST}; save it with 8 or 16 bits, unsigned"
+            raise ImageError(name, reason)
         return wide.astype(np.uint16)
     if image.mode == "F":
         return np.asarray(image)
@@ -274,24 +338,21 @@ def _pil_to_array(image: Image.Image, name: str) -> npt.NDArray[Any]:
     return np.asarray(image.convert("RGB"))
 
 
-def _from_array(array: npt.NDArray[Any], name: str) -> Values:
+def _checked(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """``(H, W, 1|3)`` uint8, uint16, bool or float in [0, 1]; other arrays are refused."""
     array = _with_channels(array, name)
     if array.shape[2] == 2:
         raise ImageError(name, f"shape {array.shape} is no image; expected (H, W) or (H, W, 3)")
     array = array[:, :, :3]
-    if array.dtype == np.uint8:
+    if array.dtype in (np.uint8, np.uint16, bool):
         return array
-    if array.dtype == np.uint16:
-        return array.astype(np.float32) / np.float32(65535)
-    if array.dtype == bool:
-        return array.astype(np.float32)
     if not np.issubdtype(array.dtype, np.floating):
         raise ImageError(name, f"{array.dtype} values; expected uint8, uint16 or float in [0, 1]")
     if not np.isfinite(array).all():
         raise ImageError(name, "holds NaN or infinite values")
     if array.min() < 0 or array.max() > 1:
         raise ImageError(name, "float values must lie in [0, 1]; divide them by their maximum")
-    return array.astype(np.float32)
+    return array
 
 
 def _with_channels(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:

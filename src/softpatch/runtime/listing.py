@@ -20,7 +20,7 @@ EXTENSIONS = frozenset(
     {
         ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif",
         ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpc", ".j2c", ".jpf", ".jpx",
-        ".avif",
+        ".avif", ".mpo",
     }
 )  # fmt: skip
 # Other pictures: nobody would notice that they are missing.
@@ -30,7 +30,7 @@ UNREAD = frozenset(
         ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f",
         ".raw", ".dcm", ".dicom", ".exr", ".hdr", ".psd", ".psb", ".xcf", ".kra", ".svg", ".svgz",
         ".eps", ".ico", ".icns", ".cur", ".pcx", ".dcx", ".qoi", ".sgi", ".ras", ".pfm", ".xbm",
-        ".xpm", ".dds", ".fits", ".fit", ".fts", ".mpo", ".jps", ".jls", ".bpg", ".flif", ".emf",
+        ".xpm", ".dds", ".fits", ".fit", ".fts", ".jps", ".jls", ".bpg", ".flif", ".emf",
         ".wmf", ".apng", ".mng", ".pam", ".pict", ".iff", ".dpx", ".djvu", ".tga",
     }
 )  # fmt: skip

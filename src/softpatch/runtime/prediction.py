@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .intensity import FULL, Intensity
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -20,6 +22,8 @@ class Prediction:
         size: (height, width) of the image in pixels.
         box: (left, top, right, bottom) of the part the map covers, in pixels of the image.
         threshold: the model's, or None if it has none.
+        remark: what is odd about the image, so that the score may mean less; None if nothing is.
+        intensity: which of its values are black and white, for drawing it.
     """
 
     name: str
@@ -28,6 +32,8 @@ class Prediction:
     size: tuple[int, int]
     box: tuple[float, float, float, float]
     threshold: float | None = None
+    remark: str | None = None
+    intensity: Intensity = FULL
 
     @property
     def anomalous(self) -> bool | None:

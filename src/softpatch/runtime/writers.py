@@ -18,6 +18,7 @@ from .prediction import Prediction
 from .targets import PAGE, begins, check_folder, check_results, check_target
 
 Row = dict[str, Any]
+SELDOM = ("remark", "error")  # columns, the last ones, that are there if any row has them
 DRAWN = ("heatmap", "mask")  # columns of drawings; folders are called heatmaps and masks
 UNFINISHED = "predictions.unfinished.jsonl"
 BEGINNINGS = {  # of what a run writes, and removes of an earlier one
@@ -41,6 +42,8 @@ def row(prediction: Prediction) -> Row:
         - ``threshold``: float, the model's.
         - ``width``, ``height``: int, the image's pixels.
         - ``heatmap``, ``mask``: path of the drawing, from the folder of the table.
+        - ``remark``: what is odd about the image, such as values that the model does not know; only
+          where something is.
         - ``error``: why there is no drawing.
     """
     height, width = prediction.size
@@ -49,6 +52,7 @@ def row(prediction: Prediction) -> Row:
     return {
         "path": prediction.name, "score": prediction.score, **judged,
         "width": width, "height": height,
+        **({} if prediction.remark is None else {"remark": prediction.remark}),
     }  # fmt: skip
 
 
@@ -137,8 +141,8 @@ class Tables(Writer):
         unread = [{"path": error.name, "reason": error.reason} for error in self.skipped]
         content = {**self.about, "predictions": rows, "skipped": unread}
         every = [*rows, *map(not_judged, self.skipped)]
-        columns = dict.fromkeys(name for one in every for name in one if name != "error")
-        columns |= {"error": None} if any("error" in one for one in every) else {}
+        columns = dict.fromkeys(name for one in every for name in one if name not in SELDOM)
+        columns |= {name: None for name in SELDOM if any(name in one for one in every)}
         table = [{name: one.get(name, "") for name in columns} for one in every]
         write_atomically(self.output / "predictions.csv", csv_bytes(table))
         text = json.dumps(content, indent=2)
@@ -183,6 +187,13 @@ def remove_drawings(folder: Path) -> None:
     for below in sorted(inside, reverse=True):
         with suppress(OSError):  # not empty
             below.rmdir()
+
+
+def odd_ones(rows: Iterable[Row]) -> str | None:
+    """A line about the pictures with a remark; None if none has one."""
+    found = [f"{one['path']}: {one['remark']}" for one in rows if "remark" in one]
+    more = f"; so with {len(found) - 1} more picture(s)" if len(found) > 1 else ""
+    return f"{found[0]}{more}" if found else None
 
 
 def without_drawing(rows: Iterable[Row]) -> list[ImageError]:

@@ -49,6 +49,10 @@ class Result(_Record):
     threshold: float | None = Field(description="the model's")
     width: int = Field(description="of the picture in pixels, as EXIF turns it")
     height: int
+    remark: str | None = Field(
+        description="what is odd about the picture, such as values that the model does not know, "
+        "so that the score may mean less; null if nothing is"
+    )
     regions: list[Region] = Field(
         description="largest first; empty if IsAnomalous is false. Where the map exceeds the "
         "threshold or half its peak, whichever is lower"
@@ -73,6 +77,7 @@ class Result(_Record):
             threshold=prediction.threshold,
             width=prediction.size[1],
             height=prediction.size[0],
+            remark=prediction.remark,
             regions=[
                 Region(
                     polygon=[(round(x, 1), round(y, 1)) for x, y in polygon.points.tolist()],

@@ -2,7 +2,8 @@
 
 Layout: a safetensors file whose metadata holds one entry, ``softpatch``: a JSON object with
 ``format`` (an integer), ``method``, ``features``, ``parameters``, ``preprocessing``, ``backbone``
-(name, layers, sha256 of its weights), ``images`` and ``normal_limit``, ``digests`` of the images
+(name, layers, sha256 of its weights), ``images`` and ``normal_limit``, an ``intensity`` among
+features and preprocessing where it is not that of 16 bits, ``digests`` of the images
 and ``lineage`` in later versions of a model. Instead of the backbone's weights it has their hash,
 which is checked on loading. Nothing in it depends on time or place, so the same fit gives the same
 bytes.

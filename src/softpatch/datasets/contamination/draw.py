@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from softpatch.datasets.contamination.pictures import augmented, badly_taken, fa
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, UsageError
 from softpatch.images.sources import ImageSource
+from softpatch.images.value_range import seen_intensity
 from softpatch.runtime.files import write_atomically
+from softpatch.runtime.intensity import Intensity
 from softpatch.runtime.targets import check_target
 from softpatch.storage.targets import is_manifest
 
@@ -93,12 +95,18 @@ class Contamination:
     def _source(self, index: int, sample: Sample) -> ImageSource:
         path = sample.path
         if self.kind == "capture-faults":
-            taken = partial(badly_taken, path, sample.kind, self.seed, index)
+            taken = partial(badly_taken, path, sample.kind, self.seed, index, self._intensity)
             return ImageSource(f"{path} ({sample.kind})", taken)
         if self.kind == "near-duplicates" or self.augment:
             how = f"copy {index}" if self.kind == "near-duplicates" else "augmented"
-            return ImageSource(f"{path} ({how})", partial(augmented, path, self.seed, index))
+            made = partial(augmented, path, self.seed, index, self._intensity)
+            return ImageSource(f"{path} ({how})", made)
         return ImageSource(str(path), path)
+
+    @cached_property
+    def _intensity(self) -> Intensity:
+        """What a fit on the clean pictures takes for black and white: changed ones have 8 bits."""
+        return seen_intensity([ImageSource(str(one.path), one.path) for one in self.category.train])
 
 
 def contaminate(

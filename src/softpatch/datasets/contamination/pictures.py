@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from softpatch.images.decode import read_image
+from softpatch.runtime.intensity import FULL, Intensity
 
 # The released code's augmentation of injected pictures.
 MAX_ROTATION = 10.0  # degrees
@@ -23,10 +24,10 @@ DARK = (0.25, 0.5)
 SHIFTS = (0.08, 0.16)  # of the picture's width and height
 
 
-def augmented(path: Path, seed: int, index: int) -> Image.Image:
+def augmented(path: Path, seed: int, index: int, intensity: Intensity = FULL) -> Image.Image:
     """The picture rotated, shifted, scaled and perhaps flipped, with mirrored borders."""
     random = np.random.default_rng((seed, index))
-    picture = _read(path)
+    picture = _read(path, intensity)
     if random.random() < 0.5:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     width, height = picture.size
@@ -52,10 +53,12 @@ def fault_of(seed: int, index: int) -> str:
     return FAULTS[np.random.default_rng((seed, index)).integers(len(FAULTS))]
 
 
-def badly_taken(path: Path, fault: str, seed: int, index: int) -> Image.Image:
+def badly_taken(
+    path: Path, fault: str, seed: int, index: int, intensity: Intensity = FULL
+) -> Image.Image:
     """The picture with one of ``FAULTS``, its strength drawn by seed and index."""
     random = np.random.default_rng((seed, index, FAULTS.index(fault)))
-    picture = _read(path)
+    picture = _read(path, intensity)
     if fault == "blur":
         return picture.filter(ImageFilter.GaussianBlur(random.uniform(*BLURS) * min(picture.size)))
     if fault == "shift":
@@ -68,9 +71,9 @@ def badly_taken(path: Path, fault: str, seed: int, index: int) -> Image.Image:
     return picture.point(lambda value: min(255, round(value * gain)))
 
 
-def _read(path: Path) -> Image.Image:
+def _read(path: Path, intensity: Intensity) -> Image.Image:
     """Read a file by ``read_image`` as 8-bit RGB."""
-    pixels = read_image(path).permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
+    pixels = read_image(path, str(path), intensity).numpy().transpose(1, 2, 0)
     return Image.fromarray((pixels * 255).round().astype(np.uint8))
 
 
