@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softpatch.detectors import METHODS, make_detector
-from softpatch.detectors.options import parse_options
 from softpatch.errors import UsageError
+from softpatch.ranges.table import read
 
 NUMBERS = ("seed", "k", "references", "bank_size", "banks", "dimensions", "batch_size")
 SHARES = ("tau", "coreset_ratio", "max_false_alarms")
@@ -30,7 +30,7 @@ def in_one_line(name: str, value: Any, method: str) -> None:
     """Other errors than that of bad use pass through and fail the test."""
     refused = ""
     try:
-        make_detector(method, **parse_options({"resize": "64", "crop": "64", name: value}))
+        make_detector(method, **{"resize": 64, "crop": 64, name: read(name, value)})
     except UsageError as error:
         refused = str(error)
     except TypeError as error:  # an option of another method
@@ -58,11 +58,11 @@ def test_texts(name: str, value: str) -> None:
 @pytest.mark.parametrize("size", ["8", "8x256", "256x8", "8193", "99999999"])
 def test_sizes_that_no_network_sees_are_refused(size: str) -> None:
     with pytest.raises(UsageError, match="pixels a side"):
-        make_detector("softpatch", **parse_options({"resize": size}))
+        make_detector("softpatch", resize=read("resize", size))
 
 
 @pytest.mark.parametrize("share", [math.nan, math.inf, -1.0])
 @pytest.mark.parametrize("name", SHARES)
 def test_shares_that_are_none_are_refused(name: str, share: float) -> None:
     with pytest.raises(UsageError, match=name):
-        make_detector("softpatch-lof", **parse_options({name: share}))
+        make_detector("softpatch-lof", **{name: share})
