@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, Unpack, overload
 
@@ -404,7 +403,8 @@ class Detector(ABC):
 
     @threshold_.setter
     def threshold_(self, value: float | None) -> None:
-        self._recalibrate(threshold=float(value) if isinstance(value, Real) else value)
+        score = check("threshold", value, "the threshold")
+        self._recalibrate(threshold=None if score is None else float(score))
 
     def _recalibrate(self, **changes: Any) -> None:
         learned: Any = self.learned_

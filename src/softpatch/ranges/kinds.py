@@ -38,7 +38,7 @@ class Number(Range):
         if self.above or self.below:
             first = f"above {low}" if self.above else f"at least {low}"
             numbers = f"{first}, {'below' if self.below else 'at most'} {high}"
-        return " or ".join([numbers, *filter(None, self.also)])
+        return ", or ".join([numbers, *filter(None, self.also)])
 
     def taken(self, value: Any) -> float | str | None:
         """As in ``Range``; numpy's numbers are, too."""
