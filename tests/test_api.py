@@ -136,7 +136,7 @@ FIT_VALUES: list[tuple[type[Detector], dict[str, Any], str]] = [
     *((kind, {"layers": ("nope",)}, "has no layer 'nope'") for kind in DETECTORS),
     *((kind, {"embedding": "magic"}, "magic") for kind in DETECTORS),
     *((kind, {"crop": 65}, "must lie within resize") for kind in DETECTORS),
-    *((kind, {"crop": 0}, "must lie within resize") for kind in DETECTORS),
+    *((kind, {"crop": 0}, "crop must be 32 to 8,192 pixels a side") for kind in DETECTORS),
     (SoftPatch, {"dimension": 0}, "dimension"),
 ]
 

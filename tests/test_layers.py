@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "softpatch"
 FLOORS = (
     ("runtime",),  # without torch: a distribution of its own, too
-    ("errors", "_version"),
+    ("errors", "ranges", "_version"),
     ("compute",),
     ("images", "bank", "storage"),
     ("features", "noise", "predictions", "datasets"),

@@ -42,7 +42,7 @@ def test_wrong_arguments(refuse: Refuse, lines: Path, tmp_path: Path) -> None:
         (("--data", lines, "--set", "tau"), "--set takes NAME=VALUE"),
         (("--data", lines, "--set", "tau=[0.1"), "is no value"),
         (("--data", lines, "--methods", "padim", "--set", "tau=0.1"), "no option 'tau'"),
-        (("--data", lines, "--noise", "much"), "--noise takes numbers"),
+        (("--data", lines, "--noise", "much"), "--noise must lie in"),
         (("--data", lines, "--kinds", "rust"), "kinds: 'rust' is none of"),
         (("--data", lines, "--categories", "gear"), "has no category 'gear'"),
         (("--data", lines, "--recipe", "tablets"), "no recipe is called 'tablets'"),

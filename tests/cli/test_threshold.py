@@ -75,9 +75,9 @@ def test_labels_decide(run: Run, model: Path, small_pictures: Path, tmp_path: Pa
     [
         ((), 2, "give one of --max-false-alarms, --validation and --value"),
         (("--value", "1", "--max-false-alarms", "0.1"), 2, "give one of"),
-        (("--value", "-1"), 2, "--value takes a score of at least 0, got -1"),
-        (("--value", "nan"), 2, "--value takes a score of at least 0, got nan"),
-        (("--max-false-alarms", "1"), 2, "max_false_alarms must lie in (0, 1), got 1"),
+        (("--value", "-1"), 2, "--value must lie in [0, 1e+30], got -1"),
+        (("--value", "nan"), 2, "--value must lie in [0, 1e+30], got nan"),
+        (("--max-false-alarms", "1"), 2, "--max-false-alarms must lie in (0, 1), got 1"),
         (("--validation", "nowhere"), 1, "nowhere: expected the folders good and bad in it"),
     ],
 )

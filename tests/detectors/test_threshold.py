@@ -63,7 +63,7 @@ def test_share_of_false_alarms_is_checked(share: float) -> None:
     with pytest.raises(UsageError, match=r"max_false_alarms must lie in \(0, 1\)"):
         threshold_without_labels(np.ones(5), share)
     if share != 0:
-        with pytest.raises(UsageError, match=r"max_false_alarms must lie in \(0, 1\)"):
+        with pytest.raises(UsageError, match=r"max_false_alarms must lie in \[0, 1\)"):
             SoftPatch(max_false_alarms=share)
 
 

@@ -205,7 +205,7 @@ def test_native_pixel_metrics_are_near_those_at_input_and_image_metrics_the_same
 def test_unknown_frame_is_refused_before_the_fit(line: Path) -> None:
     contamination = contaminate(read_category(line), 0, overlap=True, seed=2)
     detector = PaDiM(**SMALL)
-    with pytest.raises(UsageError, match="input or native, not 'screen'"):
+    with pytest.raises(UsageError, match="input or native, got 'screen'"):
         evaluate("padim", detector, contamination, pixel_at="screen")
     with pytest.raises(NotFittedError):
         _ = detector.image_names_

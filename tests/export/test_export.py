@@ -113,10 +113,10 @@ def test_other_labels_and_nan_are_no_parity() -> None:
 def test_wrong_names_and_numbers_are_refused(small_model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"part.pt: an exported file is called .onnx or .xml"):
         export_model(small_model, tmp_path / "part.pt", pictures=[])
-    with pytest.raises(UsageError, match="precision must be fp32, fp16, int8, got 'int4'"):
+    with pytest.raises(UsageError, match="precision must be fp32, fp16 or int8, got 'int4'"):
         export_model(small_model, tmp_path / "a.onnx", pictures=[], precision="int4")  # type: ignore[arg-type]
     for odd in (float("nan"), -1.0):
-        with pytest.raises(UsageError, match="a threshold is a score of at least 0, got"):
+        with pytest.raises(UsageError, match=r"threshold must lie in \[0, 1e\+30\], got"):
             export_model(small_model, tmp_path / "a.onnx", pictures=[], threshold=odd)
     with pytest.raises(UsageError, match="int8 needs pictures to calibrate on"):
         export_model(small_model, tmp_path / "a.onnx", pictures=[], precision="int8")

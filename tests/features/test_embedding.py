@@ -143,7 +143,9 @@ def test_pictures_of_a_batch_do_not_mix(kind: Embedding) -> None:
 
 
 def test_unknown_kind_is_an_error_that_lists_the_known() -> None:
-    with pytest.raises(UsageError, match="'sum' is none of neighbourhood, rooted, average, concat"):
+    with pytest.raises(
+        UsageError, match="must be neighbourhood, rooted, average or concat, got 'sum'"
+    ):
         PatchEmbedding([4], "sum", 10)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from softpatch.ranges.table import check
 from softpatch.runtime.errors import UsageError
 from softpatch.runtime.intensity import FULL, Intensity
 
@@ -39,15 +40,15 @@ def test_range_of_a_camera_by_the_bits_it_sets(bits: int, high: int) -> None:
 
 def test_ranges_are_said_as_the_option_takes_them() -> None:
     assert str(Intensity(64, 4095)) == "64:4095"
-    assert Intensity.checked([0, np.int64(4095)]) == Intensity(0, 4095)
+    assert check("intensity", [0, np.int64(4095)]) == Intensity(0, 4095)
 
 
 @pytest.mark.parametrize(
-    "given", [(0, 0), (9, 3), (-1, 5), (0, 65536), (0.5, 3), (1,), "0:9", None, (None, 1)]
+    "given", [(0, 0), (9, 3), (-1, 5), (0, 65536), (0.5, 3), (1,), "0:9", (None, 1)]
 )
 def test_what_is_no_range_is_refused(given: Any) -> None:
-    with pytest.raises(UsageError, match=r"intensity takes LOW:HIGH, such as 0:4095"):
-        Intensity.checked(given)
+    with pytest.raises(UsageError, match=r"intensity must be LOW:HIGH, such as 0:4095"):
+        check("intensity", given)
 
 
 @pytest.mark.parametrize("shift", [0, 8])

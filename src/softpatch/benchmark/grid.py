@@ -29,14 +29,13 @@ from typing import Any
 from softpatch.benchmark.results import ORACLE
 from softpatch.datasets import KINDS
 from softpatch.detectors import METHODS, make_detector
-from softpatch.detectors.options import parse_options
 from softpatch.errors import MissingExtraError, UsageError
 from softpatch.evaluation.measurement import FRAMES
+from softpatch.ranges.table import check, read
 
 ORACLE_METHOD = "patchcore"
 POLICIES = ("overlap", "no-overlap")
 AXES = ("seed", "seeds", "noise", "device", "batch_size")  # never options of a method
-TEXTS = ("resize", "crop", "memory_limit")  # options written as text, such as 256x512
 
 Options = tuple[tuple[str, Any], ...]  # sorted by name: hashable, and the same however written
 
@@ -65,8 +64,7 @@ class Method:
     @property
     def arguments(self) -> dict[str, Any]:
         """The options as ``make_detector`` takes them."""
-        texts = {name: str(value) for name, value in self.options if name in TEXTS}
-        return parse_options({**dict(self.options), **texts})
+        return {name: read(name, value) for name, value in self.options}
 
     @property
     def variant(self) -> str:
@@ -127,9 +125,9 @@ def read_grid(content: Mapping[str, Any]) -> Grid:
         raise UsageError("no data: name the data set's folder with --data ROOT or 'data: ROOT'")
     defaults: dict[str, Any] = {}
     if "noise" in content:
-        defaults["noise"] = tuple(_numbers("noise", content["noise"]))
+        defaults["noise"] = tuple(map(float, check("benchmark.noise", _listed(content["noise"]))))
     if "seeds" in content:
-        defaults["seeds"] = tuple(_whole_numbers("seeds", content["seeds"]))
+        defaults["seeds"] = check("seeds", _listed(content["seeds"]))
     for key, allowed in (("policies", POLICIES), ("kinds", KINDS)):
         if key in content:
             defaults[key] = tuple(_names(key, content[key], allowed))
@@ -185,12 +183,7 @@ def _check(method: Method) -> None:
     for name, _ in method.options:
         if name in AXES:
             raise UsageError(f"{method.name}: {name} is no option of a method in a grid")
-    try:
-        make_detector(method.detector, **method.arguments)
-    except UsageError:
-        raise
-    except (TypeError, ValueError) as error:  # a value of the wrong type
-        raise UsageError(f"{method.name} with {method.variant}: {error}") from error
+    make_detector(method.detector, **method.arguments)
 
 
 def _variations(options: Mapping[str, Any]) -> Iterator[Options]:
@@ -211,21 +204,6 @@ def _mapping(key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise UsageError(f"{key}: expected options such as {{tau: 0.1}}, got {value!r}")
     return value
-
-
-def _numbers(key: str, value: Any) -> Iterator[float]:
-    for number in _listed(value):
-        if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
-            raise UsageError(f"{key}: expected numbers of at least 0, got {number!r}")
-        yield float(number)
-
-
-def _whole_numbers(key: str, value: Any) -> Iterator[int]:
-    """The whole numbers of at least 0 under a key; UsageError if there is anything else."""
-    for number in _numbers(key, value):
-        if number != int(number):
-            raise UsageError(f"{key}: expected whole numbers, got {number!r}")
-        yield int(number)
 
 
 def _names(key: str, value: Any, allowed: Sequence[str]) -> Iterator[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
 from softpatch._version import __version__
 from softpatch.cli import (
+    INTERRUPTED,
     audit,
     benchmark,
     clean,
@@ -32,6 +33,7 @@ from softpatch.cli import (
     watch,
 )
 from softpatch.cli.old_spellings import Command
+from softpatch.cli.options import in_ranges
 from softpatch.cli.terminal import fail, note
 from softpatch.errors import (
     MissingExtraError,
@@ -63,18 +65,25 @@ PANELS = {
 
 
 class _Command(Command):
-    """A subcommand that takes no empty arguments."""
+    """A subcommand that takes no empty arguments, and says that it was interrupted."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, or raise UsageError."""
         check_arguments(args)
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; typer would end without a word where Ctrl-C does."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _fail("interrupted", INTERRUPTED)
+
 
 for panel, commands in PANELS.items():
     for command in commands:
         name = command.__name__.replace("_", "-")
-        app.command(name, cls=_Command, rich_help_panel=panel)(command)
+        app.command(name, cls=_Command, rich_help_panel=panel)(in_ranges(command))
 
 
 def _version(asked: bool) -> None:
@@ -92,8 +101,8 @@ def _root(
     pass
 
 
-def main() -> None:
-    """Run the command; exit code 0, 1 (the work failed) or 2 (bad use)."""
+def run() -> None:
+    """Run the command, all but what becomes of Ctrl-C."""
     any_character(sys.stdout, sys.stderr)
     # Oversized pictures are refused with our own message; Pillow's extra warning says less.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
@@ -130,6 +139,6 @@ def _show_warning(
         print(words, end="", file=file or sys.stderr)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     fail(message)
     sys.exit(code)

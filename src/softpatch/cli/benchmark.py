@@ -41,10 +41,10 @@ def benchmark(
         "Such as softpatch-lof,patchcore,random-ensemble; oracle is PatchCore without the added "
         "pictures."
     ),
-    noise: str | None = of_grid("Shares, such as 0,0.1."),
+    noise: list[float] | None = of_grid("Shares, such as 0,0.1."),
     policy: str | None = of_grid("overlap, no-overlap or both."),
     kinds: str | None = of_grid("Of contamination.  [defects]"),
-    seeds: str | None = of_grid("Such as 0,1,2.  [0]"),
+    seeds: list[int] | None = of_grid("Such as 0,1,2.  [0]"),
     presets: str | None = of_grid("Backbones, such as edge,paper."),
     pixel_at: str | None = of_grid("Where pixel metrics are taken: input or native.  [input]"),
     set_: list[str] | None = of_grid(
@@ -57,11 +57,11 @@ def benchmark(
         "Folder of the results; goes on where it was.", Path("softpatch-benchmark")
     ),
     cache: Path | None = option("Folder of the features, to share.  [OUTPUT/features]"),
-    cache_limit: str = option("What the features may take; the oldest make room.", default="20GB"),
+    cache_limit: int = option("What the features may take; the oldest make room.", default="20GB"),
     no_cache: bool = flag("--no-cache", "Compute all features anew."),
-    jobs: int = option("Fits at a time; they share the cores.", "--jobs", "-j", default=1, min=1),
+    jobs: int = option("Fits at a time; they share the cores.", "--jobs", "-j", default=1),
     device: str = options.Running.device,
-    memory_limit: str | None = options.Running.memory_limit,
+    memory_limit: int | None = options.Running.memory_limit,
     engine: str = inputs.ENGINE,
     address: str | None = inputs.ADDRESS,
 ) -> None:
@@ -97,10 +97,10 @@ def benchmark(
         "layout": layout,
         "categories": _split(categories),
         "methods": _split(methods),
-        "noise": _numbers("noise", noise),
+        "noise": noise,
         "policies": ["overlap", "no-overlap"] if policy == "both" else _split(policy),
         "kinds": _split(kinds),
-        "seeds": _numbers("seeds", seeds),
+        "seeds": seeds,
         "pixel_at": pixel_at,
         "features": [{"preset": name} for name in _split(presets) or []] or None,
     }
@@ -120,14 +120,13 @@ def benchmark(
     import torch
 
     from softpatch.benchmark.run import RunSettings, run_fits
-    from softpatch.detectors.options import parse_options
 
     settings = RunSettings(
         output=output,
         features=None if no_cache else cache or output / FEATURES,
-        features_limit=parse_options({"memory_limit": cache_limit})["memory_limit"],
+        features_limit=cache_limit,
         device=device,
-        memory_limit=parse_options({"memory_limit": memory_limit}).get("memory_limit"),
+        memory_limit=memory_limit,
         jobs=jobs,
         threads=torch.get_num_threads(),
         allow_empty_masks=allow_empty_masks,
@@ -191,13 +190,6 @@ def _outcome(row: Row) -> str:
 
 def _split(text: str | None) -> list[str] | None:
     return [part.strip() for part in text.split(",") if part.strip()] if text is not None else None
-
-
-def _numbers(name: str, text: str | None) -> list[float] | None:
-    try:
-        return [float(part) for part in _split(text) or []]
-    except ValueError as error:
-        raise UsageError(f"--{name} takes numbers such as 0,1, got {text!r}") from error
 
 
 def _options(settings: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from softpatch.cli.options import check_seed, option, to_output
+from softpatch.cli.options import option, to_output
 from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say, show_table
 from softpatch.errors import MissingExtraError
 
@@ -24,7 +24,7 @@ def demo(
     data: Path | None = option("A category in MVTec layout.  [a synthetic product line is drawn]"),
     output: Path = to_output("Folder for pictures and results.", Path("softpatch-demo")),
     noise: float = option("Bad pictures hidden among the good.", default=0.1),
-    seed: int = option("Of the line, the draw and the models.", default=0, callback=check_seed),
+    seed: int = option("Of the line, the draw and the models.", default=0),
 ) -> None:
     """Hide defective pictures in a training set and see PatchCore and SoftPatch cope with it.
 

@@ -38,10 +38,9 @@ def fit_many(
     only: list[str] | None = option("Name of a camera; may be given again.  [all]"),
     depth: int | None = option(
         "Cameras are the folders that many levels down, with all below: 2 for "
-        "LINE/CAMERA/DATE.  [each folder with pictures]",
-        min=1,
+        "LINE/CAMERA/DATE.  [each folder with pictures]"
     ),
-    jobs: int = option("Cameras at a time.", default=1, min=1),
+    jobs: int = option("Cameras at a time.", default=1),
     strict: bool = options.STRICT,
     *,
     method: str,

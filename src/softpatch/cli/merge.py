@@ -29,8 +29,6 @@ def merge(
     from softpatch.storage.targets import is_model
 
     options.check_output(output, "the model", is_model)
-    if bank_size is not None and bank_size < 1:
-        raise UsageError(f"--bank-size must be at least 1, got {bank_size}")
 
     from softpatch.detectors import BankDetector, merge
     from softpatch.detectors.load import load

@@ -5,6 +5,7 @@ None as a default means that of the method or the preset, which the help gives i
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
@@ -12,8 +13,12 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 from softpatch.errors import UsageError
+from softpatch.ranges.kinds import Flag, Number, Size
+from softpatch.ranges.table import range_of
+from softpatch.runtime.ranges import Range, Whole
 
 
 def option(
@@ -36,13 +41,6 @@ def to_output(help: str, default: Any = ...) -> Any:
 def argument(help: str, default: Any = ..., **more: Any) -> Any:
     """The same for an argument, which has to be given if there is no default."""
     return typer.Argument(default, help=help, **more)
-
-
-def check_seed(seed: int) -> int:
-    """Raise UsageError for a seed that some random generator would not take."""
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"--seed must lie in [0, 2^32), got {seed}")
-    return seed
 
 
 of_method = functools.partial(option, panel="Method")
@@ -85,7 +83,7 @@ class Discriminator:
 class Bank:
     """What a method learns, and how it scores."""
 
-    tau: str | None = of_method(
+    tau: float | str | None = of_method(
         "With a discriminator: share of patches kept out of the memory bank, or auto: those whose "
         "outlier score is out of the usual.  [auto with lof-distance, else 0.15]"
     )
@@ -115,15 +113,15 @@ class Features:
     backbone: str | None = of_features(
         "efficientnet_lite2, efficientnet_lite0 (both offline) or any timm model."
     )
-    layers: str | None = of_features("Comma-separated, such as layer2,layer3.")
+    layers: tuple[str, ...] | None = of_features("Comma-separated, such as layer2,layer3.")
     weights: str | None = of_features("Local checkpoint of the backbone, or random.")
     embedding: str | None = of_features("neighbourhood, rooted, average or concat.")
-    resize: str | None = of_features(
-        "Pixels: 256, or HEIGHTxWIDTH.  [edge: 224 to 320, in the shape of the pictures]"
+    resize: tuple[int, int] | None = of_features(
+        "What the network sees of a picture.  [edge: 224 to 320, in the shape of the pictures]"
     )
-    crop: str | None = of_features("Centre crop: 224, or HEIGHTxWIDTH.  [224]")
-    tile: str | None = of_features(
-        "Cut larger pictures into overlapping tiles of that many pixels: 512.  [no tiles]"
+    crop: tuple[int, int] | None = of_features("Centre crop of that.  [224]")
+    tile: tuple[int, int] | None = of_features(
+        "Cut larger pictures into overlapping tiles.  [no tiles]"
     )
     intensity: str | None = of_features(
         "Values of pictures of 10 to 16 bits that are black and white: 0:4095.  [what holds the "
@@ -138,11 +136,11 @@ class Features:
 class Running:
     """How the work is done."""
 
-    seed: int = of_run("Of every random draw.", default=0, callback=check_seed)
-    device: str = of_run("auto, cpu or cuda.", default="auto")
+    seed: int = of_run("Of every random draw.", default=0)
+    device: str = of_run("auto, cpu, cuda or cuda:1.", default="auto")
     batch_size: int | None = of_run("Pictures embedded at once.")
-    memory_limit: str | None = of_run(
-        "Such as 4GB; what does not fit goes to temporary files.  [half of what is free]"
+    memory_limit: int | None = of_run(
+        "What does not fit goes to temporary files.  [half of what is free]"
     )
 
 
@@ -160,7 +158,7 @@ DETECTOR = (Method, Discriminator, Bank, Features, Running)
 def takes(*groups: type) -> Callable[..., Callable[..., None]]:
     """Give a subcommand the options of a detector that are in these groups.
 
-    It receives those that were given, parsed as constructor options, as ``given``. With ``Method``
+    It receives those that were given, as constructor options, as ``given``. With ``Method``
     among the groups, it receives ``method`` as another argument, and no discriminator:
     ``--discriminator NAME`` is the method ``softpatch-NAME``, so that results have one name however
     it was asked for.
@@ -178,9 +176,8 @@ def takes(*groups: type) -> Callable[..., Callable[..., None]]:
 
         @functools.wraps(command)
         def run(**arguments: Any) -> None:
-            from softpatch.detectors.options import parse_options
-
-            given = parse_options({one.name: arguments.pop(one.name) for one in added})
+            options = {one.name: arguments.pop(one.name) for one in added}
+            given = {name: value for name, value in options.items() if value is not None}
             if Method in groups:
                 arguments["method"] = _method(given.pop("method"), given.pop("discriminator"))
             command(**arguments, given=given)
@@ -191,6 +188,43 @@ def takes(*groups: type) -> Callable[..., Callable[..., None]]:
         return run
 
     return decorate
+
+
+def in_ranges(command: Callable[..., None]) -> Callable[..., None]:
+    """Have a subcommand's options read and checked before any work, by the table of ranges.
+
+    It has to be the topmost decorator: typer hands it the texts, and it knows how they read.
+    """
+    own = inspect.signature(command, eval_str=True).parameters
+    subcommand = command.__name__.replace("_", "-")
+    options = [name for name, one in own.items() if isinstance(one.default, OptionInfo)]
+    found = {name: range_of(name, subcommand) for name in options}
+    rows = {name: row for name, row in found.items() if row and not isinstance(row, Flag)}
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> None:
+        for name, row in rows.items():
+            if (text := arguments[name]) is not None:
+                arguments[name] = row.check(f"--{name.replace('_', '-')}", row.read(text))
+        command(**arguments)
+
+    parameters = [_as_text(one, rows[name]) if name in rows else one for name, one in own.items()]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def _as_text(parameter: inspect.Parameter, row: Range) -> inspect.Parameter:
+    """An option as typer takes it, whose help says the range."""
+    info = copy.copy(parameter.default)
+    info.metavar = row.metavar
+    if isinstance(row, Whole | Number | Size):
+        says, bracket, default = info.help.partition("  [")
+        info.help = f"{says} ({row.words}){bracket}{default}"
+    if info.default is None:
+        return parameter.replace(annotation=str | None, default=info)
+    info.default = str(info.default)
+    return parameter.replace(annotation=str, default=info)
 
 
 def changes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -224,7 +258,7 @@ def reads_pictures(command: Callable[..., None]) -> Callable[..., None]:
         "max_pixels",
         inspect.Parameter.KEYWORD_ONLY,
         default=of_run(
-            "Refuse larger pictures, which may be bombs; for line scans, more.  [64000000]", min=1
+            "Refuse larger pictures, which may be bombs; for line scans, more.  [64000000]"
         ),
         annotation=int | None,
     )

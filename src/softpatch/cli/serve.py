@@ -24,7 +24,7 @@ def serve(
     host: str = option(
         "Address to listen at; 0.0.0.0 lets other machines in.", default="127.0.0.1"
     ),
-    port: int = option("Port; 0 takes a free one.", default=8000, min=0, max=65535),
+    port: int = option("Port; 0 takes a free one.", default=8000),
     api_key: str | None = who(
         "Requests must bring it in the header X-API-Key.  [$SOFTPATCH_API_KEY; none needed]"
     ),

@@ -44,8 +44,6 @@ def threshold(
     ways = (max_false_alarms, validation, value)
     if sum(way is not None for way in ways) != 1:
         raise UsageError("give one of --max-false-alarms, --validation and --value")
-    if value is not None and not 0 <= value < float("inf"):
-        raise UsageError(f"--value takes a score of at least 0, got {value}")
 
     from softpatch.detectors import CalibratedDetector
     from softpatch.detectors.load import load

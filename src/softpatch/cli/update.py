@@ -29,7 +29,7 @@ def update(
     exclude: Path | None = options.EXCLUDE,
     weights: str | None = options.Features.weights,
     device: str = options.Running.device,
-    memory_limit: str | None = options.Running.memory_limit,
+    memory_limit: int | None = options.Running.memory_limit,
     strict: bool = options.STRICT,
 ) -> None:
     """Let MODEL learn from the pictures in FOLDER, some of which may be bad.
@@ -50,14 +50,13 @@ def update(
     from softpatch.cli.fit import show_suspects, write_suspects
     from softpatch.detectors import BankDetector, SoftPatch
     from softpatch.detectors.load import load
-    from softpatch.detectors.options import parse_options
     from softpatch.storage.versions import write_version
 
     detector = load(model, device=device, weights=weights)
     options.check_output(model, "the model", is_model)
     if not isinstance(detector, BankDetector):
         raise UsageError(f"{model}: a {detector.method} model cannot be updated; fit again")
-    detector.memory_limit = parse_options({"memory_limit": memory_limit}).get("memory_limit")
+    detector.memory_limit = memory_limit
     before = len(detector.image_names_)
     skipped, again = Skipped(strict), set[Path]()
     started = time.perf_counter()

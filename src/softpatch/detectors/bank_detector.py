@@ -10,7 +10,7 @@ from torch import Tensor
 
 from softpatch.bank.memory_bank import Distance, MemoryBank
 from softpatch.compute.progress import Progress, silent
-from softpatch.detectors.bank_options import BANK_SIZE, BankOptions, check_bank
+from softpatch.detectors.bank_options import BANK_SIZE, BankOptions
 from softpatch.detectors.calibrated import FALSE_ALARMS, CalibratedDetector
 from softpatch.detectors.comparison import compared_length, to_compare
 from softpatch.detectors.estimate import FitCost, bank_cost
@@ -18,9 +18,9 @@ from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.options import CommonOptions
 from softpatch.detectors.patch_table import LocalPatches
 from softpatch.detectors.update import admit_all, score_update, update
-from softpatch.errors import UsageError
 from softpatch.images.sources import Images, OnUnreadable, noting, warn_unreadable
 from softpatch.noise.policy import NoisePolicy
+from softpatch.ranges.table import check, check_all
 from softpatch.storage.lineage import Lineage, image_digests
 
 
@@ -43,9 +43,7 @@ class BankDetector(CalibratedDetector):
         **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(max_false_alarms=max_false_alarms, **options)
-        if not 0 < coreset_ratio <= 1:
-            raise UsageError(f"coreset_ratio must lie in (0, 1], got {coreset_ratio}")
-        check_bank(bank_size, distance)
+        check_all(coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance)
         self.coreset_ratio = coreset_ratio
         self.bank_size = bank_size
         self.distance = distance
@@ -109,8 +107,7 @@ class BankDetector(CalibratedDetector):
             UsageError: ``forget`` outside [0, 1).
             ScratchError: no room for temporary files.
         """
-        if not 0 <= forget < 1:
-            raise UsageError(f"forget must lie in [0, 1), got {forget}")
+        forget = check("forget", forget)
         learned = replace(self.learned_, options=self.bank_options)
         parent = self.digest()
         note, skipped = noting(on_unreadable)

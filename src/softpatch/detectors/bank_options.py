@@ -9,7 +9,6 @@ from torch import Tensor
 
 from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.memory_bank import Distance, MemoryBank
-from softpatch.errors import UsageError
 
 BANK_SIZE = 20_000  # at most, by default: fit and predict then cost the same an image at any size
 REWEIGHTING_NEIGHBOURS = 9  # b in the PatchCore paper, eq. 7
@@ -61,14 +60,6 @@ class BankOptions:
         if self.reweight and isinstance(bank, MemoryBank) and len(bank) > 1:
             return reweighted_scores(bank, patches, scores, origins)
         return scores.amax(dim=1)
-
-
-def check_bank(bank_size: int, distance: str) -> None:
-    """Raise UsageError for what is no size of a bank, or no distance."""
-    if bank_size < 1:
-        raise UsageError(f"bank_size must be at least 1, got {bank_size}")
-    if distance not in ("squared", "euclidean"):
-        raise UsageError(f"distance must be squared or euclidean, got {distance!r}")
 
 
 def reweighted_scores(

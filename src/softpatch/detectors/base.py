@@ -8,11 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, Unpack, overload
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -22,7 +20,7 @@ from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.embedder import Embed, Embedder
 from softpatch.detectors.estimate import Estimate, FitCost, estimate
-from softpatch.detectors.options import DEFAULTS, FEATURE_OPTIONS, SEEDS, CommonOptions
+from softpatch.detectors.options import DEFAULTS, FEATURE_OPTIONS, CommonOptions
 from softpatch.detectors.patch_table import LocalPatches, PatchTable
 from softpatch.detectors.predictor import Predictor
 from softpatch.detectors.run import Run
@@ -45,6 +43,7 @@ from softpatch.images.sources import (
     warn_unreadable,
 )
 from softpatch.images.value_range import seen_intensity
+from softpatch.ranges.table import RANGES, check
 from softpatch.runtime.intensity import FULL
 from softpatch.runtime.prediction import Prediction
 from softpatch.runtime.targets import check_target
@@ -124,19 +123,12 @@ class Detector(ABC):
         self._fits_images = given["preset"] == "edge" and all(size is None for size in sizes)
         self._fits_values = given["intensity"] is None
         self.roi = None if given["roi"] is None else RegionOfInterest(given["roi"])
-        seed = given["seed"]
-        if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= int(seed) < SEEDS:
-            raise UsageError(f"seed must be a whole number in [0, 2^32), got {seed!r}")
-        self.seed = int(seed)
-        self.device = _device(given["device"])
+        self.seed: int = check("seed", given["seed"])
+        self.device = _device(check("device", given["device"]))
         # On 2 cores efficientnet_lite0 takes 12 ms an image in fours, 18 one by one.
         usual = 4 if self.device.type == "cpu" else 32
-        self.batch_size: int = usual if given["batch_size"] is None else given["batch_size"]
-        if self.batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1, got {self.batch_size}")
-        self.memory_limit: int | None = given["memory_limit"]
-        if self.memory_limit is not None and self.memory_limit < 1:
-            raise UsageError(f"memory_limit must be at least 1 byte, got {self.memory_limit}")
+        self.batch_size: int = check("batch_size", given["batch_size"]) or usual
+        self.memory_limit: int | None = check("memory_limit", given["memory_limit"])
         self.skipped_: list[ImageError] = []
         self.lineage_ = Lineage()
         self.digests_: list[str | None] = []
@@ -384,7 +376,7 @@ class Detector(ABC):
         """The method's own options, for the model file."""
         own = {name: getattr(self, name) for name in self._own_options()}
         return {  # a grid of parameters may be of numpy's numbers, which JSON does not take
-            name: one.item() if isinstance(one, np.generic) else one for name, one in own.items()
+            name: check(name, one) if name in RANGES else one for name, one in own.items()
         }
 
     # -- what was learned --------------------------------------------------------------------
@@ -417,7 +409,8 @@ class Detector(ABC):
 
     @threshold_.setter
     def threshold_(self, value: float | None) -> None:
-        self._recalibrate(threshold=float(value) if isinstance(value, Real) else value)
+        score = check("threshold", value, "the threshold")
+        self._recalibrate(threshold=None if score is None else float(score))
 
     def _recalibrate(self, **changes: Any) -> None:
         learned: Any = self.learned_
@@ -487,12 +480,7 @@ def _entries(record: FeatureConfig | Preprocessing) -> dict[str, Any]:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"no device is called {name!r}; use auto, cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"detectors do not run on {device.type}; use auto, cpu or cuda")
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA device is available here; use --device cpu")
     return device

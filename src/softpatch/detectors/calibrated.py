@@ -8,7 +8,8 @@ from torch import Tensor
 
 from softpatch.detectors.base import Detector
 from softpatch.detectors.options import CommonOptions
-from softpatch.detectors.threshold import Threshold, check_false_alarms
+from softpatch.detectors.threshold import Threshold
+from softpatch.ranges.table import check_all
 
 FALSE_ALARMS = 0.01  # share of good images that the default threshold may call anomalous
 
@@ -25,8 +26,7 @@ class CalibratedDetector(Detector):
 
     def __init__(self, *, max_false_alarms: float | None, **options: Unpack[CommonOptions]) -> None:
         super().__init__(**options)
-        if max_false_alarms:
-            check_false_alarms(max_false_alarms)
+        check_all(max_false_alarms=max_false_alarms)
         self.max_false_alarms = max_false_alarms
 
     @property

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, Self
 
 import torch
@@ -23,6 +21,7 @@ from softpatch.detectors.run import Run
 from softpatch.detectors.threshold import Threshold, threshold_without_labels
 from softpatch.errors import NotFittedError, UsageError
 from softpatch.noise.contamination import suspects
+from softpatch.ranges.table import check
 
 NORMAL_SHARE = 0.99  # of training patches stay below the normal limit
 NORMAL_SAMPLE = 4096  # patches it is estimated from
@@ -50,9 +49,8 @@ class Calibration:
 
     def __post_init__(self) -> None:
         """Raise UsageError for what is no calibration."""
-        for name, score in (("normal limit", self.normal_limit), ("threshold", self.threshold)):
-            if score is not None and not (isinstance(score, Real) and 0 <= score < math.inf):
-                raise UsageError(f"the {name} must be a score of at least 0, got {score!r}")
+        check("value", self.normal_limit, "the normal limit")
+        check("threshold", self.threshold, "the threshold")
         held_out, of = self.held_out, self.held_out_of
         if held_out is not None:
             if held_out.ndim != 1 or held_out.dtype != torch.float32 or not len(held_out):

@@ -17,6 +17,7 @@ from softpatch.detectors.patch_table import LocalPatches, PatchTable
 from softpatch.detectors.run import Run
 from softpatch.errors import UsageError
 from softpatch.noise.gaussian import RIDGE
+from softpatch.ranges.table import check_all
 from softpatch.storage.model_file import LARGEST_NUMBER
 
 PROBE_POSITIONS = 4  # that tell what a fit will take
@@ -95,8 +96,7 @@ class PaDiM(Detector):
             raise UsageError(
                 "padim knows each position by itself and takes no tiles; use softpatch"
             )
-        if dimensions is not None and dimensions < 1:
-            raise UsageError(f"dimensions must be at least 1, got {dimensions}")
+        check_all(dimensions=dimensions)
         self.dimensions = dimensions
 
     @property

@@ -21,6 +21,7 @@ from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.options import CommonOptions
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.run import Run
+from softpatch.ranges.table import check_all
 
 
 class PatchCore(BankDetector):
@@ -54,6 +55,7 @@ class PatchCore(BankDetector):
             coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance,
             max_false_alarms=max_false_alarms, **options,
         )  # fmt: skip
+        check_all(reweight=reweight)
         self.reweight = reweight
 
     @property

@@ -15,14 +15,14 @@ from torch import Tensor
 from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.memory_bank import Distance
 from softpatch.bank.random_draw import random_draw
-from softpatch.detectors.bank_options import BankOptions, check_bank
+from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibrated import FALSE_ALARMS, CalibratedDetector
 from softpatch.detectors.calibration import MOST_HELD_OUT, Calibration, calibrate
 from softpatch.detectors.estimate import FitCost, search_seconds
 from softpatch.detectors.options import CommonOptions
 from softpatch.detectors.patch_table import LocalPatches, PatchTable
 from softpatch.detectors.run import Run
-from softpatch.errors import UsageError
+from softpatch.ranges.table import check_all
 from softpatch.storage.model_file import LARGEST_NUMBER
 
 BANKS = 8
@@ -114,9 +114,7 @@ class RandomEnsemble(CalibratedDetector):
         **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(max_false_alarms=max_false_alarms, **options)
-        if banks < 1:
-            raise UsageError(f"banks must be at least 1, got {banks}")
-        check_bank(bank_size, distance)
+        check_all(banks=banks, bank_size=bank_size, distance=distance)
         self.banks = banks
         self.bank_size = bank_size
         self.distance = distance

@@ -39,12 +39,12 @@ from softpatch.noise.contamination import (
 from softpatch.noise.discriminators import (
     Discriminator,
     Tau,
-    check_neighbours,
     current_name,
     described,
 )
 from softpatch.noise.neighbors import REFERENCES
-from softpatch.noise.policy import AUTO, NoiseOptions, NoisePolicy, check_tau
+from softpatch.noise.policy import AUTO, NoiseOptions, NoisePolicy
+from softpatch.ranges.table import check, check_all
 from softpatch.runtime.tiling import TileLayout
 
 HELD_OUT = "held-out"
@@ -130,8 +130,7 @@ class SoftPatch(BankDetector):
             coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance,
             max_false_alarms=max_false_alarms, **options,
         )  # fmt: skip
-        if tau is not None:
-            check_tau(tau)
+        check_all(k=k, tau=tau, denoise=denoise, soft_weight=soft_weight, references=references)
         if isinstance(discriminator, str):
             discriminator = current_name(discriminator)
         else:
@@ -140,7 +139,7 @@ class SoftPatch(BankDetector):
                     f"{discriminator!r} is no discriminator; give an object of a class that "
                     "inherits from softpatch.Discriminator"
                 )
-            check_tau(discriminator.tau)
+            check("discriminator.tau", discriminator.tau)
         self.discriminator = discriminator
         self.k = k
         self.tau = tau
@@ -152,7 +151,6 @@ class SoftPatch(BankDetector):
             raise UsageError(
                 f"{name} goes with a discriminator; name one, such as discriminator='lof'"
             )
-        check_neighbours(k, references)
         self._policy()  # what is wrong should not wait for fit
 
     # -- the algorithm -----------------------------------------------------------------------
@@ -263,7 +261,9 @@ class SoftPatch(BankDetector):
 
         Raises:
             NotFittedError: before ``fit``.
+            UsageError: ``first`` below 0.
         """
+        check_all(first=first)
         suspicion, names = self.suspicion_[first:], self.image_names_[first:]
         order = suspicion.argsort(descending=True, stable=True).tolist()
         return [(names[at], float(suspicion[at])) for at in order]

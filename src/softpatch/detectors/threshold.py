@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from softpatch.errors import DatasetError, UsageError
+from softpatch.errors import DatasetError
 from softpatch.noise.contamination import SUSPECT, chance_of_bad
+from softpatch.ranges.table import check
 
 Floats = npt.NDArray[np.floating]
 
@@ -44,12 +45,6 @@ class Threshold:
         )
 
 
-def check_false_alarms(share: float) -> None:
-    """Raise UsageError unless the share lies in (0, 1)."""
-    if not 0 < share < 1:
-        raise UsageError(f"max_false_alarms must lie in (0, 1), got {share}")
-
-
 def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Threshold:
     """Choose by scores of pictures of which most are good.
 
@@ -65,7 +60,7 @@ def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Thresho
     Raises:
         UsageError: ``max_false_alarms`` outside (0, 1).
     """
-    check_false_alarms(max_false_alarms)
+    max_false_alarms = check("threshold.max_false_alarms", max_false_alarms)
     good = np.sort(scores[chance_of_bad(scores) <= SUSPECT])
     count = len(good)
     rank = max(1, int(max_false_alarms * (count + 1)))

@@ -24,9 +24,9 @@ from softpatch.distributed.sharded_coreset import Coverage, sharded_coreset
 from softpatch.errors import UsageError
 from softpatch.images.sources import Images, OnUnreadable, listed_sources, noting
 from softpatch.noise.discriminators import Discriminator, outlier_scores
+from softpatch.ranges.table import check_all
 from softpatch.runtime.tiling import TileLayout
 
-CORESETS = ("auto", "exact", "sharded")
 # Patches up to which ``auto`` is exact: 8 GB in this process at 1,024 numbers each.
 EXACT_PATCHES = 2_000_000
 
@@ -47,8 +47,7 @@ class OnCluster:
 
     def __post_init__(self) -> None:
         """Raise UsageError for a coreset there is not."""
-        if self.coreset not in CORESETS:
-            raise UsageError(f"coreset must be one of {', '.join(CORESETS)}, got {self.coreset!r}")
+        check_all(coreset=self.coreset)
 
     def __call__(
         self, embedder: Embedder, images: Images, on_unreadable: OnUnreadable, run: Run

@@ -8,10 +8,10 @@ import numpy as np
 
 from softpatch.datasets.samples import Sample, read_mask
 from softpatch.detectors import Detector
-from softpatch.errors import UsageError
 from softpatch.evaluation import metrics
 from softpatch.evaluation.frames import at_native, mask_at_input
 from softpatch.evaluation.pixels import PixelTally
+from softpatch.ranges.table import check_all
 from softpatch.runtime.prediction import Prediction
 
 FRAMES: tuple[str, ...] = ("input", "native")
@@ -34,8 +34,7 @@ class Measurement:
     """
 
     def __init__(self, detector: Detector, test: Iterable[Sample], pixel_at: str = "input") -> None:
-        if pixel_at not in FRAMES:
-            raise UsageError(f"pixel metrics are taken at {' or '.join(FRAMES)}, not {pixel_at!r}")
+        check_all(pixel_at=pixel_at)
         self.detector = detector
         self.test = {str(sample.path): sample for sample in test}
         self.pixel_at = pixel_at

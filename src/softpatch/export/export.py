@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from softpatch.export.formats import FORMATS, need_packages, onnx_model
 from softpatch.export.graph import DetectorGraph, Precision
 from softpatch.export.parity import ParityReport, compare
 from softpatch.export.tiles import in_tiles, some_tiles
+from softpatch.ranges.table import check
 from softpatch.runtime.engine import FORMAT, KEY, WITH_INTENSITY, open_model
 from softpatch.runtime.images import read_levels
 from softpatch.runtime.intensity import FULL
@@ -76,12 +76,10 @@ def export_model(
     """
     if output.suffix not in FORMATS:
         raise UsageError(f"{output}: an exported file is called {' or '.join(FORMATS)}")
-    if precision not in TOLERANCE:
-        raise UsageError(f"precision must be {', '.join(TOLERANCE)}, got {precision!r}")
+    check("export.precision", precision)
+    threshold, tolerance = check("threshold", threshold), check("tolerance", tolerance)
     if precision == "int8" and not calibration:
         raise UsageError("int8 needs pictures to calibrate on")
-    if threshold is not None and not 0 <= threshold < math.inf:
-        raise UsageError(f"a threshold is a score of at least 0, got {threshold}")
     need_packages(output.suffix)
     check_target(output, is_exported)
     if output.suffix == ".xml" and (weights_file := output.with_suffix(".bin")).exists():

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import gcd
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from softpatch.errors import UsageError
+from softpatch.ranges.table import check_all
 
 Embedding = Literal["neighbourhood", "rooted", "average", "concat"]
 NEIGHBOURS = 9  # a 3x3 neighbourhood
@@ -46,10 +46,7 @@ class PatchEmbedding(nn.Module):
         ``dimension`` is the length of a patch vector (``neighbourhood`` and ``rooted`` only).
         """
         super().__init__()
-        if kind not in get_args(Embedding):
-            raise UsageError(f"embedding {kind!r} is none of {', '.join(get_args(Embedding))}")
-        if dimension < 1:
-            raise UsageError(f"dimension must be at least 1, got {dimension}")
+        check_all(embedding=kind, dimension=dimension)
         self.kind = kind
         self.channels = tuple(channels)
         self.pooled = kind in ("neighbourhood", "rooted")

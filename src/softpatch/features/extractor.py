@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
-from typing import Self, get_args
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from softpatch.errors import UsageError
 from softpatch.features.backbones import check_maps, custom_backbone, named_backbone
 from softpatch.features.embedding import PatchEmbedding
 from softpatch.features.fold_batchnorm import folded
-from softpatch.features.presets import FeatureConfig, Precision
+from softpatch.features.presets import FeatureConfig
 from softpatch.images.preprocessing import Preprocessing
 from softpatch.runtime.intensity import Intensity
 
@@ -39,8 +39,6 @@ class PatchExtractor:
             UsageError: layers, sizes or embedding that do not fit it; a ``backbone`` without
                 normalisation, or that makes no maps.
         """
-        if config.precision not in get_args(Precision):
-            raise UsageError(f"precision must be fp32 or bf16, got {config.precision!r}")
         self.device = device
         self.own_backbone = backbone
         if backbone is None:

@@ -9,13 +9,10 @@ from typing import Any, Literal
 from softpatch.errors import UsageError
 from softpatch.features.embedding import Embedding
 from softpatch.features.offline_weights import DEFAULT_BACKBONE
+from softpatch.ranges.table import check
 from softpatch.runtime.intensity import FULL, Intensity
 
 Precision = Literal["fp32", "bf16"]
-# Pixels a side of the network's input: at 16, efficientnet_lite0 leaves one patch, which has no
-# others to be compared with.
-SMALLEST_INPUT = 32
-LARGEST_INPUT = 8192  # pixels a side: more hardly fits into memory
 
 
 @dataclass(frozen=True)
@@ -67,32 +64,18 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
     drops the preset's layers, which the new one would not have.
 
     Raises:
-        UsageError: an unknown preset, sizes that no network sees, or no range of 16 bits.
+        UsageError: an unknown preset, or a value that an option does not take.
     """
+    check("preset", preset)
     if preset not in PRESETS:
         raise UsageError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
     settings = dict(vars(PRESETS[preset]))
-    changes = {key: value for key, value in changes.items() if value is not None}
+    changes = {key: check(key, value) for key, value in changes.items() if value is not None}
     if changes.get("backbone", settings["backbone"]) != settings["backbone"]:
         settings["layers"] = None
     settings.update(changes)
     if "resize" in changes and "crop" not in changes:
         settings["crop"] = settings["resize"]
-    if settings["layers"] is not None:
-        settings["layers"] = tuple(settings["layers"])
-    for name in ("resize", "crop", "tile"):
-        size = settings[name]
-        settings[name] = (size, size) if isinstance(size, int) else size and tuple(size)
-    settings["intensity"] = Intensity.checked(settings["intensity"])
-    if 0 < min(settings["crop"]) < SMALLEST_INPUT:
-        raise UsageError(
-            f"a network needs at least {SMALLEST_INPUT} pixels a side, got {settings['crop']}"
-        )
-    if max(settings["resize"]) > LARGEST_INPUT:
-        raise UsageError(
-            f"a network sees at most {LARGEST_INPUT} pixels a side, got {settings['resize']}; "
-            "tile shows more of large pictures"
-        )
     # Before a network is tried on it, which takes memory as the crop is large.
     if any(part > side for part, side in zip(settings["crop"], settings["resize"], strict=True)):
         raise UsageError(f"crop {settings['crop']} must lie within resize {settings['resize']}")

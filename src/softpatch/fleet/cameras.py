@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from softpatch.errors import DatasetError, UsageError
+from softpatch.errors import DatasetError
+from softpatch.ranges.table import check_all
 from softpatch.runtime.listing import LeftOut, walk
 
 NO_CAMERA = "picture(s) in no camera's folder"
@@ -36,8 +37,7 @@ def find_cameras(
         DatasetError: no such folder, or no camera in it.
         UsageError: a depth below 1.
     """
-    if depth is not None and depth < 1:
-        raise UsageError(f"depth must be at least 1, got {depth}")
+    check_all(depth=depth)
     if not plant.is_dir():
         raise DatasetError(f"{plant}: no such folder")
     left_out = LeftOut() if left_out is None else left_out

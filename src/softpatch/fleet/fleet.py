@@ -26,6 +26,7 @@ from softpatch.fleet.fitting import (
     visit,
     visit_unchanged,
 )
+from softpatch.ranges.table import check_all
 from softpatch.runtime.listing import LeftOut
 from softpatch.runtime.targets import check_folder
 from softpatch.storage.lock import changing
@@ -108,8 +109,7 @@ def fit_many(
         BackboneError: the backbone's weights are not available.
         BusyError: another process is fitting this fleet.
     """
-    if jobs < 1:
-        raise UsageError(f"jobs must be at least 1, got {jobs}")
+    check_all(jobs=jobs, depth=depth)
     plant, output = Path(plant), Path(output)
     check_folder(output)
     settings = FleetSettings(output, method, options, check, force, strict)

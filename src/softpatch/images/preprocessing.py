@@ -13,8 +13,6 @@ from softpatch.images.decode import to_unit
 from softpatch.runtime.intensity import FULL, Intensity
 from softpatch.runtime.tiling import TileLayout
 
-SMALLEST_TILE = 32  # pixels
-
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -44,8 +42,6 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if min(self.crop) < 1 or self.crop[0] > self.resize[0] or self.crop[1] > self.resize[1]:
             raise UsageError(f"crop {self.crop} must lie within resize {self.resize}")
-        if self.tile is not None and min(self.tile) < SMALLEST_TILE:
-            raise UsageError(f"a tile must be at least {SMALLEST_TILE} pixels, got {self.tile}")
 
     @property
     def min_decode_side(self) -> int | None:

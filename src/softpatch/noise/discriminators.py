@@ -23,6 +23,7 @@ from softpatch.noise.lof_distance import LofDistance
 from softpatch.noise.nearest import Nearest
 from softpatch.noise.neighbors import REFERENCES
 from softpatch.noise.position_free import PositionFree
+from softpatch.ranges.table import check_all
 
 Tau = float | Literal["auto"]
 LARGEST_SCORE = 1e15  # more would overflow a patch score; W of copies is 1e12
@@ -81,7 +82,7 @@ def make_discriminator(
     Raises:
         UsageError: an unknown name, k below 1 or fewer than 2 references.
     """
-    check_neighbours(k, references)
+    check_all(k=k, references=references)
     if name not in DISCRIMINATORS:
         raise UsageError(f"discriminator {name!r} is none of {', '.join(DISCRIMINATORS)}")
     kind: Any = DISCRIMINATORS[name]
@@ -89,14 +90,6 @@ def make_discriminator(
     taken = inspect.signature(kind).parameters
     made: Discriminator = kind(**{key: value for key, value in options.items() if key in taken})
     return made
-
-
-def check_neighbours(k: int, references: int) -> None:
-    """Raise UsageError for what is no number of neighbours or of images to compare with."""
-    if k < 1:
-        raise UsageError(f"k must be at least 1, got {k}")
-    if references < 2:
-        raise UsageError(f"at least 2 reference images are needed, got {references}")
 
 
 class Unavailable(Discriminator):

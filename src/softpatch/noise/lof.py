@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from softpatch.compute.progress import Progress, silent
-from softpatch.errors import UsageError
 from softpatch.noise.neighbors import (
     REFERENCES,
     draw_references,
     nearest_references,
     score_positions,
 )
+from softpatch.ranges.table import check
 
 TINY = 1e-10  # scikit-learn's guard: identical patches have an infinite density otherwise
 
@@ -46,9 +46,7 @@ class LocalOutlierFactor:
             references: images that every image is compared with, at most.
             seed: draws the references.
         """
-        if k < 1:
-            raise UsageError(f"k must be at least 1, got {k}")
-        self.k = k
+        self.k: int = check("k", k)
         self.references = references
         self.seed = seed
 

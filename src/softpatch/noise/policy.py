@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from softpatch.errors import UsageError
 from softpatch.noise.discriminators import (
     Discriminator,
     Tau,
@@ -85,12 +84,6 @@ class NoisePolicy:
     def weights(self, outlier: Tensor) -> Tensor:
         """With which vectors of these outlier scores are in the bank."""
         return outlier if self.soft_weight else torch.ones_like(outlier)
-
-
-def check_tau(tau: Tau) -> None:
-    """Raise UsageError for what is neither ``auto`` nor in [0, 1)."""
-    if tau != "auto" and not (isinstance(tau, int | float) and 0 <= tau < 1):
-        raise UsageError(f"tau must lie in [0, 1) or be auto, got {tau}")
 
 
 def noise_threshold(outlier: npt.NDArray[np.float32], tau: Tau) -> float:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from .errors import (
     ImageError,
     SoftPatchError,
-    UsageError,
     any_character,
     check_arguments,
     is_out_of_memory,
@@ -19,6 +18,7 @@ from .errors import (
     memory_needed,
     printable,
 )
+from .ranges import RANGES
 
 if TYPE_CHECKING:
     from .prediction import Prediction
@@ -30,8 +30,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         check_arguments(sys.argv[1:] if arguments is None else arguments)
         options = _parser().parse_args(arguments)
-        if options.max_pixels is not None and options.max_pixels < 1:
-            raise UsageError(f"--max-pixels must be at least 1, got {options.max_pixels}")
+        for name, row in RANGES.items():
+            if (text := getattr(options, name)) is not None:
+                setattr(options, name, row.check(f"--{name.replace('_', '-')}", row.read(text)))
         from .images import allowing
 
         with allowing(options.max_pixels):
@@ -68,9 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-heatmaps", action="store_true", help="write no heat maps")
     parser.add_argument(
-        "--max-pixels", type=int, help="refuse larger pictures; for line scans, more than 64000000"
+        "--max-pixels", help="refuse larger pictures; for line scans, more than 64000000"
     )
-    parser.add_argument("--threads", type=int, help="that compute; all cores if not given")
+    parser.add_argument("--threads", help="that compute; all cores if not given")
     parser.add_argument(
         "--strict", action="store_true", help="exit code 1 if a picture cannot be judged"
     )

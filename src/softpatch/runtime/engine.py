@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ModelFileError, OutOfMemoryError, UsageError, is_out_of_memory
+from .errors import ModelFileError, OutOfMemoryError, is_out_of_memory
 from .exported import Exported, read_exported
+from .ranges import RANGES
 
 FORMAT = 1  # of the metadata
 WITH_INTENSITY = 2  # the same with an intensity, which a version that knows none would pass over
-MOST_THREADS = 1024  # more than that take minutes to start, or are no number to a runtime
 KEY = "softpatch"  # that the file keeps them under
 # (B, H, W, 3) uint8 -> score (B,), map (B, h, w) and, with a threshold, label (B,)
 Run = Callable[[npt.NDArray[np.uint8]], Mapping[str, npt.NDArray[Any]]]
@@ -29,8 +29,7 @@ def open_model(path: Path, threads: int | None = None) -> tuple[Run, dict[str, A
         OutOfMemoryError: not enough memory to load it.
         UsageError: no number of threads.
     """
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise UsageError(f"threads must lie in [1, {MOST_THREADS}], got {threads}")
+    threads = RANGES["threads"].check("threads", threads)
     if path.suffix not in OPENERS:
         raise ModelFileError(f"{path}: an exported model is called .onnx or .xml")
     exported = read_exported(path)

@@ -6,12 +6,10 @@ as 16 bits, 12 are nearly black.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-
-from .errors import UsageError
 
 LARGEST = 65535
 FEWEST_BITS = 8
@@ -29,25 +27,6 @@ class Intensity(NamedTuple):
     def __str__(self) -> str:
         """As ``--intensity`` takes it."""
         return f"{self.low}:{self.high}"
-
-    @classmethod
-    def checked(cls, given: Any) -> Self:
-        """Of two numbers.
-
-        Raises:
-            UsageError: these are no range of 16 bits.
-        """
-        try:
-            low, high = given
-            whole = low == int(low) and high == int(high)
-        except (TypeError, ValueError):
-            whole = False
-        if not whole or not 0 <= low < high <= LARGEST:
-            shown = f"{given[0]}:{given[1]}" if whole else repr(given)
-            raise UsageError(
-                f"intensity takes LOW:HIGH, such as 0:4095, within 0:{LARGEST}, got {shown}"
-            )
-        return cls(int(low), int(high))
 
     @classmethod
     def of_bits(cls, bits: int) -> Self:

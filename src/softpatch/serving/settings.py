@@ -5,22 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from softpatch.errors import UsageError
+from softpatch.ranges.table import range_of
 from softpatch.runtime.images import MAX_PIXELS
 from softpatch.serving.origins import check_host, check_origin
-
-RANGES = {
-    "max_bytes": (1, 2**40),
-    "max_pixels": (1, MAX_PIXELS),
-    "max_pictures": (1, 1000),
-    "queue": (1, 10_000),
-    "waiting_bytes": (1, 2**40),
-    "connections": (1, 10_000),
-    "connections_per_address": (1, 10_000),
-    "head_seconds": (0.1, 3600),
-    "body_seconds": (0.1, 3600),
-    "idle_seconds": (0.1, 3600),
-    "look_seconds": (0.001, 3600),
-}
 
 
 @dataclass(frozen=True)
@@ -77,10 +64,9 @@ class ServerSettings:
         for origin in self.allowed_origins:
             check_origin(origin)
         for field in fields(self):
-            low, high = RANGES.get(field.name, (None, None))
-            value = getattr(self, field.name)
-            if low is not None and not low <= value <= high:  # which NaN is not, either
-                raise UsageError(f"{field.name} must be from {low:,} to {high:,}, got {value}")
+            row = range_of(field.name, "serve")
+            if row is not None:
+                row.check(field.name, getattr(self, field.name))
         if self.queue < self.max_pictures:
             raise UsageError(
                 f"a queue of {self.queue} never has room for a request of {self.max_pictures} "

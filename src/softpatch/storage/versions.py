@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from softpatch.errors import ModelFileError
+from softpatch.ranges.table import check_all
 from softpatch.runtime.files import file_digest
 from softpatch.storage import model_file
 from softpatch.storage.lineage import Lineage
@@ -66,7 +67,9 @@ def roll_back(path: Path, to: int | None = None) -> Lineage:
     Raises:
         ModelFileError: the version is not kept, or damaged.
         BusyError: another process is changing the file.
+        UsageError: ``to`` below 1.
     """
+    check_all(to=to)
     with changing(path):
         return _rolled_back(path, to)
 

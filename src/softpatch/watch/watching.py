@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from softpatch.errors import DatasetError, ImageError, SoftPatchError, UsageError
+from softpatch.ranges.table import check_all
 from softpatch.runtime.errors import reason_of
 from softpatch.runtime.files import short_name, write_atomically
 from softpatch.runtime.listing import LINKED, NOT_READ, OWN, SYSTEM
@@ -24,7 +25,6 @@ from softpatch.watch.scoring import Scorer
 from softpatch.watch.troubles import Troubles
 
 HEATMAPS = "heatmaps"
-SHORTEST, LONGEST = 0.01, 86_400  # seconds between looks
 # What a name is refused with, by file systems that others use: no waiting helps.
 NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR)
 
@@ -63,9 +63,9 @@ def watch(
         move: existing folder that images go to when they are done. They stay if None.
         heatmaps: whether to draw them.
         once: end when all images that are there are done, instead of waiting for more.
-        interval: seconds between looks, 0.01 to 86,400.
+        interval: seconds between looks.
         patience: seconds without a change after which an image that cannot be read is recorded as
-            such, at least 0; until then, it may be half copied.
+            such; until then, it may be half copied.
         model: the file that ``score`` was made of; it is told if that changes.
         stopped: called after each image and look; the loop ends when it returns True.
         tell: gets what is in the way, or left out, as lines, each once, and when it is over.
@@ -81,10 +81,7 @@ def watch(
         DatasetError: no such folder, or the journal is damaged.
         OSError: with ``once``, what could not be written or moved.
     """
-    if not SHORTEST <= interval <= LONGEST:
-        raise UsageError(f"the interval must lie in [{SHORTEST}, {LONGEST}] s, got {interval}")
-    if not patience >= 0:
-        raise UsageError(f"the patience must be at least 0 s, got {patience}")
+    check_all(interval=interval, patience=patience)
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
     if heatmaps:

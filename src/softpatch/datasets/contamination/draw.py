@@ -18,6 +18,7 @@ from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, UsageError
 from softpatch.images.sources import ImageSource
 from softpatch.images.value_range import seen_intensity
+from softpatch.ranges.table import check
 from softpatch.runtime.files import write_atomically
 from softpatch.runtime.intensity import Intensity
 from softpatch.runtime.targets import check_target
@@ -137,8 +138,7 @@ def contaminate(
         UsageError: a noise ratio below 0, an unknown kind, or a kind whose argument is missing.
         DatasetError: fewer pictures than needed; the message names the largest ratio.
     """
-    if not 0 <= noise < float("inf"):
-        raise UsageError(f"the noise ratio must be at least 0, got {noise}")
+    noise, seed = check("noise", noise), check("seed", seed)
     if kind == "difficult" and difficulty is None:
         raise UsageError("contamination kind 'difficult' needs the pictures' difficulty")
     if kind == "capture-faults" and augment:
