@@ -15,8 +15,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 BEFORE = """\
 # What options take
 
-`softpatch COMMAND --help` says what an option is for and what it takes. Anything else is refused
-in one line that names the option, with exit code 2, before a model or picture is read and before
+The `--help` of each subcommand says what an option is for and what it takes. Anything else is
+refused in one line that names the option, with exit code 2, before a model or picture is read and before
 anything is written. Python's arguments have the same names and ranges; what is out of range, or of
 another type, is a `softpatch.UsageError`, which is a `ValueError`.
 

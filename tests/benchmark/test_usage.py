@@ -48,7 +48,7 @@ def test_wrong_arguments(refuse: Refuse, lines: Path, tmp_path: Path) -> None:
         (("--data", lines, "--recipe", "tablets"), "no recipe is called 'tablets'"),
         (("--data", lines, "--recipe", "ablation", grid), "a grid file or --recipe, not both"),
         (("--data", lines, "--recipe", "scaling"), "no recipe is called 'scaling'"),
-        (("--data", lines, "--cache-limit", "much"), "takes a size"),
+        (("--data", lines, "--cache-limit", "much"), "must be a size"),
     ):
         code, line = benchmark(*arguments)
         assert code == 2, line

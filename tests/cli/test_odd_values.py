@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,15 +28,17 @@ from softpatch.errors import UsageError
 from softpatch.ranges.kinds import OneOf, Size
 from softpatch.ranges.table import range_of
 from softpatch.runtime.ranges import Range
-from tests.cli.test_cli import Result, Run, run
+from tests.cli.test_cli import Result, Run, process, run
 from tests.fleet.conftest import photograph
 from tests.test_docs import COMMANDS
 
 __all__ = ["run"]  # the fixture
 
+# Of each subcommand. Hundreds find what is rare, and take minutes.
+EXAMPLES = int(os.environ.get("SOFTPATCH_ODD_EXAMPLES", "14"))
 SECONDS = 120  # that no tiny piece of work takes, however slow the machine
-SMALL = {"--resize": "64", "--device": "cpu"}
-MODEL = {"model": "part.softpatch"}
+SMALL: dict[str, str | None] = {"--resize": "64", "--device": "cpu"}
+MODEL: dict[str, str | None] = {"model": "part.softpatch"}
 # A call that ends soon, by subcommand: arguments and options by name, flags with None. What would
 # go on for ever, or start processes, is given nothing to do.
 BASES: dict[str, dict[str, str | None]] = {
@@ -208,4 +212,61 @@ def try_calls(command: str, examples: int, run: Run, place: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGALRM")
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_odd_values(command: str, run: Run, place: Path) -> None:
-    try_calls(command, int(os.environ.get("ODD", "20")), run, place)
+    try_calls(command, EXAMPLES, run, place)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("fit", "photos", "-o", "m", "--k", "nan"), "--k must be a whole number, got 'nan'"),
+        (("watch", "m", "photos", "-o", "x", "--interval=inf"), "--interval must lie in"),
+        (("evaluate", "--data", "a", "--category", "b", "--crop", "0x64"), "--crop must be 32 to"),
+    ],
+)
+def test_odd_values_of_a_process(words: tuple[str, ...], told: str, place: Path) -> None:
+    before = state(place)
+    result = process(*words)
+    assert result.code == 2
+    assert told in result.error
+    assert state(place) == before
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+module = sys.argv.pop(1)
+sys.meta_path.insert(0, Interrupts())
+from {package}.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [
+        ("softpatch", "typer"),
+        ("softpatch", "softpatch.cli.terminal"),
+        ("softpatch", "torch"),
+        ("softpatch", "softpatch.detectors.base"),
+        ("softpatch.runtime", "softpatch.runtime.detector"),
+        ("softpatch.runtime", "numpy"),
+    ],
+)
+def test_ctrl_c_while_the_command_starts(package: str, module: str, place: Path) -> None:
+    before = state(place)
+    words = ("fit", "photos", "-o", "new.softpatch")
+    if package != "softpatch":
+        words = ("part.onnx", "photos", "-o", "results")
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(package=package), module, *words],
+        capture_output=True, text=True, check=False, timeout=SECONDS,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
+    assert state(place) == before

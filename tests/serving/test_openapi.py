@@ -63,7 +63,7 @@ def test_it_says_how_many_pictures_a_request_may_have(make: Make) -> None:
 
 ALL = """
 [phases.stateful.generation]
-max-examples = 15  # of several requests each
+max-examples = 5  # of several requests each, some of which load the model
 """
 PICTURES = f"""
 hooks = "tests.serving.fuzzed_pictures"

@@ -46,6 +46,8 @@ class Number(Range):
         if (value is None or isinstance(value, str)) and value in self.also:
             return value
         number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else None
+        if hasattr(number, "item"):  # numpy's of few bits cannot be compared with large ends
+            number = number.item()
         if number is not None and (
             self.low < number < self.high  # which NaN is not
             or (number == self.low and not self.above)
