@@ -37,7 +37,7 @@ from tests.options_page import PAGE, page
 KINDS = {kind for kind, _ in METHODS.values()}
 # Public names that take numbers, and the part of the table that is theirs before the rest.
 API: dict[Callable[..., Any], str] = {
-    **dict.fromkeys(KINDS, ""),
+    **dict.fromkeys(sorted(KINDS, key=lambda kind: kind.__name__), ""),
     BankDetector.update: "",
     SoftPatch.suspects: "",
     CalibratedDetector.choose_threshold: "threshold",
