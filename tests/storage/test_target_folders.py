@@ -137,7 +137,7 @@ def test_a_folder_in_place_of_a_file_is_refused(
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["fit", "suspects", "merge", "threshold", "manifest", "update"])
+@pytest.mark.parametrize("name", ["fit", "suspects", "merge", "threshold", "update"])
 def test_a_file_in_a_folder_that_is_none_is_refused(
     command: Command, run: Run, name: str, tmp_path: Path
 ) -> None:
