@@ -34,10 +34,10 @@ from softpatch.storage.versions import roll_back
 from softpatch.watch import watch
 from tests.options_page import PAGE, page
 
-KINDS = {kind for kind, _ in METHODS.values()}
+KINDS = list(dict.fromkeys(kind for kind, _ in METHODS.values()))
 # Public names that take numbers, and the part of the table that is theirs before the rest.
 API: dict[Callable[..., Any], str] = {
-    **dict.fromkeys(sorted(KINDS, key=lambda kind: kind.__name__), ""),
+    **dict.fromkeys(KINDS, ""),
     BankDetector.update: "",
     SoftPatch.suspects: "",
     CalibratedDetector.choose_threshold: "threshold",
