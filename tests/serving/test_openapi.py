@@ -61,9 +61,14 @@ def test_it_says_how_many_pictures_a_request_may_have(make: Make) -> None:
         assert (images["minItems"], images["maxItems"]) == (1, most)
 
 
+# Loading a model takes a second or two.
 ALL = """
 [phases.stateful.generation]
-max-examples = 5  # of several requests each, some of which load the model
+max-examples = 5
+
+[[operations]]
+include-path = "/models/{name}/reload"
+generation.max-examples = 20
 """
 PICTURES = f"""
 hooks = "tests.serving.fuzzed_pictures"
