@@ -44,6 +44,7 @@ def watch(
     from softpatch.watch import by_exported, by_model
     from softpatch.watch import watch as watch_folder
     from softpatch.watch.scoring import EXPORTED
+    from softpatch.watch.watching import check_folders
 
     if model.suffix in EXPORTED:
         if weights is not None or device not in ("auto", "cpu"):
@@ -53,6 +54,7 @@ def watch(
         from softpatch.detectors.load import load
 
         score = by_model(load(model, device=device, weights=weights))
+    check_folders(folder, move)
     output.mkdir(parents=True, exist_ok=True)
     if move is not None:
         move.mkdir(parents=True, exist_ok=True)
