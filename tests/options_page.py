@@ -16,9 +16,9 @@ BEFORE = """\
 # What options take
 
 The `--help` of each subcommand says what an option is for and what it takes. Anything else is
-refused in one line that names the option, with exit code 2, before a model or picture is read and before
-anything is written. Python's arguments have the same names and ranges; what is out of range, or of
-another type, is a `softpatch.UsageError`, which is a `ValueError`.
+refused in one line that names the option, with exit code 2, before a model or picture is read and
+before anything is written. Python's arguments have the same names and ranges; what is out of range,
+or of another type, is a `softpatch.UsageError`, which is a `ValueError`.
 
 Numbers are written with the digits 0 to 9, a point and an exponent: `6`, `0.15`, `1e-3`; none is
 infinite or NaN. In Python, numpy's numbers are numbers, and True is none. Sizes are `256` or

@@ -34,8 +34,7 @@ from tests.test_docs import COMMANDS
 
 __all__ = ["run"]  # the fixture
 
-# Of each subcommand. Hundreds find what is rare, and take minutes.
-EXAMPLES = int(os.environ.get("SOFTPATCH_ODD_EXAMPLES", "14"))
+FEW, MANY = 14, 200  # calls of each subcommand; hundreds find what is rare, and take minutes
 SECONDS = 120  # that no tiny piece of work takes, however slow the machine
 SMALL: dict[str, str | None] = {"--resize": "64", "--device": "cpu"}
 MODEL: dict[str, str | None] = {"model": "part.softpatch"}
@@ -48,7 +47,7 @@ BASES: dict[str, dict[str, str | None]] = {
     "update": {**MODEL, "folder": "photos", "--device": "cpu"},
     "merge": {"first": "part.softpatch", "second": "part.softpatch", "--output": "both.softpatch"},
     "rollback": MODEL,
-    "audit": {"folder": "photos", **SMALL},
+    "audit": {"folder": "photos", "--output": "audit", **SMALL},
     "clean": {"folder": "photos", "--undo": None},
     "predict": {**MODEL, "images": "photos", "--output": "results"},
     "watch": {**MODEL, "folder": "empty", "--output": "watched", "--once": None},
@@ -70,8 +69,9 @@ NUMBERS = (
     "nanGB", "1e400TB", "0.0001KB", "GB", "4 gb",
 )  # fmt: skip
 SIZES = (
-    "64", "32", "64x96", "0", "-1", "31", "8", "8193", "8x256", "256x8", "0x64", "64x0", "64x-64",
-    "64x", "x64", "x", "64x64x64", "64X64", "64×64", "1e2", "64.0", "nan", "١٢٨", str(10**30),
+    "64", "96", "32", "64x96", "0", "-1", "31", "8", "8193", "8x256", "256x8", "0x64", "64x0",
+    "64x-64", "64x", "x64", "x", "64x64x64", "64X64", "64×64", "1e2", "64.0", "nan", "١٢٨",
+    str(10**30),
 )  # fmt: skip
 LISTS = ("0", "0,1", "0,,1", ",", ",0", "0,", "a,b", " ", "0 1", "nan,0", "0.5,inf", "-1", "1e308")
 TEXTS = (
@@ -110,6 +110,9 @@ def place(
     (tmp_path / "notes.txt").write_text("no picture\n")
     shutil.copy(small_pictures / "0.png", tmp_path / "picture.png")
     return tmp_path
+
+
+KEPT = ("photos", "plant", "lines", "part.softpatch", "empty", "notes.txt", "picture.png")
 
 
 def parameters(command: str) -> dict[str, Any]:
@@ -184,6 +187,8 @@ def refused(row: Range | None, value: str) -> bool:
 def check(command: str, call: tuple[str, str, list[str]], run: Run, place: Path) -> None:
     """The promises of every call."""
     name, value, words = call
+    for path in set(place.iterdir()) - {place / kept for kept in KEPT}:  # of the calls before
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     before = state(place)
     with in_time():
         result: Result = run(*words)
@@ -212,7 +217,14 @@ def try_calls(command: str, examples: int, run: Run, place: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGALRM")
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_odd_values(command: str, run: Run, place: Path) -> None:
-    try_calls(command, EXAMPLES, run, place)
+    try_calls(command, FEW, run, place)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGALRM")
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_many_odd_values(command: str, run: Run, place: Path) -> None:
+    try_calls(command, MANY, run, place)
 
 
 @pytest.mark.parametrize(

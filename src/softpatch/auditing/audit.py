@@ -192,6 +192,7 @@ def audit(
         UsageError: an unknown discriminator, or options that do not fit.
     """
     detector = SoftPatch(discriminator=discriminator, **{"coreset_ratio": WHOLE, **options})
+    _ = detector.extractor  # what does not fit the network is told before pictures are read
     backend = backend or LocalBackend()
     sources = listed_sources(images)
     note, unreadable = noting(on_unreadable)

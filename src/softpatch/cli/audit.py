@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +65,14 @@ def audit(
     skipped = Skipped(strict)
     written: list[Path] = []
     backend: Backend | None = None
-    with inputs.cluster_of(engine, address) as cluster, progress_bars() as progress:
+    with (
+        inputs.cluster_of(engine, address) as cluster,
+        progress_bars() as progress,
+        ExitStack() as stack,
+    ):
         pictures = inputs.images_of(folder, cluster, exclude)
         if output is not None:
-            output.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(options.making(output))
         if cluster is not None:
             from softpatch.distributed.audit import ClusterBackend
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -289,6 +290,23 @@ def _method(method: str, discriminator: str) -> str:
             f"no discriminator is called {discriminator!r}; there are auto, {', '.join(known)}"
         )
     return f"softpatch-{discriminator}"
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Make a folder for results, before the work; bad use that shows after that removes it again.
+
+    Which layers a network has, for example, is known once it is loaded.
+    """
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except UsageError:
+        with suppress(OSError):  # not empty, or gone
+            if new:
+                folder.rmdir()
+        raise
 
 
 def check_output(file: Path | None, what: str, kind: Callable[[Path], bool]) -> None:

@@ -45,6 +45,7 @@ def watch(
     from softpatch.watch import by_exported, by_model
     from softpatch.watch import watch as watch_folder
     from softpatch.watch.scoring import EXPORTED
+    from softpatch.watch.watching import check_folders
 
     check_folder(output)
     if move is not None:
@@ -57,6 +58,7 @@ def watch(
         from softpatch.detectors.load import load
 
         score = by_model(load(model, device=device, weights=weights))
+    check_folders(folder, move)
     output.mkdir(parents=True, exist_ok=True)
     if move is not None:
         move.mkdir(parents=True, exist_ok=True)

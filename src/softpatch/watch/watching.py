@@ -33,6 +33,14 @@ def _say_nothing(line: str) -> None:
     """Tell nobody."""
 
 
+def check_folders(folder: Path, move: Path | None) -> None:
+    """Raise DatasetError where there is no folder, UsageError where it is the one to move to."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
+    if move is not None and same_folder(move, folder):
+        raise UsageError(f"{move}: is the watched folder; pictures have to move to another one")
+
+
 def watch(
     score: Scorer,
     folder: Path,
@@ -82,12 +90,9 @@ def watch(
         OSError: with ``once``, what could not be written or moved.
     """
     check_all(interval=interval, patience=patience)
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder")
+    check_folders(folder, move)
     if heatmaps:
         check_folder(output / HEATMAPS)
-    if move is not None and same_folder(move, folder):
-        raise UsageError(f"{move}: is the watched folder; pictures have to move to another one")
     arrivals = Arrivals(folder, [output / HEATMAPS] if move is None else [output / HEATMAPS, move])
     troubles = Troubles(tell)
     original = Original(model)
