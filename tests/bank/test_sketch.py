@@ -93,3 +93,17 @@ def test_the_coordinates_are_those_of_all_places(monkeypatch: pytest.MonkeyPatch
     patches = torch.einsum("npa,pad->npd", vary, axes).flatten(0, 1)
     left_out = Sketch(patches, left_out=0.05)(patches)[:, -1].square().sum()
     assert float(left_out / patches.square().sum()) < 0.1
+
+
+@pytest.mark.parametrize("dimension", [64, 512, 1024])
+@pytest.mark.parametrize("patches", [1, 3, 10])
+def test_few_or_equal_patches_have_axes(patches: int, dimension: int) -> None:
+    """Where the eigen-decomposition fails in float32, as it does for three equal patches."""
+    generator = torch.Generator().manual_seed(0)
+    one = torch.randn(1, dimension, generator=generator)
+    chosen = torch.randint(dimension, (patches,), generator=generator)
+    for vectors in (one.repeat(patches, 1), torch.eye(dimension)[chosen]):
+        _, variances, axes = sketch.principal_axes(vectors)
+        assert axes.dtype == variances.dtype == torch.float32
+        torch.testing.assert_close(axes.T @ axes, torch.eye(dimension), atol=1e-4, rtol=0)
+        assert_bounds_from_below(vectors, Sketch(vectors, 0.1)(vectors))

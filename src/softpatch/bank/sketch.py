@@ -77,7 +77,11 @@ def principal_axes(patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     sample = _subsample(patches)
     centre = sample.mean(dim=0)
     centred = sample - centre
-    variances, axes = torch.linalg.eigh(centred.T @ centred)
+    covariance = centred.T @ centred
+    try:
+        variances, axes = torch.linalg.eigh(covariance)
+    except torch.linalg.LinAlgError:  # of a few patches, or equal ones, in float32
+        variances, axes = (part.float() for part in torch.linalg.eigh(covariance.double()))
     return centre, variances, axes
 
 
