@@ -80,7 +80,7 @@ def principal_axes(patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     covariance = centred.T @ centred
     try:
         variances, axes = torch.linalg.eigh(covariance)
-    except torch.linalg.LinAlgError:  # of a few patches, or equal ones, in float32
+    except RuntimeError:  # of a few patches, or equal ones, in float32
         variances, axes = (part.float() for part in torch.linalg.eigh(covariance.double()))
     return centre, variances, axes
 
