@@ -129,7 +129,7 @@ def test_padim_takes_no_tiles() -> None:
 
 
 def test_a_tile_too_small_is_an_error(parts: list[Picture]) -> None:
-    with pytest.raises(UsageError, match="at least 32 pixels"):
+    with pytest.raises(UsageError, match="tile must be 32 to 1,000,000 pixels a side"):
         SoftPatch(**SMALL, tile=16).fit(parts)
 
 

@@ -133,7 +133,7 @@ def test_fitted_again_on_other_pictures_it_looks_again(twelve: Path, small_pictu
 def test_a_range_that_is_given_overrules(twelve: Path) -> None:
     detector = SoftPatch(intensity=(0, 8191), **SMALL).fit(twelve)
     assert detector.features.intensity == (0, 8191)
-    with pytest.raises(UsageError, match="intensity takes LOW:HIGH"):
+    with pytest.raises(UsageError, match="intensity must be LOW:HIGH"):
         SoftPatch(intensity=(9, 9))
 
 

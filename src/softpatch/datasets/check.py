@@ -123,6 +123,7 @@ def _odd_masks(category: Category) -> dict[str, list[Path]]:
                 whole.append(path)
             if size and size != mask.shape:
                 misfit.append(path)
+                marked = True  # perhaps, in the mask that it was to be
         if sample.masks and not marked:
             blank += sample.masks
     return {

@@ -74,6 +74,7 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
     if changes.get("backbone", settings["backbone"]) != settings["backbone"]:
         settings["layers"] = None
     settings.update(changes)
+    settings["intensity"] = Intensity(*settings["intensity"])
     if "resize" in changes and "crop" not in changes:
         settings["crop"] = settings["resize"]
     # Before a network is tried on it, which takes memory as the crop is large.

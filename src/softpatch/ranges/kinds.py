@@ -8,7 +8,6 @@ from numbers import Integral, Real
 from os import PathLike, fspath
 from typing import Any
 
-from softpatch.runtime.intensity import LARGEST, Intensity
 from softpatch.runtime.ranges import Range, Whole
 
 NUMERAL = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|inf)", re.IGNORECASE)
@@ -119,27 +118,32 @@ class Size(Range):
 
 
 @dataclass(frozen=True)
-class Levels(Range):
-    """The values of a picture that are black and white; None, too, which leaves them open."""
+class Ends(Range):
+    """(lowest, highest) of some values, which a command line has as 0:4095; or None."""
 
-    words = f"LOW:HIGH, such as 0:4095, within 0:{LARGEST}"
+    low: int
+    high: int
     metavar = "LOW:HIGH"
 
-    def taken(self, value: Any) -> Intensity | None:
+    @property
+    def words(self) -> str:
+        """As in ``Range``."""
+        return f"LOW:HIGH within {self.low}:{self.high}, such as 0:4095"
+
+    def taken(self, value: Any) -> tuple[int, int] | None:
         """As in ``Range``."""
         if value is None:
             return None
         ends = tuple(value) if isinstance(value, tuple | list) else ()
         whole = all(isinstance(end, Integral) and not isinstance(end, bool) for end in ends)
-        if len(ends) != 2 or not whole or not 0 <= ends[0] < ends[1] <= LARGEST:
+        if len(ends) != 2 or not whole or not self.low <= ends[0] < ends[1] <= self.high:
             raise ValueError(f"must be {self.words}")
-        return Intensity(int(ends[0]), int(ends[1]))
+        return int(ends[0]), int(ends[1])
 
     def read(self, text: str) -> Any:
         """As in ``Range``."""
-        ends = [Whole(0, LARGEST).read(end) for end in text.split(":")]
-        whole = len(ends) == 2 and all(isinstance(end, int) for end in ends)
-        return tuple(ends) if whole else text
+        ends = [Whole(self.low, self.high).read(end) for end in text.split(":")]
+        return tuple(ends) if all(isinstance(end, int) for end in ends) else text
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from softpatch.ranges.kinds import Bytes, Device, Flag, Levels, Number, OneOf, Several, Size, Text
+from softpatch.ranges.kinds import Bytes, Device, Ends, Flag, Number, OneOf, Several, Size, Text
 from softpatch.runtime.ranges import RANGES as OF_THE_RUNTIME
 from softpatch.runtime.ranges import Range, Whole
 
@@ -48,7 +48,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "resize": Size(32, 8192),
         "crop": Size(32, 8192),
         "tile": Size(32, MANY),
-        "intensity": Levels(),
+        "intensity": Ends(0, 65_535),  # of 16 bits
         "precision": OneOf(("fp32", "bf16")),
         # -- how the work is done
         "seed": Whole(0, 2**32 - 1),  # which every random generator takes
