@@ -34,7 +34,7 @@ from tests.test_docs import COMMANDS
 
 __all__ = ["run"]  # the fixture
 
-FEW, MANY = 14, 200  # calls of each subcommand; hundreds find what is rare, and take minutes
+FEW, MANY = 10, 200  # calls of each subcommand; hundreds find what is rare, and take minutes
 SECONDS = 120  # that no tiny piece of work takes, however slow the machine
 SMALL: dict[str, str | None] = {"--resize": "64", "--device": "cpu"}
 MODEL: dict[str, str | None] = {"model": "part.softpatch"}

@@ -11,8 +11,8 @@ from softpatch.errors import BackboneError
 from softpatch.features.backbones import RANDOM_WEIGHTS, named_backbone
 
 CELLS = 2.5  # random weights spread what they see
-# Channels last (swin, mambaout, sequencer); else.
-SOME = ("mambaout", "sequencer", "swin_transformer", "efficientnet", "resnet", "vision_transformer")
+# Channels last; else.
+SOME = ("mambaout", "swin_transformer", "efficientnet", "resnet", "vision_transformer")
 NO_MAPS = "tresnet"
 # Twenty convolutions of 7 x 7 with random weights lose the place; others leave out the border.
 OFF = ("convmixer", "inception_v4")
