@@ -163,6 +163,14 @@ def test_other_files_of_these_kinds_mark_nothing(folder: Path) -> None:
     assert scratch(read("part", folder)).masks == ()
 
 
+def test_of_no_picture_that_is_there_is_told(folder: Path) -> None:
+    TOOLS["COCO, outline"](folder, "0.jpg")
+    told = "1 file(s) left out, their counterpart is missing: instances_default.json"
+    assert told in find_problems(read("part", folder))
+    TOOLS["COCO, outline"](folder, "good/3.png")  # which needs none
+    assert not [line for line in find_problems(read("part", folder)) if "counterpart" in line]
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

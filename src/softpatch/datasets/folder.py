@@ -58,6 +58,8 @@ def read(name: str, folder: Path) -> Category:
         unused += left
     used = {mask for sample in test for mask in sample.masks}
     unused += [mask for truth in truths for mask in pictures(truth) if mask not in used]
+    names = {path.name for found in (good, given, *kinds.values()) for path in found}
+    unused += [file for file, known in exported.items() if known and names.isdisjoint(known)]
     test += good_samples(held_out)
     if not train or not test:
         half = "test" if train else "training"
