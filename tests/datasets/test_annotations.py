@@ -16,6 +16,7 @@ from softpatch.datasets import find_problems
 from softpatch.datasets.folder import read
 from softpatch.datasets.samples import Category, Sample, read_mask
 from softpatch.errors import DatasetError, MissingExtraError
+from softpatch.runtime.files import open_ordinary
 
 SIZE = (20, 30)  # height and width
 SQUARE = np.zeros(SIZE, dtype=bool)
@@ -162,11 +163,20 @@ def test_other_files_of_these_kinds_mark_nothing(folder: Path) -> None:
     assert scratch(read("part", folder)).masks == ()
 
 
+def test_of_no_picture_that_is_there_is_told(folder: Path) -> None:
+    TOOLS["COCO, outline"](folder, "0.jpg")
+    told = "1 file(s) left out, their counterpart is missing: instances_default.json"
+    assert told in find_problems(read("part", folder))
+    TOOLS["COCO, outline"](folder, "good/3.png")  # which needs none
+    assert not [line for line in find_problems(read("part", folder)) if "counterpart" in line]
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("a.json", "{"), ("a.json", '{"images": [{}], "annotations": []}'),
         ("a.json", '{"images": [], "annotations": 3}'), ("a.xml", "<annotations>"),
+        ("a.json", "[" * 100_000),
         ("a.xml", '<annotations><image name="a"/></annotations>'),
         ("a.xml", '<!DOCTYPE a [<!ENTITY b "b">]><annotations/>'),
     ],
@@ -175,6 +185,65 @@ def test_damaged_annotations_are_one_line(folder: Path, name: str, content: str)
     (folder / name).write_text(content)
     with pytest.raises(DatasetError, match=rf"{name}: damaged annotations \("):
         read("part", folder)
+
+
+def size_of(height: float, width: float) -> Write:
+    def write(folder: Path, name: str) -> None:
+        image = {"id": 3, "file_name": name, "height": height, "width": width}
+        one = {"image_id": 3, "segmentation": [OUTLINE]}
+        content = {"images": [image], "annotations": [one]}
+        (folder / "instances_default.json").write_text(json.dumps(content))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        # Of the first five pycocotools crashes, with the process.
+        coco([[float("nan"), 6, 8, 6, 8, 10]]), coco([[1e300, 6, 8, 6, 8, 10]]),
+        coco([[4, 6, 1e9, 6, 8, 10]]), cvat('<polygon points="nan,6;8,6;8,10"/>'),
+        cvat('<ellipse cx="inf" cy="1" rx="1" ry="1"/>'),
+        label_studio("rectanglelabels", **{**RECTANGLE, "x": float("nan")}),
+        coco([[4, 6, 8, 6]]), coco([[]]), coco([["a", 6, 8, 6, 8, 10]]), coco([OUTLINE[:-1]]),
+        coco([None]),
+        coco({"size": list(SIZE), "counts": [5, 5]}), coco({"size": [5, 2], "counts": [5, 5]}),
+        coco({"size": list(SIZE), "counts": [5, 2**40]}),
+        coco({"size": list(SIZE), "counts": [-5, 605]}),
+        coco({"size": list(SIZE), "counts": "f24"}), coco({"size": list(SIZE), "counts": "\t~"}),
+        coco({"size": list(SIZE), "counts": []}),
+        cvat('<mask rle="0,16" left="28" top="6" width="4" height="4"/>'),
+        cvat('<mask rle="0,16" left="-8" top="6" width="4" height="4"/>'),
+        cvat('<mask rle="0,99999999999999" left="4" top="6" width="4" height="4"/>'),
+        size_of(10**9, 10**9), size_of(10**30, 1), size_of(-20, 30), size_of(0, 0),
+    ],
+)  # fmt: skip
+def test_shapes_that_cannot_be_drawn_are_one_line(write: Write, folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    write(folder, "0.png")
+    category = read("part", folder)
+    with pytest.raises(DatasetError, match=r"(json|xml): damaged annotations of 0\.png \(.+\)$"):
+        read_mask(scratch(category), SIZE)
+    assert [line for line in find_problems(category) if "cannot be read" in line]
+
+
+def test_a_file_for_each_picture_is_read_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):  # more than are kept
+        Image.new("L", SIZE[::-1]).save(folder / "scratch" / f"{number}.png")
+        TOOLS["COCO, outline"](folder, f"{number}.png")
+        (folder / "instances_default.json").rename(folder / f"{number}.json")
+    opened: list[Path] = []
+
+    def counting(path: Path) -> Any:
+        opened.append(path)
+        return open_ordinary(path)
+
+    monkeypatch.setattr("softpatch.datasets.annotations.open_ordinary", counting)
+    category = read("part", folder)
+    assert {sample.masks[0].stem == sample.path.stem for sample in category.defects} == {True}
+    assert len(opened) == 20
 
 
 def test_a_changed_file_is_read_again(folder: Path) -> None:

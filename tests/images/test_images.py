@@ -694,6 +694,12 @@ def test_what_is_no_collection_is_a_usage_error(thing: Any) -> None:
         image_sources(thing)
 
 
+def test_a_masked_array_is_no_image() -> None:
+    masked = np.ma.masked_greater(RGB, 100)
+    with pytest.raises(ImageError, match="a masked array is no image"):
+        decode_image(masked, "masked")
+
+
 @pytest.mark.parametrize("shape", [(3,), (2, 2, 3, 4, 4)])
 def test_array_of_other_dimensions_is_a_usage_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match=r"is no image; expected \(H, W\)"):

@@ -233,6 +233,23 @@ def test_verify_is_a_line_a_file(run: Run, small_model: Path, damaged: Path) -> 
     assert "no models in this folder" in nothing.out
 
 
+def test_other_xml_in_a_folder_is_no_damaged_export(
+    run: Run, small_model: Path, tmp_path: Path
+) -> None:
+    shutil.copy(small_model, tmp_path / "part.softpatch")
+    annotations = tmp_path / "annotations.xml"
+    annotations.write_text('<?xml version="1.0"?>\n<annotations><meta/></annotations>')
+    (tmp_path / "page.xml").write_text("<!DOCTYPE html><html/>")
+    result = run("verify", tmp_path)
+    assert (result.code, result.out) == (0, f"{tmp_path / 'part.softpatch'}: intact\n")
+    assert run("verify", annotations).code == 1  # which was asked for by name
+    for lost in ('<?xml version="1.0"?>\n<net name="part" version="11"/>', "\0" * 5000):
+        (tmp_path / "lost.xml").write_text(lost)
+        assert "lost.bin has to be beside it" in run("verify", tmp_path).out
+    (tmp_path / "annotations.bin").touch()
+    assert "annotations.xml" in run("verify", tmp_path).out
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")
 def test_verify_passes_over_nothing_that_is_called_a_model(
     run: Run, small_model: Path, tmp_path: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import typer
 from softpatch.cli.options import argument
 from softpatch.cli.terminal import say
 from softpatch.errors import ModelFileError, SoftPatchError, reason_of
+from softpatch.runtime.files import open_ordinary
 
 EXPORTS = (".onnx", ".xml")
 FOUND = (".softpatch", ".drift", *EXPORTS)  # in folders
+ELEMENT = re.compile(rb"<([A-Za-z_][\w.-]*)")  # of XML, the first; that of OpenVINO is <net>
 
 
 def verify(
@@ -60,12 +63,29 @@ def _models(given: Path, unread: list[OSError]) -> Iterator[Path]:
         real = os.path.realpath(here)
         folders[:] = sorted(name for name in folders if real not in seen and name[0] != ".")
         for name in sorted(names) if real not in seen else ():
-            if Path(name).suffix in FOUND and name[0] != ".":
+            if _is_model(Path(here, name)):
                 found = True
                 yield Path(here, name)
         seen.add(real)
     if not found and not unread:
         yield given
+
+
+def _is_model(file: Path) -> bool:
+    """Whether a file in a folder may be a model: by its name, and of XML, by what it begins with.
+
+    Annotations, say, are XML, too. What has its weights beside it is a model, however damaged.
+    """
+    if file.suffix not in FOUND or file.name[0] == ".":
+        return False
+    if file.suffix != ".xml" or file.with_suffix(".bin").exists():
+        return True
+    try:
+        with open_ordinary(file) as opened:
+            first = ELEMENT.search(opened.read(4096))
+    except OSError:  # which is told
+        return True
+    return first is None or first[1] == b"net"
 
 
 def _state(file: Path) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -20,15 +21,16 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from softpatch.errors import DatasetError, MissingExtraError
+from softpatch.errors import DatasetError, MissingExtraError, SoftPatchError
 from softpatch.runtime.files import open_ordinary
+from softpatch.runtime.images import most_pixels
 
 SUFFIXES = (".json", ".xml")
 CORNERS = 64  # of an ellipse
+REACH = 8  # longer sides of a picture that an outline may lie beyond it, being cut off there
 UPLOAD = 9  # characters that Label Studio puts before an uploaded file's name: 1f0c3a7e-7.png
 
 Bools = npt.NDArray[np.bool_]
-Shape = Mapping[str, Any]  # what pycocotools takes as ``segmentation``, or ``{"marks": Bools}``
 
 
 @dataclass(frozen=True)
@@ -43,34 +45,35 @@ class Marked:
     size: tuple[int, int]
     shapes: tuple[Callable[[int, int], Bools], ...]
 
-    def marks(self) -> Bools:
-        """``(height, width)`` bool: the pixels that any shape marks.
-
-        Raises:
-            MissingExtraError: what draws them is not installed.
-        """
-        marked = np.zeros(self.size, dtype=bool)
-        for draw in self.shapes:
-            marked |= draw(*self.size)
-        return marked
-
 
 def is_annotations(path: Path) -> bool:
     """Whether a file may be one of these, by its name."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def read_annotated(path: Path, picture: Path) -> Marked | None:
-    """What a file says of a picture: by its name with its folder's, or else by its name alone.
+def read_annotated(path: Path, picture: Path) -> Bools | None:
+    """What a file marks of a picture, which it knows by its name with its folder's, or by it alone.
 
     Returns:
-        None if it does not know the picture.
+        ``(height, width)``, of the picture as the tool knows it: the pixels that any shape marks.
+        None if the file does not know the picture.
 
     Raises:
         DatasetError: the file is damaged.
+        MissingExtraError: what draws them is not installed.
     """
     known = pictures_in(path)
-    return known.get(f"{picture.parent.name}/{picture.name}") or known.get(picture.name)
+    about = known.get(f"{picture.parent.name}/{picture.name}") or known.get(picture.name)
+    if about is None:
+        return None
+    with _telling_damage(path, f" of {picture.name}"):
+        height, width = about.size
+        if height < 1 or width < 1 or height * width > most_pixels():
+            raise ValueError(f"a picture of {height} x {width} pixels")
+        marked = np.zeros(about.size, dtype=bool)
+        for draw in about.shapes:
+            marked |= draw(*about.size)
+    return marked
 
 
 def pictures_in(path: Path) -> Mapping[str, Marked]:
@@ -81,14 +84,23 @@ def pictures_in(path: Path) -> Mapping[str, Marked]:
     Raises:
         DatasetError: the file is damaged.
     """
-    try:
+    with _telling_damage(path):
         state = path.stat()
         return _pictures_in(path, state.st_mtime_ns, state.st_size)
+
+
+@contextmanager
+def _telling_damage(path: Path, where: str = "") -> Iterator[None]:
+    """Numbers, names and nesting in a file may be anything, and so may what is raised by them."""
+    try:
+        yield
+    except (SoftPatchError, MemoryError):
+        raise
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, LookupError, TypeError, AttributeError, ElementTree.ParseError) as error:
+    except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise DatasetError(f"{path}: damaged annotations ({reason})") from error
+        raise DatasetError(f"{path}: damaged annotations{where} ({reason})") from error
 
 
 @lru_cache(maxsize=16)
@@ -131,21 +143,61 @@ def _of_coco(about: dict[str, Any]) -> Iterator[tuple[str, Marked]]:
 
 def _drawer(shape: Any) -> Callable[[int, int], Bools]:
     """Draws outlines ``[[x, y, x, y, ...], ...]`` or run lengths as COCO has them."""
+    if isinstance(shape, list):
+        return lambda height, width: _within(shape, height, width)
+    size, counts = [int(side) for side in shape["size"]], shape["counts"]
 
     def draw(height: int, width: int) -> Bools:
-        try:
-            from pycocotools import mask
-        except ImportError as error:
-            raise MissingExtraError("annotations", "reading masks of annotation tools") from error
-        encoded = shape
-        if isinstance(shape, list) or isinstance(shape["counts"], list):
-            encoded = mask.frPyObjects(shape, height, width)
-        if isinstance(encoded, list):
-            encoded = mask.merge(encoded)
-        marks: Bools = mask.decode(encoded).astype(bool)
-        return marks
+        if size != [height, width]:
+            raise ValueError(f"run lengths of {size} pixels in a picture of {[height, width]}")
+        runs = _uncompressed(counts) if isinstance(counts, str) else counts
+        return _filled(runs, width, height).T  # by columns
 
     return draw
+
+
+def _within(outlines: list[Any], height: int, width: int) -> Bools:
+    """The pixels within any outline; pycocotools crashes of numbers that are none, or far off."""
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise MissingExtraError("annotations", "reading masks of annotation tools") from error
+    far = REACH * max(height, width)
+    drawn = []
+    for outline in outlines:
+        values = np.array(outline, dtype=np.float64)
+        if values.ndim != 1 or len(values) < 6 or len(values) % 2:
+            raise ValueError("an outline that is no list of three points or more")
+        if not (abs(values) <= far).all():  # nor is NaN
+            raise ValueError("an outline far beyond the picture")
+        drawn.append(values.tolist())
+    marks: Bools = mask.decode(mask.merge(mask.frPyObjects(drawn, height, width))).astype(bool)
+    return marks
+
+
+def _uncompressed(counts: str) -> list[int]:
+    """Run lengths of COCO's text: digits of 5 bits, differences to the last run but one."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        digit = ord(character) - 48
+        if not 0 <= digit < 64:
+            raise ValueError(f"run lengths with {character!r}")
+        value |= (digit & 31) << shift
+        shift += 5
+        if not digit & 32:
+            value -= (digit & 16) << 1 << (shift - 5)
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return runs
+
+
+def _filled(lengths: Sequence[float], rows: int, columns: int) -> Bools:
+    """The first run lies outside, the next inside, and so on, row by row."""
+    runs = [int(length) for length in lengths]
+    if min(runs) < 0 or sum(runs) != rows * columns:
+        raise ValueError(f"run lengths that do not fill {rows} x {columns} pixels")
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(rows, columns)
 
 
 def _box(x: float, y: float, width: float, height: float) -> list[float]:
@@ -200,12 +252,13 @@ def _cvat_shape(element: ElementTree.Element) -> Callable[[int, int], Bools] | N
     if element.tag == "mask":
         left, top, width, height = (int(about[key]) for key in ("left", "top", "width", "height"))
         runs = [int(run) for run in about["rle"].split(",")]
-        inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
-        return lambda rows, columns: _placed(inside, left, top, rows, columns)
+        return lambda rows, columns: _placed(_filled(runs, height, width), left, top, rows, columns)
     return None
 
 
 def _placed(inside: Bools, left: int, top: int, rows: int, columns: int) -> Bools:
+    if not (0 <= top <= rows - inside.shape[0] and 0 <= left <= columns - inside.shape[1]):
+        raise ValueError("a mask that reaches beyond the picture")
     marks = np.zeros((rows, columns), dtype=bool)
     marks[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
     return marks

@@ -43,7 +43,7 @@ def read(name: str, folder: Path) -> Category:
     kinds = {kind: pictures(kind) for kind in below if is_kind(kind.name)}
     truths = [entry for entry in below if is_of_masks(entry.name)]
     loose = _loose_masks(truths, kinds)
-    exported = [file for place in (folder, *truths) for file in _exported(place)]
+    exported = {file: pictures_in(file) for place in (folder, *truths) for file in _exported(place)}
     test: list[Sample] = []
     unused: list[Path] = []
     for kind, found in kinds.items():
@@ -58,6 +58,8 @@ def read(name: str, folder: Path) -> Category:
         unused += left
     used = {mask for sample in test for mask in sample.masks}
     unused += [mask for truth in truths for mask in pictures(truth) if mask not in used]
+    names = {path.name for found in (good, given, *kinds.values()) for path in found}
+    unused += [file for file, known in exported.items() if known and names.isdisjoint(known)]
     test += good_samples(held_out)
     if not train or not test:
         half = "test" if train else "training"
@@ -84,11 +86,13 @@ def _exported(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.iterdir()) if file.is_file() and is_annotations(file)]
 
 
-def _annotated(sample: Sample, exported: Iterable[Path], elsewhere: Container[str]) -> Sample:
+def _annotated(
+    sample: Sample, exported: Mapping[Path, Container[str]], elsewhere: Container[str]
+) -> Sample:
     """With the exports that know its picture: by its name alone if no other kind has that name."""
     keys = {f"{sample.path.parent.name}/{sample.path.name}"}
     keys |= set() if sample.path.name in elsewhere else {sample.path.name}
-    masks = tuple(file for file in exported if not keys.isdisjoint(pictures_in(file)))
+    masks = tuple(file for file, known in exported.items() if any(key in known for key in keys))
     return replace(sample, masks=masks)
 
 

@@ -79,7 +79,7 @@ def marks_in(path: Path, sample: Sample) -> npt.NDArray[np.bool_]:
     marked = read_annotated(path, sample.path)
     if marked is None:
         raise DatasetError(f"{path}: does not mark {sample.path.name} any more")
-    return marked.marks()
+    return marked
 
 
 def read_mask(sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_]:

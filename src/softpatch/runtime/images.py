@@ -357,6 +357,8 @@ def _checked(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 
 def _with_channels(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """``(H, W, C)`` in the machine's byte order."""
+    if isinstance(array, np.ma.MaskedArray):  # what lies under the mask would be scored, or not
+        raise ImageError(name, "a masked array is no image; give its data, or filled()")
     whole = array[:, :, None] if array.ndim == 2 else array
     if whole.ndim != 3 or whole.shape[2] not in (1, 2, 3, 4) or 0 in whole.shape:
         raise ImageError(name, f"shape {whole.shape} is no image; expected (H, W) or (H, W, 3)")
