@@ -46,6 +46,7 @@ def test_options_are_read_as_on_the_command_line() -> None:
         ({}, "no data"),
         ({"data": "d", "method": ["padim"]}, "no key 'method'"),
         ({"data": "d", "methods": ["softpach"]}, "no method is called 'softpach'"),
+        ({"data": "d", "methods": [["lof"]]}, r"no method is called \['lof'\]"),
         ({"data": "d", "methods": [{"method": "padim", "tau": 0.1}]}, "padim has no option 'tau'"),
         ({"data": "d", "methods": [{"method": "patchcore", "seed": 1}]}, "seed is no option"),
         ({"data": "d", "methods": [{"method": "softpatch", "tau": 2}]}, "tau must lie in"),

@@ -166,10 +166,9 @@ def _methods(content: Mapping[str, Any]) -> Iterator[Method]:
     for entry in _listed(content.get("methods", ["softpatch-lof", "patchcore"])):
         written = dict(entry) if isinstance(entry, Mapping) else {"method": entry}
         name = written.pop("method", None)
-        if name != ORACLE and name not in METHODS:
-            raise UsageError(
-                f"no method is called {name!r}; there are {', '.join([*METHODS, ORACLE])}"
-            )
+        known = [*METHODS, ORACLE]
+        if name not in known:
+            raise UsageError(f"no method is called {name!r}; there are {', '.join(known)}")
         for feature in features:
             for options in _variations({**shared, **feature, **written}):
                 method = Method(name, options)

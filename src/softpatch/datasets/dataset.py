@@ -77,7 +77,7 @@ def open_dataset(root: Path, layout: str | None = None) -> Dataset:
         UsageError: no layout has that name.
         MissingExtraError: the package of the layout that ``root`` names is not installed.
     """
-    if layout is not None and layout not in LAYOUTS:
+    if layout is not None and layout not in list(LAYOUTS):  # of a grid it may be anything
         raise UsageError(f"no layout is called {layout!r}; there are {', '.join(LAYOUTS)}")
     found = _find(root, [LAYOUTS[layout]] if layout else _LAYOUTS)
     named = LAYOUTS.get(str(root))
