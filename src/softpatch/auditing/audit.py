@@ -197,7 +197,9 @@ def audit(
     sources = listed_sources(images)
     note, unreadable = noting(on_unreadable)
     if detector.get_params()["intensity"] is None:
-        detector = detector.clone(intensity=seen_intensity(sources))
+        extractor = detector.extractor.with_intensity(seen_intensity(sources))
+        detector = detector.clone(intensity=extractor.config.intensity)
+        detector.share_extractor(extractor)
     pictures = backend.measure_images(sources, note, progress, detector.features.intensity)
     known = {error.name for error in unreadable}
 
