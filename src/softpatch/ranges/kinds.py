@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from os import PathLike, fspath
 from typing import Any
 
-from softpatch.runtime.ranges import Range, Whole
+from softpatch.runtime.ranges import Range, Whole, is_whole
 
 NUMERAL = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|inf)", re.IGNORECASE)
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -113,8 +113,7 @@ class Size(Range):
         return tuple(sides) if len(sides) > 1 else sides[0]
 
     def _is_side(self, value: Any) -> bool:
-        whole = isinstance(value, Integral) and not isinstance(value, bool)
-        return whole and self.low <= int(value) <= self.high
+        return is_whole(value) and self.low <= int(value) <= self.high
 
 
 @dataclass(frozen=True)
@@ -135,8 +134,8 @@ class Ends(Range):
         if value is None:
             return None
         ends = tuple(value) if isinstance(value, tuple | list) else ()
-        whole = all(isinstance(end, Integral) and not isinstance(end, bool) for end in ends)
-        if len(ends) != 2 or not whole or not self.low <= ends[0] < ends[1] <= self.high:
+        whole = len(ends) == 2 and all(map(is_whole, ends))
+        if not whole or not self.low <= ends[0] < ends[1] <= self.high:
             raise ValueError(f"must be {self.words}")
         return int(ends[0]), int(ends[1])
 

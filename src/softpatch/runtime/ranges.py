@@ -16,6 +16,11 @@ from .errors import UsageError
 NUMERAL = re.compile(r"[+-]?[0-9]{1,400}")  # longer ones Python does not read
 
 
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number; numpy's are, True and False are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 class Range(ABC):
     """What one option takes; ``metavar`` stands for it in a command's help."""
 
@@ -64,7 +69,7 @@ class Whole(Range):
         """As in ``Range``; numpy's numbers are, too."""
         if value is None and self.or_none:
             return None
-        if not isinstance(value, Integral) or isinstance(value, bool):
+        if not is_whole(value):
             raise ValueError("must be a whole number")
         number = int(value)
         if number < self.low:
