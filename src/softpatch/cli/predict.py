@@ -77,6 +77,7 @@ def _predict(
     from softpatch.pages.render import need_jinja
     from softpatch.predictions.overlays import mask, overlay
     from softpatch.runtime import writers
+    from softpatch.runtime.prediction import odd_ones
     from softpatch.runtime.targets import check_results
 
     check_results(output, writers.BEGINNINGS)
@@ -108,7 +109,7 @@ def _predict(
 
         rows = writers.write_predictions(predictions(), asked)
     skipped.report()
-    if odd := writers.odd_ones(rows):
+    if odd := odd_ones(writers.remarks(rows)):
         note(odd)
     for error in writers.without_drawing(rows):
         note(f"scored, but {error}")
@@ -132,7 +133,7 @@ def _predict_on_cluster(
     with inputs.cluster_of("ray", address) as cluster, progress_bars() as progress:
         from softpatch.distributed.predict import NAME, predict_to_parquet
         from softpatch.images.sources import image_sources
-        from softpatch.runtime import writers
+        from softpatch.runtime.prediction import odd_ones
 
         assert cluster is not None
         found = [Path(images)] if Path(images).is_file() else inputs.found_at(images)
@@ -143,7 +144,7 @@ def _predict_on_cluster(
             )  # fmt: skip
         finally:
             skipped.report()
-    if odd := writers.odd_ones({"path": name, "remark": one} for name, one in scored.odd):
+    if odd := odd_ones(scored.odd):
         note(odd)
     _show((name, score, None) for name, score in scored.worst)
     if scored.anomalous is not None:

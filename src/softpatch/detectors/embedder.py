@@ -17,12 +17,12 @@ from softpatch.images.roi import RegionOfInterest, Tile, tiles_of
 from softpatch.images.sources import (
     Images,
     OnUnreadable,
-    Remark,
     listed_sources,
     noting,
     prefetch,
     warn_of_odd,
 )
+from softpatch.runtime.prediction import Remark
 
 
 class Embedder:

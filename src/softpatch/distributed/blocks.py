@@ -29,7 +29,8 @@ from softpatch.errors import ImageError
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
 from softpatch.images.roi import RegionOfInterest
-from softpatch.images.sources import ImageSource, OnUnreadable, Remark, warn_of_odd
+from softpatch.images.sources import ImageSource, OnUnreadable, warn_of_odd
+from softpatch.runtime.prediction import Remark
 from softpatch.runtime.tiling import TileLayout
 
 BLOCK_BYTES = 256 * 2**20  # of patches: one task holds them twice, and works on them in chunks

@@ -25,6 +25,7 @@ from softpatch.images.decode import decode_reduced
 from softpatch.runtime.errors import printable
 from softpatch.runtime.intensity import FULL, Intensity
 from softpatch.runtime.listing import NOT_READ, LeftOut, list_images
+from softpatch.runtime.prediction import Remark, odd_ones
 
 READERS = min(8, os.cpu_count() or 1)  # threads that decode
 READ_AHEAD = 2 * READERS + 4  # images decoded before they are asked for
@@ -34,7 +35,6 @@ LARGE = 4_000_000  # pixels; of larger images, no more are decoded ahead than th
 # class worth requiring.
 Images = Any
 OnUnreadable = Callable[[ImageError], None]
-Remark = tuple[str, str]  # an image's name, and what is odd about it
 T = TypeVar("T")
 
 
@@ -86,10 +86,8 @@ def fail_unreadable(error: ImageError) -> None:
 
 def warn_of_odd(odd: Sequence[Remark]) -> None:
     """Say in one warning how many images are learned from although something is odd about them."""
-    if odd:
-        name, remark = odd[0]
-        more = f"; so with {len(odd) - 1} more picture(s)" if len(odd) > 1 else ""
-        warnings.warn(f"{name}: {remark}{more}", OddImageWarning, stacklevel=2)
+    if words := odd_ones(odd):
+        warnings.warn(words, OddImageWarning, stacklevel=2)
 
 
 def noting(on_unreadable: OnUnreadable) -> tuple[OnUnreadable, list[ImageError]]:

@@ -82,13 +82,14 @@ def _run(options: argparse.Namespace) -> None:
     from .detector import Detector
     from .heatmap import overlay
     from .listing import LeftOut, list_images
+    from .prediction import odd_ones
     from .targets import check_results
     from .writers import (
         BEGINNINGS,
         Drawings,
         Tables,
         Writer,
-        odd_ones,
+        remarks,
         without_drawing,
         write_predictions,
     )
@@ -122,7 +123,7 @@ def _run(options: argparse.Namespace) -> None:
     failed = [*skipped, *without_drawing(rows)]
     for error in failed:
         _note(f"skipped {error}")
-    if odd := odd_ones(rows):
+    if odd := odd_ones(remarks(rows)):
         _note(odd)
     if not rows and not options.strict:
         raise ImageError(str(images), "none of the pictures can be read")

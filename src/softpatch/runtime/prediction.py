@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from .intensity import FULL, Intensity
+
+Remark = tuple[str, str]  # an image's name, and what is odd about it
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,12 @@ class Prediction:
         if level is None:
             return np.zeros(self.anomaly_map.shape, dtype=bool)
         return self.anomaly_map > level
+
+
+def odd_ones(found: Sequence[Remark]) -> str | None:
+    """A line about images with a remark: the first one's, and how many more; None of none."""
+    if not found:
+        return None
+    name, remark = found[0]
+    more = f"; so with {len(found) - 1} more picture(s)" if len(found) > 1 else ""
+    return f"{name}: {remark}{more}"

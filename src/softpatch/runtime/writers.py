@@ -14,7 +14,7 @@ from .errors import ImageError, reason_of
 from .files import csv_bytes, short_name, write_atomically
 from .heatmap import png_bytes
 from .own_files import is_drawing
-from .prediction import Prediction
+from .prediction import Prediction, Remark
 from .targets import PAGE, begins, check_folder, check_results, check_target
 
 Row = dict[str, Any]
@@ -189,11 +189,9 @@ def remove_drawings(folder: Path) -> None:
             below.rmdir()
 
 
-def odd_ones(rows: Iterable[Row]) -> str | None:
-    """A line about the pictures with a remark; None if none has one."""
-    found = [f"{one['path']}: {one['remark']}" for one in rows if "remark" in one]
-    more = f"; so with {len(found) - 1} more picture(s)" if len(found) > 1 else ""
-    return f"{found[0]}{more}" if found else None
+def remarks(rows: Iterable[Row]) -> list[Remark]:
+    """What rows say is odd about pictures."""
+    return [(str(one["path"]), str(one["remark"])) for one in rows if "remark" in one]
 
 
 def without_drawing(rows: Iterable[Row]) -> list[ImageError]:
