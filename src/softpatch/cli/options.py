@@ -124,7 +124,7 @@ class Features:
     tile: tuple[int, int] | None = of_features(
         "Cut larger pictures into overlapping tiles.  [no tiles]"
     )
-    intensity: str | None = of_features(
+    intensity: tuple[int, int] | None = of_features(
         "Values of pictures of 10 to 16 bits that are black and white: 0:4095.  [what holds the "
         "training pictures' values]"
     )
