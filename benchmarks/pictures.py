@@ -43,8 +43,9 @@ def read_batches(paths: list[Path], preprocessing: Preprocessing, size: int) -> 
     """
     batch: list[Tensor] = []
     for _, _, picture, _ in prefetch(
-        image_sources(paths), preprocessing, fail_unreadable, preprocessing.min_decode_side
-    ):
+        image_sources(paths), lambda picture: preprocessing(picture.image), fail_unreadable,
+        preprocessing.min_decode_side,
+    ):  # fmt: skip
         batch.append(picture)  # (1, 3, *crop): no tiles
         if len(batch) == size:
             yield torch.cat(batch)

@@ -135,7 +135,7 @@ def measured(category: Category, options: argparse.Namespace) -> Iterator[dict[s
 def part_of(pool: LocalPatches, images: Tensor) -> LocalPatches:
     """Some images, in the order given."""
     names = [pool.names[image] for image in images.tolist()]
-    return LocalPatches(pool.patches[images], torch.arange(len(images)), names, [], pool.grid)
+    return LocalPatches(pool.patches[images], torch.arange(len(images)), names, [], [], pool.grid)
 
 
 def read(path: Path) -> list[TrainingSet]:

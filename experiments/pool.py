@@ -15,6 +15,7 @@ from softpatch.evaluation.frames import mask_at_input
 from softpatch.features import PatchExtractor
 from softpatch.features.embedding import Embedding, PatchEmbedding
 from softpatch.features.presets import configure
+from softpatch.images.decode import Picture
 from softpatch.images.preprocessing import Preprocessing
 from softpatch.images.sources import ImageSource, fail_unreadable, prefetch
 
@@ -83,7 +84,8 @@ def maps_of(category: Category, shape: str, device: torch.device) -> Maps:
     extractor = PatchExtractor(FEATURES, device)
     samples = [*category.train, *category.test]
 
-    def prepare(image: Tensor) -> tuple[Preprocessing, Tensor]:
+    def prepare(picture: Picture) -> tuple[Preprocessing, Tensor]:
+        image = picture.image
         own = shaped(extractor.preprocessing, shape, (image.shape[1], image.shape[2]))
         if shape.endswith("flat"):
             light = image.float()

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         ScratchError,
         SoftPatchError,
+        UnusableImageError,
         UsageError,
     )
     from softpatch.fleet.fleet import Fleet, fit_many
@@ -74,6 +75,7 @@ _HOMES = {
     "SoftPatch": "detectors",
     "SoftPatchError": "errors",
     "UnreadableImageWarning": "images.sources",
+    "UnusableImageError": "errors",
     "UsageError": "errors",
     "audit": "auditing.audit",
     "fail_unreadable": "images.sources",
@@ -109,6 +111,7 @@ __all__ = [
     "SoftPatch",
     "SoftPatchError",
     "UnreadableImageWarning",
+    "UnusableImageError",
     "UsageError",
     "audit",
     "fail_unreadable",

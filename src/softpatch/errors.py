@@ -5,6 +5,7 @@
     SoftPatchError
     ├── UsageError (also a ValueError)   a wrong argument; the CLI exits with 2
     ├── ImageError                       an image that cannot be used
+    │   └── UnusableImageError           one that shows nothing: black, blown out, blurred or cut
     ├── DatasetError                     a folder that is not laid out as expected
     ├── BackboneError                    backbone or weights that cannot be had
     ├── ModelFileError                   a model file that is cut, damaged, foreign or newer
@@ -24,6 +25,7 @@ from softpatch.runtime.errors import ImageError as ImageError
 from softpatch.runtime.errors import ModelFileError as ModelFileError
 from softpatch.runtime.errors import OutOfMemoryError as OutOfMemoryError
 from softpatch.runtime.errors import SoftPatchError as SoftPatchError
+from softpatch.runtime.errors import UnusableImageError as UnusableImageError
 from softpatch.runtime.errors import UsageError as UsageError
 from softpatch.runtime.errors import is_out_of_memory as is_out_of_memory
 from softpatch.runtime.errors import memory_asked as memory_asked

@@ -22,7 +22,7 @@ def table_of(patches: Tensor, image_index: Tensor | None = None) -> LocalPatches
     if image_index is None:
         image_index = torch.arange(len(flat), device=flat.device)
     names = [str(index) for index in range(int(image_index[-1]) + 1)]
-    return LocalPatches(flat, image_index, names, [], grid)
+    return LocalPatches(flat, image_index, names, [], [], grid)
 
 
 def learn(detector: D, patches: Tensor, image_index: Tensor | None = None) -> D:

@@ -14,7 +14,7 @@ from softpatch import PatchCore, RandomBank, SoftPatch, load
 from softpatch.compute.progress import silent
 from softpatch.detectors import BankDetector
 from softpatch.errors import DatasetError, NotFittedError, UsageError
-from softpatch.images.sources import fail_unreadable
+from softpatch.images.sources import OddImageWarning, fail_unreadable
 from softpatch.noise.discriminators import DISCRIMINATORS
 from tests.detectors.pictures import SMALL, new_pictures, predictions
 
@@ -279,7 +279,10 @@ def test_what_cannot_be_updated(pictures: Path) -> None:
     with pytest.raises(NotFittedError):
         SoftPatch(**OPTIONS).update(pictures)
     tiled = SoftPatch(**{**OPTIONS, "tile": 40, "discriminator": "lof"}).fit(pictures)
-    with pytest.raises(DatasetError, match="pictures of the same size"):
+    with (
+        pytest.warns(OddImageWarning, match="another shape"),
+        pytest.raises(DatasetError, match="pictures of the same size"),
+    ):
         tiled.update([picture[:40, :40] for picture in spoiled()])
 
 

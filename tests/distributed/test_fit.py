@@ -42,7 +42,9 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 600_000)  # two blocks of positions
 
 
-@pytest.fixture(scope="module", params=["lof-distance", "position-free"])
+@pytest.fixture(
+    scope="module", params=["lof-distance", pytest.param("position-free", marks=pytest.mark.long)]
+)
 def plain(request: pytest.FixtureRequest, photos: Path) -> SoftPatch:
     detector = SoftPatch(**SMALL, discriminator=request.param)
     return detector.fit(photos, on_unreadable=ignore_unreadable)

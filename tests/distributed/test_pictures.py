@@ -65,8 +65,8 @@ def test_a_remote_picture_is_the_local_one(
             continue
         url = f"zip://{path.relative_to(photos)}::file://{archive}"
         remote = pickle.loads(pickle.dumps(RemotePicture(url)))
-        got, size, _ = decode_reduced(remote, url, min_decode_side)
-        picture, expected, _ = decode_reduced(path, str(path), min_decode_side)
+        got, size, *_ = decode_reduced(remote, url, min_decode_side)
+        picture, expected, *_ = decode_reduced(path, str(path), min_decode_side)
         assert size == expected
         assert torch.equal(got, picture)
 

@@ -88,7 +88,7 @@ def test_what_is_not_ours_is_kept(own: str, model: Path, cluster: Cluster, tmp_p
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
-@pytest.mark.parametrize("name", ["auto", "position-free"])
+@pytest.mark.parametrize("name", ["auto", pytest.param("position-free", marks=pytest.mark.long)])
 def test_audit(name: str, photos: Path, cluster: Cluster) -> None:
     options: dict[str, Any] = {
         **SMALL, "discriminator": name, "on_unreadable": ignore_unreadable,

@@ -23,7 +23,7 @@ from PIL import ExifTags, Image
 from torch.utils.data import Dataset
 
 from softpatch.errors import DatasetError, ImageError, UsageError
-from softpatch.images.decode import decode_image, decode_reduced, read_image, to_unit
+from softpatch.images.decode import Picture, decode_image, decode_reduced, read_image, to_unit
 from softpatch.images.sources import (
     READ_AHEAD,
     ImageSource,
@@ -734,8 +734,8 @@ class Slow:
         return np.full((4, 6), index, np.uint8)
 
 
-def level(image: torch.Tensor) -> int:
-    return round(to_unit(image)[0, 0, 0].item() * 255)
+def level(picture: Picture) -> int:
+    return round(to_unit(picture.image)[0, 0, 0].item() * 255)
 
 
 def test_prefetch_keeps_the_order_and_gives_name_size_and_content() -> None:
@@ -798,10 +798,10 @@ def test_prefetch_stops_cleanly_when_the_consumer_breaks_off(taken: int) -> None
      (MemoryError(), "too little memory for it")],
 )  # fmt: skip
 def test_any_error_of_one_picture_is_its_own(error: Exception, reason: str) -> None:
-    def fragile(image: torch.Tensor) -> int:
-        if image.max() == 3:
+    def fragile(picture: Picture) -> int:
+        if picture.image.max() == 3:
             raise error
-        return int(image.max())
+        return int(picture.image.max())
 
     class Fragile(Dataset[Array]):
         def __len__(self) -> int:
@@ -843,7 +843,7 @@ def test_large_jpegs_are_decoded_no_smaller_than_enough(
     tmp_path: Path, min_decode_side: int | None, side: int
 ) -> None:
     path = photograph(tmp_path, 1600, 800)
-    picture, size, _ = decode_reduced(path, "photograph", min_decode_side)
+    picture, size, *_ = decode_reduced(path, "photograph", min_decode_side)
     assert size == (800, 1600)
     assert picture.shape == (3, side, 2 * side)
     whole = torch.nn.functional.interpolate(
@@ -856,7 +856,7 @@ def test_a_turned_photographs_size_is_that_of_the_upright_one(tmp_path: Path) ->
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     path = photograph(tmp_path, 1600, 800, exif=exif)
-    picture, size, _ = decode_reduced(path, "photograph", 200)
+    picture, size, *_ = decode_reduced(path, "photograph", 200)
     assert size == (1600, 800)
     assert picture.shape == (3, 400, 200)
 
@@ -866,7 +866,7 @@ def test_nothing_else_is_reduced(tmp_path: Path, kind: str) -> None:
     array = np.zeros((800, 1600, 3), np.uint8)
     Image.fromarray(array).save(tmp_path / "whole.png")
     content = array if kind == "array" else tmp_path / "whole.png"
-    picture, size, _ = decode_reduced(content, "picture", 100)
+    picture, size, *_ = decode_reduced(content, "picture", 100)
     assert picture.shape == (3, 800, 1600)
     assert size == (800, 1600)
 

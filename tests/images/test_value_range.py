@@ -139,7 +139,7 @@ def test_a_range_that_is_given_overrules(twelve: Path) -> None:
 
 def test_a_new_picture_outside_the_range_is_told(fitted: SoftPatch, twelve: Path) -> None:
     assert fitted.predict(twelve / "0.png").remark is None
-    bright = fitted.predict(gradient(1, 30_000))
+    bright = fitted.predict(gradient(1, 4_600))
     assert bright.remark is not None
     assert "the model's range is 0:4095" in bright.remark
     assert bright.score > 0
@@ -150,7 +150,7 @@ def test_pictures_outside_the_range_are_told_when_they_are_learned(twelve: Path)
         SoftPatch(intensity=(0, 1023), **SMALL).fit(twelve)
     detector = SoftPatch(**SMALL).fit(twelve)
     with pytest.warns(OddImageWarning, match=r"image 0: has values from .*range is 0:4095$"):
-        detector.update([gradient(7, 30_000)])
+        detector.update([gradient(7, 4_600)])
 
 
 def test_models_of_other_ranges_cannot_be_merged(fitted: SoftPatch, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_pictures_are_read_as_softpatch_reads_them(mode: str, tmp_path: Path) ->
         picture = picture.convert(mode)
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     picture.save(path)
-    levels, size, _ = read_levels(path, "a")
+    levels, size, *_ = read_levels(path, "a")
     expected = decode_image(path)
     if expected.is_floating_point():
         expected = expected.mul(255).round().byte()
@@ -125,7 +125,7 @@ def test_turned_large_jpeg(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # orientation: on its side
     Image.new("RGB", (400, 200), (10, 200, 30)).save(tmp_path / "a.jpg", exif=exif)
-    levels, size, _ = read_levels(tmp_path / "a.jpg", "a", 50)
+    levels, size, *_ = read_levels(tmp_path / "a.jpg", "a", 50)
     assert size == (400, 200)
     assert levels.shape == (100, 50, 3)
 

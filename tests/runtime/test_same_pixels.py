@@ -60,7 +60,7 @@ def test_everybody_reads_the_same_pixels_or_refuses_alike(
         assert runtime == softpatch
         return
     np.testing.assert_array_equal(service.numpy(), softpatch.numpy())
-    levels, size, _ = runtime
+    levels, size, *_ = runtime
     np.testing.assert_array_equal(
         levels, np.rint(softpatch.numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
     )
@@ -132,7 +132,7 @@ def test_sixteen_bits_a_channel_keep_all_of_them(kind: str) -> None:
     else:
         expected = COLOURS[:, :, :1] if "grey and alpha" in kind else COLOURS
         expected = np.rot90(expected, -1) if "turned" in kind else expected
-    values, size, _ = decode(FILES[kind]())
+    values, size, *_ = decode(FILES[kind]())
     scale = 255 if values.dtype == np.uint8 else 1
     assert size == values.shape[:2]
     np.testing.assert_array_equal(np.rint(values / scale * 65535), expected)
@@ -148,22 +148,22 @@ def test_premultiplied_alpha_stays_what_pillow_makes_of_it() -> None:
 def test_turned_pictures_are_upright_and_of_the_size_that_they_say() -> None:
     sideways = {5, 6, 7, 8}
     for orientation in TURNED:
-        levels, size, _ = read_levels(FILES[f"TIFF, turned {orientation}"]())
+        levels, size, *_ = read_levels(FILES[f"TIFF, turned {orientation}"]())
         assert size == levels.shape[:2] == ((40, 24) if orientation in sideways else (24, 40))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FILES if kind.startswith("MPO")])
 def test_the_first_picture_of_a_camera_file_is_the_photograph(kind: str) -> None:
     turned = TURNED[6 if "turned" in kind else 1]
-    levels, size, _ = read_levels(FILES[kind]())
-    expected, of_jpeg, _ = read_levels(saved(RGB, "JPEG", exif=turned))
+    levels, size, *_ = read_levels(FILES[kind]())
+    expected, of_jpeg, *_ = read_levels(saved(RGB, "JPEG", exif=turned))
     assert size == of_jpeg
     np.testing.assert_array_equal(levels, expected)
 
 
 def test_a_large_camera_file_is_decoded_at_a_fraction_as_a_jpeg_is() -> None:
     large = np.kron(RGB, np.ones((20, 20, 1), np.uint8))
-    part, size, _ = decode(of_a_camera(large), min_decode_side=100)
+    part, size, *_ = decode(of_a_camera(large), min_decode_side=100)
     expected, *_ = decode(saved(large, "JPEG"), min_decode_side=100)
     assert size == (480, 800)
     assert part.shape == (120, 200, 3)

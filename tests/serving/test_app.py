@@ -66,7 +66,8 @@ def test_map_as_png(client: TestClient, model: Path) -> None:
 def test_pictures_as_cameras_turn_them(client: TestClient) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
-    [result] = client.post(DETECT, files=sent(encoded(GOOD, "JPEG", exif=exif))).json()["Results"]
+    upload = encoded(GOOD, "JPEG", exif=exif, quality=100)
+    [result] = client.post(DETECT, files=sent(upload)).json()["Results"]
     assert (result["Width"], result["Height"]) == (48, 64)
 
 
@@ -86,6 +87,12 @@ def test_one_bad_picture_fails_the_request_and_is_named(client: TestClient) -> N
     answer = client.post(DETECT, files=sent(encoded(), encoded()[:-200]))  # the header is whole
     assert answer.status_code == 400
     assert answer.json()["detail"].startswith("1.png: cut or corrupt")
+
+
+def test_a_picture_that_shows_nothing_is_not_judged(client: TestClient) -> None:
+    answer = client.post(DETECT, files=sent(encoded(), encoded(np.zeros((48, 64, 3), np.uint8))))
+    assert answer.status_code == 422
+    assert answer.json() == {"detail": "1.png: not judged: it shows one even colour; take it again"}
 
 
 def test_limits(make: Make) -> None:

@@ -111,7 +111,7 @@ def test_a_model_that_cannot_score_takes_no_place(
     before = models.get("part")
     assert before is not None
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no score")
 
     monkeypatch.setattr("softpatch.SoftPatch.predict", fail)

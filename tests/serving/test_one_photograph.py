@@ -76,14 +76,16 @@ def by_every_door(
 
 
 def test_in_every_form_and_by_every_door_it_scores_the_same(
-    small_detector: SoftPatch, small_pictures: Path, tmp_path: Path
+    small_pictures: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("fsspec", reason="needs softpatch[ray]")
+    training = [saved(np.asarray(Image.open(path)), "JPEG") for path in small_pictures.iterdir()]
+    detector = SoftPatch(resize=64, dimension=64, max_false_alarms=None).fit(training)
     folder = tmp_path / "forms"
     folder.mkdir()
     for name, content in forms(small_pictures / "3.png").items():
         (folder / name).write_bytes(content)
-    found = by_every_door(small_detector, folder, tmp_path / "model")
+    found = by_every_door(detector, folder, tmp_path / "model")
     expected, _ = found["8.png"]["path"]
     in_runtime, _ = found["8.png"]["runtime"]
     assert in_runtime == pytest.approx(expected, rel=1e-5)
@@ -110,14 +112,14 @@ def test_of_a_camera_of_twelve_bits_too(small_pictures: Path, tmp_path: Path) ->
     new.mkdir()
     for name, content in {
         "a.png": png(stored), "a.tif": tiff(stored), "b.tif": tiff(stored, order=">", apart=True),
-        "turned.tif": tiff(np.rot90(stored), orientation=6), "outside.png": png(stored * 8),
+        "turned.tif": tiff(np.rot90(stored), orientation=6), "outside.png": png(stored + 1_000),
     }.items():  # fmt: skip
         (new / name).write_bytes(content)
     found = by_every_door(detector, new, tmp_path / "model")
     outside = found.pop("outside.png")
     assert all("range is 0:4095" in str(remark) for _, remark in outside.values())
     expected, _ = found["a.png"]["path"]
-    assert outside["path"][0] > 2 * expected
+    assert outside["path"][0] > 1.2 * expected
     in_runtime, _ = found["a.png"]["runtime"]
     assert in_runtime == pytest.approx(expected, rel=0.05)  # which rounds to 8 bits
     for name, doors in found.items():

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from softpatch.compute.progress import Progress
 from softpatch.errors import ImageError, reason_of
-from softpatch.images.decode import to_unit
+from softpatch.images.decode import Picture, to_unit
 from softpatch.images.sources import ImageSource, OnUnreadable, prefetch
 from softpatch.pages.review import Reason
 from softpatch.runtime.images import file_mode
@@ -125,8 +125,9 @@ def oddities(images: Sequence[ImageFacts]) -> list[list[Reason]]:
     return found
 
 
-def _measure(image: Tensor) -> tuple[float, float, float, bytes, Tensor]:
-    """``(3, H, W)`` uint8 or float -> the fields of ``ImageFacts`` from ``brightness`` on."""
+def _measure(picture: Picture) -> tuple[float, float, float, bytes, Tensor]:
+    """The fields of ``ImageFacts`` from ``brightness`` on."""
+    image = picture.image
     digest = hashlib.sha256(f"{image.dtype} {tuple(image.shape)}".encode())
     digest.update(np.ascontiguousarray(image.numpy()).data)
     red, green, blue = (to_unit(channel) for channel in image)

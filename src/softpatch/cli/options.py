@@ -51,7 +51,7 @@ of_run = functools.partial(option, panel="Running")
 MODEL = argument("A file written by softpatch fit.")
 TRAINING = argument("Training pictures, searched recursively.")
 STRICT = flag("--strict", "Stop at the first unreadable picture.", "Running")
-JUDGE_ALL = flag("--strict", "Exit code 1 if a picture cannot be judged.", "Running")
+JUDGE_ALL = flag("--strict", "Exit code 1 if a picture cannot be judged, or is odd.", "Running")
 EXCLUDE = option('Leave out what a file of decisions says to "remove" (softpatch audit).')
 
 

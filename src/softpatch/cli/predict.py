@@ -109,20 +109,21 @@ def _predict(
 
         rows = writers.write_predictions(predictions(), asked)
     skipped.report()
-    if odd := odd_ones(writers.remarks(rows)):
-        note(odd)
+    odd = writers.remarks(rows)
+    if words := odd_ones(odd):
+        note(words)
     for error in writers.without_drawing(rows):
         note(f"scored, but {error}")
         skipped.add(error)
     if not rows:
         skipped.end()
-        raise ImageError(str(images), "none of the pictures can be read")
+        raise ImageError(str(images), "none of the pictures can be judged")
     _show((row["path"], row["score"], row.get("anomalous")) for row in rows[:SHOWN])
     if "anomalous" in rows[0]:
         say(f"{sum(row['anomalous'] for row in rows)} of {len(rows)} pictures are anomalous")
     took = duration(time.perf_counter() - started)
     say(f"scored {len(rows)} pictures in {took}, wrote {output}")
-    skipped.end()
+    skipped.end(odd)
 
 
 def _predict_on_cluster(
@@ -144,14 +145,14 @@ def _predict_on_cluster(
             )  # fmt: skip
         finally:
             skipped.report()
-    if odd := odd_ones(scored.odd):
-        note(odd)
+    if words := odd_ones(scored.odd):
+        note(words)
     _show((name, score, None) for name, score in scored.worst)
     if scored.anomalous is not None:
         say(f"{scored.anomalous} of {scored.pictures} pictures are anomalous")
     took = duration(time.perf_counter() - started)
     say(f"scored {scored.pictures} pictures in {took}, wrote {output.rstrip('/')}/{NAME}")
-    skipped.end()
+    skipped.end(scored.odd)
 
 
 def _show(worst: Iterable[tuple[str, float, bool | None]]) -> None:

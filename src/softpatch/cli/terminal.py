@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
-from softpatch.runtime.errors import printable
+from softpatch.runtime.errors import ImageError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from softpatch.compute.progress import Progress
-    from softpatch.errors import ImageError
     from softpatch.images.sources import OnUnreadable
+    from softpatch.runtime.prediction import Remark
 
 STEPS = {
     "embed": "reading pictures",
@@ -195,7 +195,10 @@ class Display:
 
 
 class Skipped:
-    """Collects unreadable pictures; when ``strict``, one ends a fit, or another command at last."""
+    """Collects pictures that cannot be used.
+
+    When ``strict``, one of them ends a fit, and another command when all is written.
+    """
 
     def __init__(self, strict: bool) -> None:
         self.strict = strict
@@ -212,15 +215,18 @@ class Skipped:
         """The ``on_unreadable`` of what has results of the other pictures."""
         self.errors.append(error)
 
-    def end(self) -> None:
-        """Raise the first error when ``strict``, now that all results are written."""
+    def end(self, odd: Sequence[Remark] = ()) -> None:
+        """When ``strict``, raise the first error, or what is odd, now that all is written."""
         if self.strict and self.errors:
             raise self.errors[0]
+        if self.strict and odd:
+            raise ImageError(*odd[0])
 
     def report(self) -> None:
         """Name every skipped picture and why."""
         if self.errors:
-            stderr().print(f"skipped {len(self.errors)} unreadable picture(s):", style="yellow")
+            words = f"skipped {len(self.errors)} picture(s) that cannot be used:"
+            stderr().print(words, style="yellow")
         for error in self.errors:
             note(f"  {error}")
 

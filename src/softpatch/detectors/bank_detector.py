@@ -21,6 +21,7 @@ from softpatch.detectors.update import admit_all, score_update, update
 from softpatch.images.sources import Images, OnUnreadable, noting, warn_unreadable
 from softpatch.noise.policy import NoisePolicy
 from softpatch.ranges.table import check, check_all
+from softpatch.runtime.appearance import UsualAppearance
 from softpatch.storage.lineage import Lineage, image_digests
 
 
@@ -113,7 +114,8 @@ class BankDetector(CalibratedDetector):
         note, skipped = noting(on_unreadable)
         run = self._run(progress)
         with torch.inference_mode():
-            table = self.embedder.collect(images, note, run, least=1)
+            judge = None if self.appearance_ is None else self.appearance_.remark
+            table = self.embedder.collect(images, note, run, least=1, judge=judge)
             policy = self._policy()
             if policy is None:
                 scores = admit_all(learned, table)
@@ -122,6 +124,8 @@ class BankDetector(CalibratedDetector):
                 scores = score_update(learned, compared, policy, run)
             self._learned = update(learned, table, scores, forget, run)
         self.skipped_ = skipped
+        if self.appearance_ is not None:
+            self.appearance_ = self.appearance_.joined(UsualAppearance.of(table.appearances))
         self.digests_ = [*self.digests_, *image_digests(table.names)]
         self.lineage_ = Lineage(self.lineage_.version + 1, (parent,), len(table.names))
         return self

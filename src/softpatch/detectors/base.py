@@ -44,6 +44,7 @@ from softpatch.images.sources import (
 )
 from softpatch.images.value_range import seen_intensity
 from softpatch.ranges.table import RANGES, check
+from softpatch.runtime.appearance import UsualAppearance
 from softpatch.runtime.intensity import FULL
 from softpatch.runtime.prediction import Prediction
 from softpatch.runtime.targets import check_target
@@ -98,6 +99,8 @@ class Detector(ABC):
         digests_: of the files of the training images, by which ``softpatch update`` knows them
             again; None for each that was none.
         lineage_: which version of a model this is, and of which models it was made.
+        appearance_: what nearly all training images look like; None in models of before, which say
+            nothing about images that look otherwise.
     """
 
     method: ClassVar[str]  # the name in model files
@@ -132,6 +135,7 @@ class Detector(ABC):
         self.skipped_: list[ImageError] = []
         self.lineage_ = Lineage()
         self.digests_: list[str | None] = []
+        self.appearance_: UsualAppearance | None = None
         self._learned: Learned | None = None
         self._extractor: PatchExtractor | None = None
         self._checkpoint: Checkpoint | None = None  # of the fit, until the model is saved
@@ -267,6 +271,7 @@ class Detector(ABC):
                 made_from = table.patches, table.image_index, options, *machine(self.device)
                 run = replace(run, checkpoint=self._checkpoint.of(*made_from))
             self._learned = self._learn(table, run)
+        self.appearance_ = UsualAppearance.of(table.appearances)
         self.digests_ = image_digests(self.image_names_)
         return self
 
@@ -285,22 +290,40 @@ class Detector(ABC):
 
     @overload
     def predict(
-        self, images: Image.Image | bytes, *, on_unreadable: OnUnreadable = ...
+        self,
+        images: Image.Image | bytes,
+        *,
+        on_unreadable: OnUnreadable = ...,
+        refuse_unusable: bool = ...,
     ) -> Prediction: ...
     @overload
     def predict(
-        self, images: list[Any] | tuple[Any, ...], *, on_unreadable: OnUnreadable = ...
+        self,
+        images: list[Any] | tuple[Any, ...],
+        *,
+        on_unreadable: OnUnreadable = ...,
+        refuse_unusable: bool = ...,
     ) -> Iterator[Prediction]: ...
     @overload
-    def predict(self, images: Images, *, on_unreadable: OnUnreadable = ...) -> Any: ...
+    def predict(
+        self, images: Images, *, on_unreadable: OnUnreadable = ..., refuse_unusable: bool = ...
+    ) -> Any: ...
 
-    def predict(self, images: Images, *, on_unreadable: OnUnreadable = warn_unreadable) -> Any:
+    def predict(
+        self,
+        images: Images,
+        *,
+        on_unreadable: OnUnreadable = warn_unreadable,
+        refuse_unusable: bool = True,
+    ) -> Any:
         """Score images.
 
         Args:
             images: one image, or a collection as in ``fit``. What a path or an array is only its
                 content tells, and so its type here is ``Any``.
             on_unreadable: as in ``fit``; a single unreadable image is always an error.
+            refuse_unusable: whether an image that is black, blown out, blurred or cut, as training
+                images are not, counts as unreadable. If not, it is scored, with a ``remark``.
 
         Returns:
             one ``Prediction`` for one image; a lazy iterator of them, in order, for a folder or
@@ -310,9 +333,11 @@ class Detector(ABC):
             NotFittedError: before ``fit``.
             ImageError: a single image that cannot be read.
         """
-        learned = self.learned_
+        learned, judge = self.learned_, None
+        if self.appearance_ is not None:
+            judge = self.appearance_.check if refuse_unusable else self.appearance_.remark
         predictor = Predictor(
-            self.embedder, learned.score, learned.image_scores, learned.calibration.threshold
+            self.embedder, learned.score, learned.image_scores, learned.calibration.threshold, judge
         )
         if is_single_image(images):
             return next(predictor.predict(image_sources(images), fail_unreadable))
@@ -365,6 +390,7 @@ class Detector(ABC):
             "normal_limit": learned.calibration.normal_limit,
             "threshold": learned.calibration.threshold,
             **({"digests": self.digests_} if any(self.digests_) else {}),
+            **({} if self.appearance_ is None else {"appearance": self.appearance_.to_header()}),
             **self.lineage_.to_header(),
         }
         tensors = learned.tensors()

@@ -22,7 +22,11 @@ from softpatch.images.sources import (
     prefetch,
     warn_of_odd,
 )
-from softpatch.runtime.prediction import Remark
+from softpatch.runtime.appearance import Appearance
+from softpatch.runtime.prediction import Remark, both
+
+# (an image's name, what it looks like) -> what is odd about it; ImageError if it is not wanted.
+Judge = Callable[[str, Appearance], str | None]
 
 
 class Embedder:
@@ -46,6 +50,7 @@ class Embedder:
         images: Any,
         on_unreadable: OnUnreadable,
         extract: Callable[[Tensor], Tensor] | None = None,
+        judge: Judge | None = None,
     ) -> Iterator[tuple[list[Tile], Tensor]]:
         """Yield tiles and their ``(b, h * w, D)`` patches, batch by batch.
 
@@ -53,19 +58,31 @@ class Embedder:
         112 px), and an image's patches must not depend on how many images there are or which
         process embeds them. A run smaller than one batch is not padded. ``images`` are iterable
         ``ImageSource``; ``extract`` is used in place of the extractor, see ``cached_maps``.
+        What ``judge`` says of an image is among its tiles' remarks.
         """
         extract = extract or self.extractor
         preprocessing = self.extractor.preprocessing
         few = isinstance(images, Sized) and len(images) < self.batch_size
         tiles: list[Tile] = []
         batch: list[Tensor] = []
-        for source, size, prepared, remark in prefetch(
-            images, preprocessing, on_unreadable, preprocessing.min_decode_side,
+        for source, size, (appearance, prepared), remark in prefetch(
+            images,
+            lambda picture: (picture.appearance, preprocessing(picture.image)),
+            on_unreadable,
+            preprocessing.min_decode_side,
             preprocessing.intensity,
-        ):  # fmt: skip
+        ):
             try:
+                odd = None if judge is None else judge(source.name, appearance)
                 layout = preprocessing.layout(*size)
-                shown = tiles_of(source.name, layout, self.roi, self.extractor.grid, remark)
+                shown = tiles_of(
+                    source.name,
+                    layout,
+                    self.roi,
+                    self.extractor.grid,
+                    appearance,
+                    both(odd, remark),
+                )
             except ImageError as error:
                 on_unreadable(error)
                 continue
@@ -81,11 +98,17 @@ class Embedder:
             yield tiles, extract(torch.stack(batch))[:count].flatten(1, 2)
 
     def collect(
-        self, images: Images, on_unreadable: OnUnreadable, run: Run, least: int = 2
+        self,
+        images: Images,
+        on_unreadable: OnUnreadable,
+        run: Run,
+        least: int = 2,
+        judge: Judge | None = None,
     ) -> LocalPatches:
         """The patches of training images, in this process.
 
-        Arguments are those of ``Detector.fit``; the checkpoint keeps what the network has made.
+        Arguments are those of ``Detector.fit`` and ``embed``; the checkpoint keeps what the network
+        has made.
 
         Raises:
             DatasetError: fewer readable images than ``least``.
@@ -97,7 +120,7 @@ class Embedder:
         collector = PatchCollector(run.scratch, len(sources), extractor.grid, extractor.dimension)
         extract = cached_maps(extractor, run.checkpoint)
         odd: list[Remark] = []
-        for tiles, batch in self.embed(sources, note, extract):
+        for tiles, batch in self.embed(sources, note, extract, judge):
             for tile, patches in zip(tiles, batch, strict=True):
                 collector.add(tile, patches)
                 if tile.first and tile.remark is not None:

@@ -24,6 +24,7 @@ from softpatch.noise.discriminators import (
     discriminator_name,
 )
 from softpatch.noise.policy import AUTO
+from softpatch.runtime.appearance import UsualAppearance
 from softpatch.runtime.intensity import FULL
 from softpatch.storage import model_file
 from softpatch.storage.lineage import Lineage
@@ -117,6 +118,8 @@ def restore(
         moved = {name: tensor.to(detector.device) for name, tensor in tensors.items()}
         detector._learned = detector._restored(header, moved)
         detector.digests_ = _digests(header)
+        if "appearance" in header:
+            detector.appearance_ = UsualAppearance.from_header(header["appearance"])
         stored = {"intensity": FULL} | {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in header["preprocessing"].items()

@@ -58,6 +58,8 @@ def merge(
     with torch.inference_mode():
         merged._learned = merge_learned(one, other, merged.bank_size, merged._run(progress))
     version = 1 + max(first.lineage_.version, second.lineage_.version)
+    if first.appearance_ is not None and second.appearance_ is not None:
+        merged.appearance_ = first.appearance_.joined(second.appearance_)
     merged.digests_ = [*first.digests_, *second.digests_]
     merged.lineage_ = Lineage(version, (first.digest(), second.digest()))
     return merged

@@ -137,7 +137,7 @@ class PaDiM(Detector):
         tried = min(positions, PROBE_POSITIONS)
         few = torch.rand(images, tried, channels, device=sample.patches.device)
         index = torch.arange(images, device=few.device)
-        trial = LocalPatches(few, index, [], [], (1, tried))
+        trial = LocalPatches(few, index, [], [], [], (1, tried))
         took = seconds(lambda: self._learn(trial, Run(ScratchSpace())))
         d = min(self.kept_dimensions, channels)
         return FitCost(

@@ -22,6 +22,7 @@ from softpatch.errors import DatasetError, ImageError
 from softpatch.images.roi import RegionOfInterest, Tile
 from softpatch.images.sources import OnUnreadable
 from softpatch.noise.discriminators import Discriminator, outlier_scores
+from softpatch.runtime.appearance import Appearance
 from softpatch.runtime.tiling import TileLayout
 
 POSITIONS = 28  # of the patch grid, scored between two files of a checkpoint
@@ -33,6 +34,7 @@ class PatchTable(Protocol):
     Attributes:
         names: of the readable images, in order.
         layouts: of the tiles of each image.
+        appearances: what each image looks like.
         grid: (h, w) patches of a tile.
         image_index: ``(M,)`` int64, ascending: which of ``names`` each of the M is from.
         inside: ``(tiles, h * w)`` bool, which patches of an image the P are; None for all of them.
@@ -40,6 +42,7 @@ class PatchTable(Protocol):
 
     names: list[str]
     layouts: list[TileLayout]
+    appearances: list[Appearance]
     grid: tuple[int, int]
     image_index: Tensor
     inside: Tensor | None
@@ -80,6 +83,7 @@ class LocalPatches:
     image_index: Tensor
     names: list[str]
     layouts: list[TileLayout]
+    appearances: list[Appearance]
     grid: tuple[int, int]
     inside: Tensor | None = None
 
@@ -144,6 +148,7 @@ class PatchCollector:
     Attributes:
         names: of the images so far, in order.
         layouts: of the tiles of each.
+        appearances: what each looks like.
     """
 
     def __init__(
@@ -152,6 +157,7 @@ class PatchCollector:
         """Prepare for that many images, whose tiles have that grid of patches."""
         self.names: list[str] = []
         self.layouts: list[TileLayout] = []
+        self.appearances: list[Appearance] = []
         self._scratch = scratch
         self._images = images
         self._grid = grid
@@ -164,6 +170,7 @@ class PatchCollector:
         if tile.first:
             self.names.append(tile.name)
             self.layouts.append(tile.layout)
+            self.appearances.append(tile.appearance)
             self._counts.append(0)
         if tile.inside is not None:
             patches = patches[tile.inside]
@@ -193,6 +200,7 @@ class PatchCollector:
             begin += count
         self.names = list(compress(self.names, kept))
         self.layouts = list(compress(self.layouts, kept))
+        self.appearances = list(compress(self.appearances, kept))
         self._counts = list(compress(self._counts, kept))
 
     def table(self, roi: RegionOfInterest | None) -> LocalPatches:
@@ -204,8 +212,8 @@ class PatchCollector:
         positions, image_index = arrange(self._counts, self._grid, roi)
         patches = self._flat[: self._filled].view(-1, positions, self._flat.shape[1])
         return LocalPatches(
-            patches, image_index.to(patches.device), self.names, self.layouts, self._grid,
-            None if roi is None else roi.inside(self.layouts[0], self._grid),
+            patches, image_index.to(patches.device), self.names, self.layouts, self.appearances,
+            self._grid, None if roi is None else roi.inside(self.layouts[0], self._grid),
         )  # fmt: skip
 
     def _grow(self, tile: Tile) -> None:

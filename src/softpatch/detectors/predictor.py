@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from softpatch.detectors.embedder import Embedder
+from softpatch.detectors.embedder import Embedder, Judge
 from softpatch.errors import ImageError, reason_of
 from softpatch.images.roi import Tile
 from softpatch.images.sources import ImageSource, OnUnreadable
@@ -34,19 +34,21 @@ class Predictor:
         score: ``(B, P, D)`` patches -> ``(B, P)`` scores.
         image_scores: those and their scores -> ``(B,)``.
         threshold: that records carry, or None.
+        judge: see ``Embedder.embed``.
     """
 
     embedder: Embedder
     score: Callable[[Tensor], Tensor]
     image_scores: Callable[[Tensor, Tensor], Tensor]
     threshold: float | None
+    judge: Judge | None = None
 
     def predict(
         self, sources: Iterable[ImageSource], on_unreadable: OnUnreadable
     ) -> Iterator[Prediction]:
         """One record an image, in order; see ``Detector.predict``."""
         scored: list[ScoredTile] = []  # of the image that is not complete yet
-        for tiles, patches in self.embedder.embed(sources, on_unreadable):
+        for tiles, patches in self.embedder.embed(sources, on_unreadable, judge=self.judge):
             with torch.inference_mode():
                 parts = self._score_tiles(tiles, patches)
             for part in parts:

@@ -30,6 +30,7 @@ from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
 from softpatch.images.roi import RegionOfInterest
 from softpatch.images.sources import ImageSource, OnUnreadable, warn_of_odd
+from softpatch.runtime.appearance import Appearance
 from softpatch.runtime.prediction import Remark
 from softpatch.runtime.tiling import TileLayout
 
@@ -74,6 +75,7 @@ class Embedded:
 
     names: list[str] = field(default_factory=list)
     layouts: list[TileLayout] = field(default_factory=list)
+    appearances: list[Appearance] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)  # patches of each
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # name, reason
     odd: list[Remark] = field(default_factory=list)
@@ -107,6 +109,7 @@ class EmbeddingActor(Worker):
                 if tile.first:
                     about.names.append(tile.name)
                     about.layouts.append(tile.layout)
+                    about.appearances.append(tile.appearance)
                     about.counts.append(0)
                     if tile.remark is not None:
                         about.odd.append((tile.name, tile.remark))
@@ -123,7 +126,7 @@ class Blocks:
     """All patches, block of positions by block.
 
     Attributes:
-        names, layouts: of the readable images, in order.
+        names, layouts, appearances: of the readable images, in order.
         image_index: ``(M,)`` int64, the image each of the M images or tiles is from.
         shape: M, P and D.
     """
@@ -139,6 +142,7 @@ class Blocks:
         extractor = embedder.extractor
         self.names = [name for about in embedded for name in about.names]
         self.layouts = [layout for about in embedded for layout in about.layouts]
+        self.appearances = [one for about in embedded for one in about.appearances]
         counts = [count for about in embedded for count in about.counts]
         positions, self.image_index = arrange(
             counts or [extractor.positions], extractor.grid, embedder.roi

@@ -142,7 +142,7 @@ def predict_to_parquet(
             done += scored.pictures + len(errors)
             progress("predict", done, len(sources))
         if not whole.pictures:
-            raise ImageError(output, "none of the pictures can be read")
+            raise ImageError(output, "none of the pictures can be judged")
         if filesystem.exists(final):
             filesystem.rm(final, recursive=True)
         filesystem.mv(partial, final, recursive=True)

@@ -25,6 +25,7 @@ from softpatch.errors import UsageError
 from softpatch.images.sources import Images, OnUnreadable, listed_sources, noting
 from softpatch.noise.discriminators import Discriminator, outlier_scores
 from softpatch.ranges.table import check_all
+from softpatch.runtime.appearance import Appearance
 from softpatch.runtime.tiling import TileLayout
 
 # Patches up to which ``auto`` is exact: 8 GB in this process at 1,024 numbers each.
@@ -73,6 +74,7 @@ class ShardedPatches:
     def __init__(self, blocks: Blocks, embedder: Embedder, owner: OnCluster, run: Run) -> None:
         self.names: list[str] = blocks.names
         self.layouts: list[TileLayout] = blocks.layouts
+        self.appearances: list[Appearance] = blocks.appearances
         self.grid = embedder.extractor.grid
         roi = embedder.roi
         self.inside = None if roi is None else roi.inside(self.layouts[0], self.grid)
@@ -141,7 +143,13 @@ class ShardedPatches:
     def _local(self, patches: Tensor, rows: Tensor | None = None) -> LocalPatches:
         image_index = self.image_index if rows is None else self.image_index[rows.to(self.device)]
         return LocalPatches(
-            patches.to(self.device), image_index, self.names, self.layouts, self.grid, self.inside
+            patches.to(self.device),
+            image_index,
+            self.names,
+            self.layouts,
+            self.appearances,
+            self.grid,
+            self.inside,
         )
 
 

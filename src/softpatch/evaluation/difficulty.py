@@ -29,7 +29,8 @@ def rate_difficulty(
     detector.fit(train, on_unreadable=on_unreadable, progress=progress)
     rated: dict[Path, float] = {}
     defects = [sample.path for sample in category.defects]
-    for prediction in detector.predict(defects, on_unreadable=on_unreadable):
+    found = detector.predict(defects, on_unreadable=on_unreadable, refuse_unusable=False)
+    for prediction in found:
         rated[Path(prediction.name)] = -prediction.score
         progress("rate", len(rated), len(defects))
     return rated

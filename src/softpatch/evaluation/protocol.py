@@ -86,7 +86,8 @@ def fit_and_predict(
     detector.fit(training, on_unreadable=on_unreadable, progress=progress)
     fit_seconds = time.perf_counter() - started
 
-    pending = iter(detector.predict(test, on_unreadable=on_unreadable))
+    found = detector.predict(test, on_unreadable=on_unreadable, refuse_unusable=False)
+    pending = iter(found)
     count, predict_seconds, peak_memory = 0, 0.0, None
     while True:
         started = time.perf_counter()

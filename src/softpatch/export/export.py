@@ -128,7 +128,7 @@ def _cannot_be_written(output: Path) -> Iterator[None]:
 
 def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -> dict[str, Any]:
     """Facts that a runtime or a reader needs; no names of pictures, no paths."""
-    preprocessing = detector.preprocessing
+    preprocessing, usual = detector.preprocessing, detector.appearance_
     box = None  # depends on the picture's size with tiles
     if not graph.tiled:
         height, width = preprocessing.resize
@@ -147,4 +147,5 @@ def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -
         "precision": graph.precision,
         "enough": preprocessing.min_decode_side,
         "box": box,
+        **({} if usual is None else {"appearance": usual.to_header()}),
     }

@@ -95,7 +95,8 @@ def drift(
     brightness, sharpness = changes(then, photographs(new, detector.features.intensity, progress))
     chosen = spread(new, SCORED)
     scored = []
-    for prediction in detector.predict(chosen, on_unreadable=ignore_unreadable):
+    found = detector.predict(chosen, on_unreadable=ignore_unreadable, refuse_unusable=False)
+    for prediction in found:
         scored.append((prediction.score, prediction.name))
         progress("predict", len(scored), len(chosen))
     scored.sort(reverse=True)
@@ -151,8 +152,9 @@ def unlikeness(
 
     The mean of the anomaly map: a defect hardly moves it; light, focus or another part do.
     """
-    found: list[float] = []
-    for prediction in reference.predict(pictures, on_unreadable=ignore_unreadable):
-        found.append(float(prediction.anomaly_map.mean()))
-        progress("predict", len(found), len(pictures))
-    return np.array(found, dtype=np.float32)
+    distances: list[float] = []
+    found = reference.predict(pictures, on_unreadable=ignore_unreadable, refuse_unusable=False)
+    for prediction in found:
+        distances.append(float(prediction.anomaly_map.mean()))
+        progress("predict", len(distances), len(pictures))
+    return np.array(distances, dtype=np.float32)

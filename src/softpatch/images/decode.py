@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from softpatch.images.apart import Encoded
+from softpatch.runtime.appearance import Appearance
 from softpatch.runtime.images import decode, file_size
 from softpatch.runtime.intensity import FULL, Intensity
 
@@ -25,11 +26,18 @@ class Picture(NamedTuple):
         image: ``(3, H, W)`` uint8, or float32 in [0, 1] where 8 bits do not hold it.
         size: (height, width) in the file, upright.
         remark: what is odd about its values; None if nothing is.
+        deep: whether there they have more than 8 bits.
     """
 
     image: Tensor
     size: tuple[int, int]
     remark: str | None
+    deep: bool
+
+    @property
+    def appearance(self) -> Appearance:
+        """What it looks like."""
+        return Appearance.of(self.image.permute(1, 2, 0).numpy(), self.size, self.deep)
 
 
 def read_image(content: Any, name: str = "image", intensity: Intensity = FULL) -> Tensor:
@@ -79,7 +87,7 @@ def decode_reduced(
     # A copy where it would share memory: torch must not see arrays that are read-only.
     channels = torch.from_numpy(np.array(decoded.values, order="C"))
     image = channels.permute(2, 0, 1).expand(3, -1, -1)  # (H, W, C) -> (3, H, W)
-    return Picture(image, decoded.size, decoded.remark)
+    return Picture(image, *decoded[1:])
 
 
 def plain(content: Any) -> Any:

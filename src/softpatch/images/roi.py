@@ -13,6 +13,7 @@ from torch import Tensor
 
 from softpatch.errors import ImageError, UsageError
 from softpatch.images.masks import OddMaskWarning, read_marks
+from softpatch.runtime.appearance import Appearance
 from softpatch.runtime.errors import printable
 from softpatch.runtime.tiling import TileLayout
 
@@ -96,7 +97,8 @@ class Tile:
     region: Tensor | None  # (tiles, P) bool, patches of all tiles inside; None without a region
     first: bool  # whether it is that among the image's tiles that show some of the region
     last: bool
-    remark: str | None = None  # what is odd about the image's values
+    appearance: Appearance  # what the image looks like
+    remark: str | None = None  # what is odd about it
 
     @property
     def inside(self) -> Tensor | None:
@@ -109,6 +111,7 @@ def tiles_of(
     layout: TileLayout,
     region: RegionOfInterest | None,
     grid: tuple[int, int],
+    appearance: Appearance,
     remark: str | None = None,
 ) -> list[Tile]:
     """The tiles of an image that show some of the region of interest.
@@ -125,6 +128,15 @@ def tiles_of(
         if not numbers:
             raise OutsideRegion(name, "the region of interest covers no patch; paint it larger")
     return [
-        Tile(name, layout, number, inside, number == numbers[0], number == numbers[-1], remark)
+        Tile(
+            name,
+            layout,
+            number,
+            inside,
+            number == numbers[0],
+            number == numbers[-1],
+            appearance,
+            remark,
+        )
         for number in numbers
     ]

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from softpatch.errors import ImageError, UsageError, reason_of
-from softpatch.images.decode import decode_reduced
+from softpatch.images.decode import Picture, decode_reduced
 from softpatch.runtime.errors import printable
 from softpatch.runtime.intensity import FULL, Intensity
 from softpatch.runtime.listing import NOT_READ, LeftOut, list_images
@@ -171,7 +171,7 @@ def spread(count: int, parts: int) -> Iterator[int]:
 
 def prefetch(
     sources: Iterable[ImageSource],
-    prepare: Callable[[Tensor], T],
+    prepare: Callable[[Picture], T],
     on_unreadable: OnUnreadable,
     min_decode_side: int | None = None,
     intensity: Intensity = FULL,
@@ -191,7 +191,7 @@ def prefetch(
 
     def load(source: ImageSource) -> Prepared[T]:
         picture = decode_reduced(source.content, source.name, min_decode_side, intensity)
-        return Prepared(source, picture.size, prepare(picture.image), picture.remark)
+        return Prepared(source, picture.size, prepare(picture), picture.remark)
 
     waiting: deque[tuple[ImageSource, Future[Prepared[T]]]] = deque()
     ahead = READERS  # until the first image's size is known

@@ -114,7 +114,9 @@ def thumbnails(shown: Mapping[str, Intensity], progress: Progress) -> dict[str, 
     for intensity in dict.fromkeys(first.values()):
         sources = [ImageSource(path, Path(path)) for path in first if first[path] == intensity]
         side = 2 * LONGEST_SIDE
-        for one in prefetch(sources, thumbnail, ignore_unreadable, side, intensity):
+        for one in prefetch(
+            sources, lambda picture: thumbnail(picture.image), ignore_unreadable, side, intensity
+        ):
             drawn[one.source.name] = one.content
             progress("draw", len(drawn), len(first))
     return drawn

@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--threads", help="that compute; all cores if not given")
     parser.add_argument(
-        "--strict", action="store_true", help="exit code 1 if a picture cannot be judged"
+        "--strict", action="store_true", help="exit code 1 if a picture cannot be judged, or is odd"
     )
     return parser
 
@@ -123,11 +123,14 @@ def _run(options: argparse.Namespace) -> None:
     failed = [*skipped, *without_drawing(rows)]
     for error in failed:
         _note(f"skipped {error}")
-    if odd := odd_ones(remarks(rows)):
-        _note(odd)
+    odd = remarks(rows)
+    if words := odd_ones(odd):
+        _note(words)
     if not rows and not options.strict:
-        raise ImageError(str(images), "none of the pictures can be read")
+        raise ImageError(str(images), "none of the pictures can be judged")
     if rows:
         print(printable(f"scored {len(rows)} pictures, wrote {output}"))
     if options.strict and failed:
         raise failed[0]
+    if options.strict and odd:
+        raise ImageError(*odd[0])

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .appearance import Appearance, UsualAppearance
 from .engine import open_model
 from .errors import ImageError, UsageError, reason_of
 from .images import read_levels
 from .intensity import FULL, Intensity
 from .listing import list_images
-from .prediction import Prediction
+from .prediction import Prediction, both
 from .tile_scores import score_tiles
 from .tiling import TileLayout
 
@@ -34,6 +35,7 @@ class Detector:
         normal_limit: patch score that good training patches stay below; fixes heat-map colours.
         threshold: images that score above it are anomalous; None if the model has none.
         intensity: which values of images of more than 8 bits are black and white.
+        appearance: what nearly all training images look like; None in exports of before.
     """
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
@@ -51,6 +53,8 @@ class Detector:
         self.normal_limit: float = self.metadata["normal_limit"]
         self.threshold: float | None = self.metadata["threshold"]
         self.intensity = Intensity(*self.metadata["preprocessing"].get("intensity", FULL))
+        about = self.metadata.get("appearance")
+        self.appearance = None if about is None else UsualAppearance.from_header(about)
 
     def predict(
         self, images: Any, *, on_unreadable: Callable[[ImageError], None] = fail_unreadable
@@ -97,9 +101,11 @@ class Detector:
     def _predict_one(self, content: One, name: str) -> Prediction:
         if isinstance(content, np.ndarray) and content.dtype != np.uint8:
             raise ImageError(name, f"{content.dtype} values; expected uint8")
-        levels, (height, width), remark = read_levels(
-            content, name, self.metadata["enough"], self.intensity
-        )
+        decoded = read_levels(content, name, self.metadata["enough"], self.intensity)
+        levels, (height, width), remark = decoded.values, decoded.size, decoded.remark
+        if self.appearance is not None:
+            seen = Appearance.of(levels, decoded.size, decoded.deep)
+            remark = both(self.appearance.check(name, seen), remark)
         if self.metadata["box"] is None:  # with tiles it depends on the image's size
             preprocessing = self.metadata["preprocessing"]
             sides = (preprocessing[key] for key in ("tile", "resize", "crop"))

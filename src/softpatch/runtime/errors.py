@@ -104,6 +104,10 @@ class ImageError(SoftPatchError):
         self.reason = reason
 
 
+class UnusableImageError(ImageError):
+    """An image that was read and shows nothing that could be judged: black, blurred or cut."""
+
+
 def printable(text: str) -> str:
     r"""The text as one line for people: what would steer their terminal is spelled out.
 

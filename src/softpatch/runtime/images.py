@@ -44,11 +44,13 @@ class Decoded(NamedTuple, Generic[V]):
         values: ``(H, W, 1|3)`` uint8, or float32 in [0, 1] where 8 bits do not hold them.
         size: (height, width) in the file, upright.
         remark: what is odd about its values; None if nothing is.
+        deep: whether there they have more than 8 bits.
     """
 
     values: V
     size: tuple[int, int]
     remark: str | None
+    deep: bool
 
 
 def decode(
@@ -78,8 +80,9 @@ def decode(
     array, size = _stored(content, name, min_decode_side)
     if array.dtype == np.uint16:
         values, remark = intensity.apply(array)
-        return Decoded(values, size, remark)
-    return Decoded(array if array.dtype == np.uint8 else array.astype(np.float32), size, None)
+        return Decoded(values, size, remark, deep=True)
+    values = array if array.dtype == np.uint8 else array.astype(np.float32)
+    return Decoded(values, size, None, deep=False)
 
 
 def set_bits(content: Any, name: str = "image") -> int:
@@ -154,11 +157,12 @@ def read_levels(
     intensity: Intensity = FULL,
 ) -> Decoded[Levels]:
     """``decode`` as an exported model takes it: ``(H, W, 3)``, rounded to 8 bits."""
-    values, size, remark = decode(content, name, min_decode_side, intensity)
+    decoded = decode(content, name, min_decode_side, intensity)
+    values = decoded.values
     if values.dtype != np.uint8:
         values = np.rint(values * 255).astype(np.uint8)
     levels = np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
-    return Decoded(levels, size, remark)
+    return Decoded(levels, *decoded[1:])
 
 
 def check_header(content: bytes, name: str, most: int) -> int:

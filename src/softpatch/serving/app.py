@@ -19,7 +19,7 @@ from fastapi.security import APIKeyHeader
 from starlette.types import Receive
 
 from softpatch._version import __version__
-from softpatch.errors import ImageError, ModelFileError
+from softpatch.errors import ImageError, ModelFileError, UnusableImageError
 from softpatch.images.apart import Apart
 from softpatch.images.sources import READERS
 from softpatch.serving.gate import RETRY, Gate
@@ -222,7 +222,7 @@ async def reload(served: Annotated[Served, Depends(_named)], service: Serving) -
 
 @protected.post(
     DETECT,
-    responses=_problems(400, 404, 408, 413, 503),
+    responses=_problems(400, 404, 408, 413, 422, 503),
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
     },
@@ -268,6 +268,8 @@ def _records(
 ) -> list[Result]:
     results = []
     for upload, one in zip(uploads, scored, strict=True):
+        if isinstance(one, UnusableImageError):
+            raise HTTPException(422, f"{upload.name}: not judged: it {one.reason}")
         if isinstance(one, ImageError):
             raise HTTPException(400, f"{upload.name}: {one.reason}")
         results.append(Result.of(one, upload.name, served, drawn=drawn))

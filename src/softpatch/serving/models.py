@@ -96,7 +96,7 @@ class Models:
         detector = self._load(path)
         try:
             # The first prediction is slower, and a failing one must not be a client's.
-            detector.predict(np.full((64, 64, 3), 128, np.uint8))
+            detector.predict(np.full((64, 64, 3), 128, np.uint8), refuse_unusable=False)
         except RuntimeError as error:
             raise ModelFileError(f"{path}: cannot score a picture ({error})") from error
         return Served(name, path, detector, state, datetime.now(UTC))

@@ -3,10 +3,10 @@
 Layout: a safetensors file whose metadata holds one entry, ``softpatch``: a JSON object with
 ``format`` (an integer), ``method``, ``features``, ``parameters``, ``preprocessing``, ``backbone``
 (name, layers, sha256 of its weights), ``images`` and ``normal_limit``, an ``intensity`` among
-features and preprocessing where it is not that of 16 bits, ``digests`` of the images
-and ``lineage`` in later versions of a model. Instead of the backbone's weights it has their hash,
-which is checked on loading. Nothing in it depends on time or place, so the same fit gives the same
-bytes.
+features and preprocessing where it is not that of 16 bits, ``digests`` of the images,
+``appearance``, between which measurements nearly all of them lie, and ``lineage`` in later versions
+of a model. Instead of the backbone's weights it has their hash, which is checked on loading.
+Nothing in it depends on time or place, so the same fit gives the same bytes.
 
 ``checksums`` has the CRC-32 of each tensor's bytes, and ``checksum`` that of all bytes from the
 first ``{`` to the tensors, with zeros in its own place. So one flipped bit anywhere is noticed.
