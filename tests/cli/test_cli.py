@@ -22,7 +22,7 @@ import pytest
 import torch
 from PIL import Image
 
-from softpatch import __version__, load
+from softpatch import PaDiM, __version__, load
 from softpatch.cli import main, terminal
 from softpatch.cli.app import PANELS
 from softpatch.datasets import make_product_line, read_category, read_manifest
@@ -452,6 +452,26 @@ def test_evaluate_says_which_defects_have_no_mask(run: Run, line: Path, tmp_path
     assert result.code == 0
     assert json.loads(result.out)["pixel_auroc"] is not None
     assert "2 defective picture(s) without a mask" in result.err
+
+
+def test_evaluate_reads_annotations_before_it_rates_difficulty(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    for kind in ("good", "dent"):
+        (tmp_path / "part" / kind).mkdir(parents=True)
+        for number in range(6):
+            Image.new("L", (64, 64), number).save(tmp_path / "part" / kind / f"{number}.png")
+    image = {"id": 1, "file_name": "0.png", "height": 9, "width": 9}
+    mark = {"image_id": 1, "segmentation": [[0, 0, 4, 0, 4, 4]]}
+    content = {"images": [image], "annotations": [mark]}
+    (tmp_path / "part" / "dent" / "a.json").write_text(json.dumps(content))
+    fits: list[Any] = []
+    monkeypatch.setattr(PaDiM, "fit", lambda *given, **_: fits.append(given))
+    hard = "--noise", "0.2", "--kind", "difficult"
+    result = run("evaluate", "--data", tmp_path, "--category", "part", *hard, *SMALL)
+    assert (result.code, fits) == (1, [])
+    assert "a.json: is (9, 9) pixels, its picture" in result.err
 
 
 def test_demo_tells_the_whole_story(run: Run, line: Path, tmp_path: Path) -> None:
