@@ -691,7 +691,7 @@ def test_info_mistakes(run: Run, tmp_path: Path) -> None:
         (["--from-manifest", "none.json"], 1, "none.json: no such manifest"),
         (["--from-manifest", "m.json", "--noise", "0.1"], 2, "--noise draws pictures"),
         (["--from-manifest", "m.json", "--overlap"], 2, "--overlap draws pictures"),
-        (["--manifest", "none/m.json"], 1, "No such file"),
+        (["--manifest", "none/m.json"], 2, "no such folder to write the manifest to"),
         (["--method", "magic"], 2, "no method is called 'magic'"),
     ],
 )

@@ -68,11 +68,9 @@ def evaluate(
     from softpatch.evaluation.difficulty import rate_difficulty
     from softpatch.evaluation.protocol import evaluate as run
     from softpatch.images.masks import OddMaskWarning
-    from softpatch.runtime.targets import check_target
     from softpatch.storage.targets import is_manifest
 
-    if manifest is not None:
-        check_target(manifest, is_manifest)
+    options.check_output(manifest, "the manifest", is_manifest)
     detector = make_detector(method, **{**no_threshold(method), **given})
     dataset = open_dataset(data, layout)
     products = dataset.read(category)
