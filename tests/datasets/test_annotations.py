@@ -204,7 +204,7 @@ def test_masks_and_names_that_two_kinds_have_come_first(folder: Path) -> None:
         ("0.png", "images/1f0c3a7e-0.png"), ("1f0c3a7e-0.png", "1f0c3a7e-0.png"),
         ("0.png", "/data/local-files/?d=scratch/0.png"),
         ("0.png", "https://store/parts/scratch/0.png?signature=a/b.png"),
-        ("0.png", "s3://store/0.png"),
+        ("0.png", "s3://store/0.png"), ("Teil 1 (3).png", "1f0c3a7e-Teil_1_3.png"),
     ],
 )  # fmt: skip
 def test_names_as_tools_and_systems_change_them(name: str, told: str, folder: Path) -> None:
@@ -289,6 +289,35 @@ def test_names_that_may_be_this_or_that_are_an_error(
     entries(*names)(folder, "a.json")
     with pytest.raises(DatasetError, match=rf"a\.json: {told}.*; rename one of them$"):
         read("part", folder)
+
+
+def test_marks_of_a_picture_that_is_gone_go_to_none_of_its_name_elsewhere(folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    put(folder, "dent/1.png", "scratch/9.png")
+    entries("dent/0.png", "good/9.png", "images/0.png")(folder, "a.json")
+    TOOLS["Label Me, outline"](folder / "dent", "9.png")
+    category = read("part", folder)
+    assert pixels(category) == {"dent/1.png": 0, "scratch/0.png": 9, "scratch/9.png": 0}
+    [told] = category.unmatched
+    assert told.startswith("3 picture(s) marked that are not here: dent/0.png of a.json and others")
+
+
+def test_a_category_that_is_called_as_one_of_its_kinds(folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    folder = folder.rename(folder.with_name("scratch"))
+    put(folder, "dent/0.png", "dent/1.png")
+    entries("0.png", "1.png")(folder, "a.json")
+    category = read("scratch", folder)
+    assert pixels(category) == {"dent/0.png": 0, "dent/1.png": 4, "scratch/0.png": 0}
+    assert "whose names several kinds have: 0.png of a.json" in str(category.unmatched)
+
+
+def test_pictures_without_marks_cannot_be_mistaken(folder: Path) -> None:
+    entries("0.PNG", "0.Png")(folder, "a.json")
+    content = json.loads((folder / "a.json").read_text())
+    content["annotations"].pop()
+    (folder / "a.json").write_text(json.dumps(content))
+    assert len(scratch(read("part", folder)).masks) == 1
 
 
 def test_one_picture_marked_twice_has_both_marks(folder: Path) -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from softpatch.datasets.annotations import is_annotations, read_annotated
+from softpatch.datasets.names import GOOD as GOOD
 from softpatch.errors import DatasetError
 from softpatch.images.masks import read_marks
-
-GOOD = "good"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from urllib.parse import unquote, urlsplit
 
 from softpatch.datasets.annotations.marked import Export, Marked
+from softpatch.datasets.names import is_good, is_kind
 from softpatch.errors import DatasetError
 
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # put before a name by Label Studio: 1f0c3a7e-7.png
@@ -44,9 +45,9 @@ class Matches:
 class Likeness:
     """How well a place is that of a picture."""
 
-    folders: int  # of both that agree, from the last, the name included
+    folders: int  # of both that agree, from the last
     plain: int  # the less, the more of the name is mended
-    exact: bool
+    alike: int  # 2 if the names are the same, 1 but for their case, 0 but for blanks and brackets
     read_as: Parts
 
 
@@ -59,7 +60,8 @@ def match(exports: Iterable[Export], defective: Iterable[Path], good: Iterable[P
     kinds = set(defective)
     named: dict[str, list[Path]] = defaultdict(list)
     for picture in (*kinds, *good):
-        named[_folded(picture.name)].append(picture)
+        for key in _keys(picture):
+            named[key].append(picture)
     found: dict[Path, list[Path]] = defaultdict(list)
     absent: list[tuple[Path, Marked]] = []
     shared: list[tuple[Path, Marked]] = []
@@ -73,7 +75,7 @@ def match(exports: Iterable[Export], defective: Iterable[Path], good: Iterable[P
                 chosen[options[0]].append(marked)
             elif len({option.parent for option in options}) > 1:
                 shared.append((export.path, marked))
-            else:
+            elif marked.shapes:
                 first, second = sorted(option.name for option in options)[:2]
                 raise DatasetError(
                     f"{export.path}: {marked.places[0]} may be {first} or {second} of "
@@ -81,8 +83,9 @@ def match(exports: Iterable[Export], defective: Iterable[Path], good: Iterable[P
                 )
         for picture, some in chosen.items():
             best = _best(export.path, some, picture)
-            if len({likeness.read_as for _, likeness in best}) > 1:
-                first, second = sorted(marked.places[0] for marked, _ in best)[:2]
+            drawn = [one for one in best if one[0].shapes]
+            if len({likeness.read_as for _, likeness in drawn}) > 1:
+                first, second = sorted(marked.places[0] for marked, _ in drawn)[:2]
                 raise DatasetError(
                     f"{export.path}: {first} and {second} may both be {picture}; rename one of them"
                 )
@@ -95,7 +98,8 @@ def match(exports: Iterable[Export], defective: Iterable[Path], good: Iterable[P
 
 def marked_of(export: Export, picture: Path) -> list[Marked]:
     """What a file marks of a picture that it was matched with."""
-    some = _by_name(export).get(_folded(picture.name), ())
+    named = _by_name(export)
+    some = [marked for key in _keys(picture) for marked in named.get(key, ())]
     return [marked for marked, _ in _best(export.path, some, picture)]
 
 
@@ -124,23 +128,48 @@ def _meant(
     return [picture for picture in options if picture in kinds] or options[:1]
 
 
-def _rank(likeness: Likeness) -> tuple[int, int, bool]:
-    return likeness.folders, likeness.plain, likeness.exact
+def _rank(likeness: Likeness) -> tuple[int, int, int]:
+    return likeness.folders, likeness.plain, likeness.alike
 
 
 def _likeness(export: Path, places: Parts, picture: Path) -> Likeness | None:
     """None if it is another picture."""
-    own = [_folded(part) for part in reversed(picture.parts)]
+    keys = _keys(picture)
     found = []
     for number, parts in enumerate(_readings(export, places)):
-        folders = 0
-        for part, other in zip(reversed(parts), own, strict=False):
-            if _folded(part) != other:
-                break
-            folders += 1
-        if folders:
-            found.append(Likeness(folders, -number, parts[-1] == picture.name, parts))
+        if _folded(parts[-1]) not in keys:
+            continue
+        folders = _folders(parts, picture)
+        if folders == 0 and _is_of_another(parts, picture):
+            continue
+        alike = 2 if parts[-1] == picture.name else int(_folded(parts[-1]) == keys[0])
+        found.append(Likeness(folders, -number, alike, parts))
     return max(found, default=None)
+
+
+def _folders(parts: Parts, picture: Path) -> int:
+    """How many agree, from the last."""
+    if _has_none(parts, picture):
+        return 0
+    agree = 0
+    for part, other in zip(reversed(parts[:-1]), reversed(picture.parts[:-1]), strict=False):
+        if _folded(part) != _folded(other):
+            break
+        agree += 1
+    return agree
+
+
+def _has_none(parts: Parts, picture: Path) -> bool:
+    """Whether it is a mere name, of a file beside the folders of pictures."""
+    return parts[:-1] == picture.parent.parent.parts
+
+
+def _is_of_another(parts: Parts, picture: Path) -> bool:
+    """Whether the folder that is told is there, so that the picture was meant that is not."""
+    if len(parts) < 2 or _has_none(parts, picture):
+        return False
+    told = parts[-2]
+    return (is_kind(told) or is_good(told)) and (picture.parent.parent / told).is_dir()
 
 
 @lru_cache(maxsize=16)
@@ -179,6 +208,12 @@ def _decoded(place: str) -> Iterator[str]:
     local = parts.query.startswith("d=")
     yield unquote(parts.query.removeprefix("d=") if local else parts.path)
     yield unquote(place)
+
+
+def _keys(picture: Path) -> tuple[str, ...]:
+    """Its name without case; and as it is when it was uploaded, which keeps no blank or bracket."""
+    uploaded = re.sub(r"[^-\w.]", "", picture.name.strip().replace(" ", "_"))
+    return tuple(dict.fromkeys(map(_folded, (picture.name, uploaded))))
 
 
 @lru_cache(maxsize=1 << 14)
