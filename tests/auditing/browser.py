@@ -25,13 +25,15 @@ class Browser:
         folder.mkdir()
 
     def run(self, page: bytes, script: str) -> Any:
-        """What ``script``, the body of a function, returns when it runs at the end of the page."""
+        """What ``script``, the body of a function, returns when the page is loaded."""
         path = self.folder / "page.html"  # what is stored belongs to this address
         runner = (
-            "<script>{ let value; try { value = (() => {" + script + "})(); } "
+            "<script>addEventListener('load', () => { let value; try { value = (() => {"
+            + script
+            + "})(); } "
             "catch (error) { value = {error: String(error)}; } "
             "document.body.replaceChildren(Object.assign(document.createElement('pre'), "
-            "{id: 'result', textContent: JSON.stringify(value ?? null)})); }</script></body>"
+            "{id: 'result', textContent: JSON.stringify(value ?? null)})); });</script></body>"
         )
         path.write_bytes(page.replace(b"</body>", runner.encode()))
         done = subprocess.run(

@@ -170,11 +170,14 @@ def test_what_is_wrong_with_the_data_is_noted(copied: Path, tmp_path: Path) -> N
     assert "000.png" in row["reason"]
 
 
-def test_a_mask_of_the_wrong_size_is_the_datas_fault(copied: Path, tmp_path: Path) -> None:
+def test_a_mask_of_the_wrong_size_is_the_datas_fault_before_any_fit(
+    copied: Path, tmp_path: Path, fits: list[Any]
+) -> None:
     Image.new("L", (9, 9)).save(copied / "flange" / "ground_truth" / "chip" / "000_mask.png")
     rows = fill_in(small_grid(copied, methods=["padim"], noise=[0]), tmp_path / "out")
     assert {row["status"] for row in rows} == {"impossible"}
     assert "000_mask.png: is (9, 9) pixels" in rows[0]["reason"]
+    assert fits == []
 
 
 def test_every_kind_of_contamination(lines: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import pytest
 import torch
 from PIL import Image
 
-from softpatch import __version__, load
+from softpatch import PaDiM, __version__, load
 from softpatch.cli import main, terminal
 from softpatch.cli.app import PANELS
 from softpatch.datasets import make_product_line, read_category, read_manifest
@@ -454,6 +454,26 @@ def test_evaluate_says_which_defects_have_no_mask(run: Run, line: Path, tmp_path
     assert "2 defective picture(s) without a mask" in result.err
 
 
+def test_evaluate_reads_annotations_before_it_rates_difficulty(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    for kind in ("good", "dent"):
+        (tmp_path / "part" / kind).mkdir(parents=True)
+        for number in range(6):
+            Image.new("L", (64, 64), number).save(tmp_path / "part" / kind / f"{number}.png")
+    image = {"id": 1, "file_name": "0.png", "height": 9, "width": 9}
+    mark = {"image_id": 1, "segmentation": [[0, 0, 4, 0, 4, 4]]}
+    content = {"images": [image], "annotations": [mark]}
+    (tmp_path / "part" / "dent" / "a.json").write_text(json.dumps(content))
+    fits: list[Any] = []
+    monkeypatch.setattr(PaDiM, "fit", lambda *given, **_: fits.append(given))
+    hard = "--noise", "0.2", "--kind", "difficult"
+    result = run("evaluate", "--data", tmp_path, "--category", "part", *hard, *SMALL)
+    assert (result.code, fits) == (1, [])
+    assert "a.json: is (9, 9) pixels, its picture" in result.err
+
+
 def test_demo_tells_the_whole_story(run: Run, line: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     result = run("demo", "--data", line / "part", "-o", output, "--noise", "0.25", "--seed", "1")
@@ -523,9 +543,10 @@ def test_command_line_that_cannot_be_parsed_exits_with_2(
         (["--suspects", ""], 2, "--suspects is empty; is a variable of the shell not set?"),
         (["--roi="], 2, "--roi is empty"),
         (["--resize", "64", ""], 2, "an argument is empty"),
-        (["--crop", "65"], 2, "crop (65, 65) must lie within resize (64, 64)"),
+        (["--crop", "65"], 2, "crop 65x65 must lie within resize 64x64"),
         (["--resize", "8", "--crop", "8"], 2, "256, or HEIGHTxWIDTH, got 8"),
-        (["--resize", "8x256", "--crop", "8x224"], 2, "HEIGHTxWIDTH, got (8, 256)"),
+        (["--resize", "8x256", "--crop", "8x224"], 2, "HEIGHTxWIDTH, got '8x256'"),
+        (["--intensity", "5:3"], 2, "LOW:HIGH within 0:65535, such as 0:4095, got '5:3'"),
         (["--seed", "-1"], 2, "--seed must be at least 0, got -1"),
         (["--seed", f"{2**64}"], 2, "--seed must be at most"),
         (["--discriminator", "magic"], 2, "called 'magic'; there are auto, lof"),
@@ -670,7 +691,7 @@ def test_info_mistakes(run: Run, tmp_path: Path) -> None:
         (["--from-manifest", "none.json"], 1, "none.json: no such manifest"),
         (["--from-manifest", "m.json", "--noise", "0.1"], 2, "--noise draws pictures"),
         (["--from-manifest", "m.json", "--overlap"], 2, "--overlap draws pictures"),
-        (["--manifest", "none/m.json"], 1, "No such file"),
+        (["--manifest", "none/m.json"], 2, "no such folder to write the manifest to"),
         (["--method", "magic"], 2, "no method is called 'magic'"),
     ],
 )

@@ -230,6 +230,13 @@ def test_many_odd_values(command: str, run: Run, place: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        # As it was typed, not as it was understood.
+        (("fit", "photos", "-o", "m", "--intensity", "5:3"), "such as 0:4095, got '5:3'"),
+        (("fit", "photos", "-o", "m", "--intensity=-1:4095"), "such as 0:4095, got '-1:4095'"),
+        (("fit", "photos", "-o", "m", "--tile", "8X9"), "or HEIGHTxWIDTH, got '8X9'"),
+        (("fit", "photos", "-o", "m", "--layers", "a,,b"), "--layers must be a name, got 'a,,b'"),
+        (("fit", "photos", "-o", "m", "--k", "00"), "--k must be at least 1, got 00"),
+        (("benchmark", "--data", "photos", "--noise", "0.1,-2"), "[0, 1000], got '0.1,-2'"),
         (("fit", "photos", "-o", "m", "--k", "nan"), "--k must be a whole number, got 'nan'"),
         (("watch", "m", "photos", "-o", "x", "--interval=inf"), "--interval must lie in"),
         (("evaluate", "--data", "a", "--category", "b", "--crop", "0x64"), "--crop must be 32 to"),

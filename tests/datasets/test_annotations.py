@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -45,6 +47,34 @@ def runs(marks: Any) -> list[int]:
     return lengths
 
 
+def label_me(kind: str | None, points: Any, **more: Any) -> Write:
+    def write(folder: Path, name: str) -> None:
+        shape = {"label": "a", "points": points, "shape_type": kind, **more}
+        point = {"label": "b", "points": [[1, 1]], "shape_type": "point"}
+        line = {"label": "b", "points": [[1, 1], [9, 9]], "shape_type": "linestrip"}
+        content = {
+            "version": "5.2.1", "shapes": [point, shape, line], "imagePath": name,
+            "imageData": None, "imageHeight": SIZE[0], "imageWidth": SIZE[1],
+        }  # fmt: skip
+        (folder / f"{name[-5]}.json").write_text(json.dumps(content))
+
+    return write
+
+
+def voc(folder: Path, name: str) -> None:
+    size = f"<size><width>{SIZE[1]}</width><height>{SIZE[0]}</height><depth>3</depth></size>"
+    box = "<bndbox><xmin>4</xmin><ymin>6</ymin><xmax>8</xmax><ymax>10</ymax></bndbox>"
+    one = f"<object><name>a</name>{box}</object>"
+    text = f"<annotation><folder>images</folder><filename>{name}</filename>{size}{one}</annotation>"
+    (folder / f"{name[-5]}.xml").write_text(text)
+
+
+def in_text(marks: Any) -> str:
+    content = io.BytesIO()
+    Image.fromarray(marks).save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode()
+
+
 def cvat(shape: str) -> Write:
     def write(folder: Path, name: str) -> None:
         image = f'<image id="0" name="{name}" width="{SIZE[1]}" height="{SIZE[0]}">{shape}</image>'
@@ -73,7 +103,8 @@ def label_studio(kind: str, **value: Any) -> Write:
 
 
 ACROSS, DOWN = 100 / SIZE[1], 100 / SIZE[0]
-POINTS = [[x * ACROSS, y * DOWN] for x, y in zip(OUTLINE[::2], OUTLINE[1::2], strict=True)]
+CORNERS = [list(pair) for pair in zip(OUTLINE[::2], OUTLINE[1::2], strict=True)]
+POINTS = [[x * ACROSS, y * DOWN] for x, y in CORNERS]
 RECTANGLE = {"x": 4 * ACROSS, "y": 6 * DOWN, "width": 4 * ACROSS, "height": 4 * DOWN}
 TOOLS: dict[str, Write] = {
     "COCO, outline": coco([OUTLINE]),
@@ -91,6 +122,12 @@ TOOLS: dict[str, Write] = {
     "CVAT, without an area": cvat(
         '<points points="1,1"/><box xtl="4" ytl="6" xbr="8" ybr="10"/><polyline points="1,1;9,9"/>'
     ),
+    "Label Me, outline": label_me("polygon", CORNERS),
+    "Label Me of before": label_me(None, CORNERS),
+    "Label Me, rectangle": label_me("rectangle", [[8, 10], [4, 6]]),
+    "Label Me, turned rectangle": label_me("oriented_rectangle", CORNERS),
+    "Label Me, mask": label_me("mask", [[4, 6], [7, 9]], mask=in_text(SQUARE[6:10, 4:8])),
+    "Pascal VOC": voc,
     "Label Studio, outline": label_studio("polygonlabels", points=POINTS),
     "Label Studio, rectangle": label_studio("rectanglelabels", rotation=0, **RECTANGLE),
 }  # fmt: skip
@@ -112,12 +149,13 @@ def scratch(category: Category) -> Sample:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-@pytest.mark.parametrize("place", ["", "masks"])
+@pytest.mark.parametrize("place", ["", "masks", "masks/scratch", "scratch"])
 @pytest.mark.parametrize("name", ["0.png", "scratch/0.png", r"part\scratch\0.png"])
 def test_a_square_of_four_by_four_is_sixteen_pixels_from_every_tool(
     tool: str, place: str, name: str, folder: Path
 ) -> None:
     pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    (folder / place).mkdir(exist_ok=True)
     TOOLS[tool](folder / place, name)
     category = read("part", folder)
     assert read_mask(scratch(category), SIZE).sum() == 16
@@ -155,28 +193,283 @@ def test_masks_and_names_that_two_kinds_have_come_first(folder: Path) -> None:
     assert [path.name for path in scratch(read("part", folder)).masks] == ["0_mask.png"]
 
 
-def test_other_files_of_these_kinds_mark_nothing(folder: Path) -> None:
-    (folder / "settings.json").write_text('{"a": 1}')
-    (folder / "list.json").write_text("[1, 2]")
-    (folder / "page.xml").write_text("<html/>")
-    (folder / ".hidden.json").write_text("{")
-    assert scratch(read("part", folder)).masks == ()
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("0.png", "0.PNG"), ("Teil.png", "teil.png"), ("0.png", "SCRATCH/0.png"),
+        ("0.png", r"C:\Pictures\Scratch\0.Png"), ("0.png", "../part/scratch/0.png"),
+        ("a b.png", "a%20b.png"), ("ä.png", "%C3%A4.png"), ("100%.png", "100%.png"),
+        ("a[1].png", "a[1].png"), ("a#1.png", "a#1.png"), ("a?.png", "a?.png"),
+        ("\u00e4.png", "a\u0308.png"), ("a\u0308.png", "\u00c4.png"),
+        ("0.png", "images/1f0c3a7e-0.png"), ("1f0c3a7e-0.png", "1f0c3a7e-0.png"),
+        ("0.png", "/data/local-files/?d=scratch/0.png"),
+        ("0.png", "https://store/parts/scratch/0.png?signature=a/b.png"),
+        ("0.png", "s3://store/0.png"), ("Teil 1 (3).png", "1f0c3a7e-Teil_1_3.png"),
+    ],
+)  # fmt: skip
+def test_names_as_tools_and_systems_change_them(name: str, told: str, folder: Path) -> None:
+    (folder / "scratch" / "0.png").rename(folder / "scratch" / name)
+    coco([OUTLINE])(folder, told)
+    category = read("part", folder)
+    assert len(scratch(category).masks) == 1
+    assert category.unmatched == ()
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    np.testing.assert_array_equal(read_mask(scratch(category), SIZE), SQUARE)
 
 
-def test_of_no_picture_that_is_there_is_told(folder: Path) -> None:
-    TOOLS["COCO, outline"](folder, "0.jpg")
-    told = "1 file(s) left out, their counterpart is missing: instances_default.json"
+def entries(*names: str) -> Write:
+    """Each with a square of its own: the first 1 x 1 pixel, the second 2 x 2."""
+
+    def write(folder: Path, name: str) -> None:
+        images = [
+            {"id": number, "file_name": one, "height": SIZE[0], "width": SIZE[1]}
+            for number, one in enumerate(names, start=1)
+        ]
+        marks = [
+            {"image_id": side, "segmentation": [[0, 0, side, 0, side, side, 0, side]]}
+            for side in range(1, len(names) + 1)
+        ]
+        content = {"images": images, "annotations": marks}
+        (folder / name).write_text(json.dumps(content))
+
+    return write
+
+
+def pixels(category: Category) -> dict[str, int]:
+    """How many are marked of each defective picture."""
+    return {
+        f"{sample.kind}/{sample.path.name}": int(read_mask(sample, SIZE).sum())
+        for sample in category.defects
+    }
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.new("L", SIZE[::-1]).save(folder / name)
+
+
+def test_the_name_as_it_is_comes_before_its_case_and_the_folder_before_both(folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    put(folder, "scratch/a.png", "scratch/A.png", "dent/0.PNG", "dent/b.png")
+    names = "scratch/A.png", "scratch/a.png", "scratch/0.PNG", "images/B.png", "part2/dent/0.PNG"
+    entries(*names)(folder, "a.json")
+    category = read("part", folder)
+    assert pixels(category) == {
+        "dent/0.PNG": 25, "dent/b.png": 16, "scratch/0.png": 9, "scratch/A.png": 1,
+        "scratch/a.png": 4,
+    }  # fmt: skip
+    assert category.unmatched == ()
+
+
+def test_of_other_categories_is_not_of_this_one(folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    entries("other/scratch/0.png", "part/scratch/0.png", "scratch/9.png")(folder, "a.json")
+    category = read("part", folder)
+    assert pixels(category) == {"scratch/0.png": 4}
+    [told] = category.unmatched
+    assert told == (
+        "2 picture(s) marked that are not here: scratch/9.png of a.json and others "
+        "(yours are called like scratch/0.png)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pictures", "names", "told"),
+    [
+        (["scratch/A.png", "scratch/a.PNG"], ["a.png"], r"a\.png may be A\.png or a\.PNG of"),
+        ([], ["0.PNG", "0.Png"], r"0\.PNG and 0\.Png may both be .*scratch/0\.png"),
+        ([], ["new/0.png", "old/0.png"], r"new/0\.png and old/0\.png may both be"),
+    ],
+)
+def test_names_that_may_be_this_or_that_are_an_error(
+    folder: Path, pictures: list[str], names: list[str], told: str
+) -> None:
+    put(folder, *pictures)
+    entries(*names)(folder, "a.json")
+    with pytest.raises(DatasetError, match=rf"a\.json: {told}.*; rename one of them$"):
+        read("part", folder)
+
+
+def test_marks_of_a_picture_that_is_gone_go_to_none_of_its_name_elsewhere(folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    put(folder, "dent/1.png", "scratch/9.png")
+    entries("dent/0.png", "good/9.png", "images/0.png")(folder, "a.json")
+    TOOLS["Label Me, outline"](folder / "dent", "9.png")
+    category = read("part", folder)
+    assert pixels(category) == {"dent/1.png": 0, "scratch/0.png": 9, "scratch/9.png": 0}
+    [told] = category.unmatched
+    assert told.startswith("3 picture(s) marked that are not here: dent/0.png of a.json and others")
+
+
+def test_a_category_that_is_called_as_one_of_its_kinds(folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    folder = folder.rename(folder.with_name("scratch"))
+    put(folder, "dent/0.png", "dent/1.png")
+    entries("0.png", "1.png")(folder, "a.json")
+    category = read("scratch", folder)
+    assert pixels(category) == {"dent/0.png": 0, "dent/1.png": 4, "scratch/0.png": 0}
+    assert "whose names several kinds have: 0.png of a.json" in str(category.unmatched)
+
+
+def test_pictures_without_marks_cannot_be_mistaken(folder: Path) -> None:
+    entries("0.PNG", "0.Png")(folder, "a.json")
+    content = json.loads((folder / "a.json").read_text())
+    content["annotations"].pop()
+    (folder / "a.json").write_text(json.dumps(content))
+    assert len(scratch(read("part", folder)).masks) == 1
+
+
+def test_one_picture_marked_twice_has_both_marks(folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    entries("0.png", "0.png")(folder, "a.json")
+    cvat('<box xtl="4" ytl="6" xbr="8" ybr="10"/>')(folder, "0.png")
+    assert pixels(read("part", folder)) == {"scratch/0.png": 4 + 16}
+
+
+def test_names_that_several_kinds_have_are_told(folder: Path) -> None:
+    put(folder, "dent/0.png", "dent/1.png")
+    entries("0.png", "1.png")(folder, "a.json")
+    category = read("part", folder)
+    [told] = category.unmatched
+    assert told == "1 picture(s) marked whose names several kinds have: 0.png of a.json"
+    assert {sample.path.name for sample in category.defects if sample.masks} == {"1.png"}
+    assert told in find_problems(category)
+
+
+def test_what_is_marked_of_pictures_that_are_not_here_is_told(folder: Path) -> None:
+    entries("0.png", "8.png", "9.png")(folder, "a.json")
+    content = json.loads((folder / "a.json").read_text())
+    content["images"].pop()  # now its number is unknown
+    content["images"].append({"id": 9, "file_name": "unmarked.png", "height": 4, "width": 4})
+    (folder / "a.json").write_text(json.dumps(content))
+    [told] = read("part", folder).unmatched
+    assert told.startswith("2 picture(s) marked that are not here: 8.png of a.json and others (")
+    content["images"].pop(1)
+    (folder / "a.json").write_text(json.dumps(content))
+    [told] = read("part", folder).unmatched
+    assert told.startswith("2 picture(s) marked that are not here: image_id 2 of a.json and oth")
+
+
+@pytest.mark.parametrize("name", ["0.jpg", "gone/x.png"])
+def test_where_nothing_is_marked_that_is_here_it_is_an_error(folder: Path, name: str) -> None:
+    TOOLS["COCO, outline"](folder, name)
+    told = rf"part: no masks: 1 picture\(s\) marked that are not here: {name} of instances_default"
+    with pytest.raises(DatasetError, match=told):
+        read("part", folder)
+    Image.fromarray(SQUARE).save(folder / "masks" / "0_mask.png")  # not needed any more
+    [told] = read("part", folder).unmatched
     assert told in find_problems(read("part", folder))
     TOOLS["COCO, outline"](folder, "good/3.png")  # which needs none
-    assert not [line for line in find_problems(read("part", folder)) if "counterpart" in line]
+    assert read("part", folder).unmatched == ()
+
+
+@pytest.mark.parametrize("tool", ["Label Me, outline", "Pascal VOC"])
+def test_a_file_for_a_picture_that_was_renamed_is_known_by_its_own_name(
+    tool: str, folder: Path
+) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    put(folder, "dent/0.png")
+    TOOLS[tool](folder / "scratch", "IMG_7.png")
+    [file] = (folder / "scratch").glob("7.*[ln]")
+    file.rename(file.with_stem("0"))
+    assert pixels(read("part", folder)) == {"dent/0.png": 0, "scratch/0.png": 16}
+
+
+def test_a_circle_reaches_from_its_centre_to_the_other_point(folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    label_me("circle", [[10, 10], [10, 4]])(folder, "0.png")
+    marks = read_mask(scratch(read("part", folder)), SIZE)
+    assert marks.sum() == pytest.approx(np.pi * 36, rel=0.05)
+    assert marks.any(axis=1).sum() == 12
+
+
+@pytest.mark.parametrize("told", [None, 0])
+def test_where_the_tool_knows_no_size_it_is_the_pictures(told: int | None, folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    TOOLS["Label Me, outline"](folder, "0.png")
+    content = json.loads((folder / "0.json").read_text())
+    content["imageHeight"] = content["imageWidth"] = told
+    (folder / "0.json").write_text(json.dumps(content))
+    np.testing.assert_array_equal(read_mask(scratch(read("part", folder)), SIZE), SQUARE)
+
+
+FRAME = '<box frame="0" outside="0" xtl="4" ytl="6" xbr="8" ybr="10"/>'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (
+            "a.xml", f'<annotations><track id="0" label="a">{FRAME}</track></annotations>',
+            "CVAT for video is not read: export it as CVAT for images",
+        ),
+        (
+            "a.json", '[{"image": "0.png", "annotation_id": 1, "annotator": 1, "label": []}]',
+            "JSON-MIN of Label Studio is not read: export it as JSON",
+        ),
+        (
+            "a.json", '{"_via_settings": {}, "_via_img_metadata": {"0.png1": {"regions": []}}}',
+            "a project of VIA is not read: export it as COCO",
+        ),
+    ],
+)  # fmt: skip
+def test_a_form_that_is_not_read_is_named_with_what_to_export_instead(
+    name: str, content: str, told: str, folder: Path
+) -> None:
+    (folder / name).write_text(content)
+    with pytest.raises(DatasetError, match=rf"part: no masks: {name}: {told}"):
+        read("part", folder)
+    Image.fromarray(SQUARE).save(folder / "masks" / "0_mask.png")
+    [line] = read("part", folder).unmatched
+    assert line.startswith(f"{name}: {told}")
+
+
+@pytest.mark.parametrize("place", ["", "masks", "scratch"])
+def test_other_files_of_these_kinds_mark_nothing(folder: Path, place: str) -> None:
+    for name, content in {
+        "settings.json": '{"a": 1}', "list.json": "[1, 2]", "page.xml": "<html/>",
+        "package.json": '{"name": "a", "images": []}', "broken page.xml": "<html><",
+        "decisions.json": '{"decisions": {"0.png": "bad"}}', "tasks.json": '[{"data": {}}]',
+        "java.xml": '<annotation name="Override"/>', "text.json": '"annotations"',
+        "entity.xml": '<!DOCTYPE a [<!ENTITY b "b">]><a/>', ".hidden.json": "{",
+    }.items():  # fmt: skip
+        (folder / place / name).write_text(content)
+    (folder / place / "folder.json").mkdir()
+    category = read("part", folder)
+    assert (scratch(category).masks, category.unmatched) == ((), ())
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.json", "{"), ("a.json", '{"images": [{}], "annotations": []}'),
+        ("a.json", b""), ("a.xml", b""), ("a.json", b"{"), ("a.json", b"[" * 100_000),
+        ("a.json", b'{"images": ['), ("a.xml", b"hello"), ("a.json", bytes(range(256))),
+        ("a.xml", bytes(range(256))), ("a.json", b"\xff\xfe\x00"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_told_to_be_of_a_tool_is_passed_over_and_said(
+    folder: Path, name: str, content: bytes
+) -> None:
+    (folder / name).write_bytes(content)
+    category = read("part", folder)
+    assert category.unmatched == (f"1 file(s) passed over, neither JSON nor XML: {name}",)
+    TOOLS["Label Me, outline"](folder, "0.png")
+    assert [path.name for path in scratch(read("part", folder)).masks] == ["0.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", '{"images": [{}], "annotations": []}'),
         ("a.json", '{"images": [], "annotations": 3}'), ("a.xml", "<annotations>"),
-        ("a.json", "[" * 100_000),
+        ("a.json", '{"images": [{"file_name": 3, "id": []}], "annotations": []}'),
+        ("a.json", '{"shapes": 3, "imagePath": "0.png"}'),
+        ("a.json", '{"shapes": [{"points": [[1, 2], [3]]}], "imagePath": "0.png"}'),
+        ("a.json", '{"shapes": [{"points": [], "shape_type": "cube"}], "imagePath": "0.png"}'),
+        ("a.json", '{"shapes": [], "imagePath": null}'),
+        ("a.json", '[{"data": {"image": "0.png"}, "annotations": [3]}]'),
+        ("a.xml", "<annotation><filename>0.png</filename><bndbox/></annotation>"),
         ("a.xml", '<annotations><image name="a"/></annotations>'),
         ("a.xml", '<!DOCTYPE a [<!ENTITY b "b">]><annotations/>'),
     ],
@@ -184,6 +477,18 @@ def test_of_no_picture_that_is_there_is_told(folder: Path) -> None:
 def test_damaged_annotations_are_one_line(folder: Path, name: str, content: str) -> None:
     (folder / name).write_text(content)
     with pytest.raises(DatasetError, match=rf"{name}: damaged annotations \("):
+        read("part", folder)
+
+
+@pytest.mark.parametrize(
+    "tool",
+    ["COCO, outline", "CVAT, outline", "Label Me, outline", "Pascal VOC", "Label Studio, outline"],
+)
+def test_annotations_that_are_cut_are_one_line(folder: Path, tool: str) -> None:
+    TOOLS[tool](folder, "0.png")
+    [file] = [path for path in folder.iterdir() if path.is_file()]
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 9 // 10])
+    with pytest.raises(DatasetError, match=rf"{file.name}: damaged annotations \("):
         read("part", folder)
 
 
@@ -240,7 +545,7 @@ def test_a_file_for_each_picture_is_read_once(
         opened.append(path)
         return open_ordinary(path)
 
-    monkeypatch.setattr("softpatch.datasets.annotations.open_ordinary", counting)
+    monkeypatch.setattr("softpatch.datasets.annotations.reading.open_ordinary", counting)
     category = read("part", folder)
     assert {sample.masks[0].stem == sample.path.stem for sample in category.defects} == {True}
     assert len(opened) == 20

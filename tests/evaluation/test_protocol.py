@@ -124,18 +124,36 @@ def test_pixel_metrics_leave_defects_without_a_mask_out(line: Path, own_line: Pa
     assert unmarked.pixel_auroc != run(line).pixel_auroc
 
 
-def test_mask_of_another_size_is_a_dataset_error(own_line: Path) -> None:
+def refused(folder: Path, detector: PaDiM) -> None:
+    evaluate("padim", detector, contaminate(read_category(folder), 0, overlap=False, seed=0))
+
+
+def test_mask_of_another_size_is_a_dataset_error_before_the_fit(own_line: Path) -> None:
     path = own_line / "ground_truth" / "stain" / "000_mask.png"
     Image.fromarray(np.zeros((SIZE, SIZE + 1), np.uint8)).save(path)
+    detector = PaDiM(**SMALL)
     with pytest.raises(DatasetError, match=rf"{path}: is \(96, 97\) pixels, its picture \(96, 96"):
-        run(own_line)
+        refused(own_line, detector)
+    with pytest.raises(NotFittedError):
+        detector.predict([own_line / "test" / "good" / "000.png"])
 
 
-def test_unreadable_mask_is_an_image_error(own_line: Path) -> None:
+def test_unreadable_mask_is_an_image_error_before_the_fit(own_line: Path) -> None:
     path = own_line / "ground_truth" / "stain" / "000_mask.png"
     path.write_bytes(b"no picture")
+    detector = PaDiM(**SMALL)
     with pytest.raises(ImageError, match=str(path)):
-        run(own_line)
+        refused(own_line, detector)
+    with pytest.raises(NotFittedError):
+        detector.predict([own_line / "test" / "good" / "000.png"])
+
+
+def test_the_mask_of_a_picture_that_cannot_be_read_does_not_matter(own_line: Path) -> None:
+    (own_line / "ground_truth" / "stain" / "000_mask.png").write_bytes(b"no picture")
+    (own_line / "test" / "stain" / "000.png").write_bytes(b"")
+    with pytest.warns(UnreadableImageWarning, match="skipped 1|stain"):
+        row = run(own_line, on_unreadable=warn_unreadable)
+    assert row.n_test == 11
 
 
 def test_unreadable_test_picture_is_skipped_on_request(own_line: Path) -> None:

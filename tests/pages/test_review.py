@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,21 @@ import torch
 from PIL import Image
 
 from softpatch.auditing.decisions import read_decisions
-from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnail
+from softpatch.compute.progress import silent
+from softpatch.errors import ImageError
+from softpatch.pages.review import (
+    Card,
+    Reason,
+    as_shares,
+    heat_layer,
+    render,
+    thumbnail,
+    thumbnails,
+)
+from softpatch.runtime.images import read_levels
+from softpatch.runtime.intensity import FULL
 from tests.auditing.browser import Browser
+from tests.runtime.odd_files import FILES
 
 HOSTILE = "a/</script><script>document.title='owned'</script>\u2028&amp;'\".png"
 
@@ -94,6 +108,26 @@ def test_thumbnails_are_small_and_keep_their_shape() -> None:
         uri = thumbnail(torch.rand(3, *size))
         with Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))) as image:
             assert image.size == expected
+
+
+def test_what_a_page_shows_is_what_was_scored_whatever_a_browser_makes_of_the_file(
+    tmp_path: Path,
+) -> None:
+    seen = {}
+    for number, make in enumerate(FILES.values()):
+        path = tmp_path / str(number)
+        path.write_bytes(make())
+        with suppress(ImageError):
+            seen[str(path)] = read_levels(path).values
+    shown = thumbnails(dict.fromkeys(seen, FULL), silent)
+    assert shown.keys() == seen.keys()
+    assert len(seen) > 50
+    for name, uri in shown.items():
+        head, _, content = uri.partition(";base64,")
+        assert head == "data:image/jpeg"
+        with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+            apart = abs(np.asarray(image).astype(int) - seen[name])
+        assert apart.mean() < 8  # of 255: as a JPEG
 
 
 def test_shares() -> None:

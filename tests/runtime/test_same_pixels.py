@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.doors import table
+from benchmarks import doors
 from softpatch.images.apart import Apart, Encoded
 from softpatch.images.decode import image_size, read_image
 from softpatch.runtime.errors import ImageError
 from softpatch.runtime.images import check_header, decode, read_levels, set_bits
+from tests.auditing.browser import CHROMIUM
 from tests.runtime.deep_files import tiff
 from tests.runtime.odd_files import (
     COLOURS,
@@ -27,6 +28,8 @@ from tests.runtime.odd_files import (
     of_a_camera,
     saved,
 )
+
+SEEN = Path(__file__).parents[2] / "docs" / "seen.md"
 
 
 def result(read: Callable[[], Any]) -> Any:
@@ -69,12 +72,32 @@ def test_everybody_reads_the_same_pixels_or_refuses_alike(
 
 
 def test_the_page_of_what_is_seen_is_what_is_seen() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "seen.md").read_text(encoding="utf-8")
-    rows = table()
+    page = SEEN.read_text(encoding="utf-8")
+    rows = doors.table()
     assert "DIFFERENT" not in "".join(rows)
     for row in rows:
-        assert row in page, "python -m benchmarks.doors docs/seen.md"
+        assert f"\n{row} " in page, "python -m benchmarks.doors docs/seen.md"
     assert page.count("\n|") == len(rows) + 2
+    assert "not looked at" not in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_page_of_what_is_seen_is_what_a_browser_shows() -> None:
+    page = SEEN.read_text(encoding="utf-8")
+    again = "python -m benchmarks.doors docs/seen.md"
+    assert doors.recorded(page) | doors.in_browser() == doors.recorded(page), again
+
+
+def test_without_a_browser_its_column_stays_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "seen.md"
+    page.write_bytes(SEEN.read_bytes())
+    monkeypatch.setattr(doors, "CHROMIUM", None)
+    monkeypatch.setattr("sys.argv", ["doors", str(page)])
+    doors.main()
+    assert page.read_bytes() == SEEN.read_bytes()
+    assert "no Chromium here: what is seen in a browser stays as it was" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", OFF_THE_LIST)

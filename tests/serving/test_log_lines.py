@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from softpatch.serving.log_lines import JsonLines, LogLines
+from softpatch.compute.log_lines import LogLines
+from softpatch.serving.log_lines import JsonLines
 from tests.serving.process import serving
 
 LINES = 1200  # of requests: more than a pipe holds

@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +189,41 @@ def test_the_users_own_files_are_no_heat_maps(
     [record] = watch(by_model(small_detector), inbox, out, once=True, interval=0.01)
     assert "is another kind of file" in record["error"]
     assert own.read_bytes() == (small_pictures / "1.png").read_bytes()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="fills a pipe")
+def test_command_goes_on_while_nobody_reads_what_it_prints(
+    small_model: Path, small_pictures: Path, places: tuple[Path, Path, Path]
+) -> None:
+    inbox, out, done = places
+    shutil.copy(small_pictures / "0.png", inbox)
+    command = Path(sys.executable).parent / "softpatch"
+    options = ["--interval", "0.01", "--device", "cpu", "--move", str(done), "--no-heatmaps"]
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while os.write(writing, bytes(4096)):
+            pass
+    os.set_blocking(writing, True)
+    with subprocess.Popen(
+        [command, "watch", small_model, inbox, "-o", out, *options],
+        stdout=writing, stderr=writing,
+    ) as process:  # fmt: skip
+        for number in range(2):
+            for _ in range(6_000):
+                if (done / f"{number}.png").exists() or process.poll() is not None:
+                    break
+                time.sleep(0.01)
+            if number == 0:
+                shutil.copy(small_pictures / "1.png", inbox)
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+    os.close(reading)
+    os.close(writing)
+    assert [record["path"] for record in lines(out)] == ["0.png", "1.png"]
 
 
 def test_command_ends_with_0_when_it_is_told_to(

@@ -26,7 +26,8 @@ from softpatch.benchmark.results import (
 )
 from softpatch.compute.processes import in_processes
 from softpatch.compute.progress import Progress, silent
-from softpatch.datasets import Category, Contamination, contaminate, require_marks
+from softpatch.datasets import Category, Contamination, contaminate
+from softpatch.datasets.check import odd_masks
 from softpatch.detectors import Detector, PaDiM, make_detector, no_threshold
 from softpatch.errors import DatasetError, ImageError
 from softpatch.evaluation.difficulty import rate_difficulty
@@ -88,6 +89,7 @@ def run_cells(
 
     Raises:
         DatasetError: masks that mark nothing, see ``require_marks``.
+        MissingExtraError: what reads annotations is not installed.
     """
     store = CellStore(settings.output / CELLS)
     keys = {cell: cell.key(_fingerprint(cell), settings.device) for cell in cells}
@@ -98,10 +100,17 @@ def run_cells(
             category = read_category(*place)
         except DatasetError:  # its cells say so
             continue
-        require_marks(category, settings.allow_empty_masks)
+        odd = odd_masks(category)
+        if odd.fault is None:
+            odd.require_marks(settings.allow_empty_masks)
+        else:
+            at_fault = [
+                cell for cell in missing if (cell.root, cell.layout, cell.category) == place
+            ]
+            rows |= {cell: lost(cell, odd.fault) for cell in at_fault}
     finished(list(rows.values()))
     pending: dict[Fit, list[Cell]] = {}
-    for cell in missing:
+    for cell in (cell for cell in missing if cell not in rows):
         pending.setdefault(cell.fit, []).append(cell)
     try:
         for served in runner(list(pending.values()), settings, progress):

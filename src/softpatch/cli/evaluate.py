@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,15 +63,14 @@ def evaluate(
     softpatch evaluate --data elpv --category elpv_mono --noise 0.1
     """
     from softpatch.compute.progress import silent
-    from softpatch.datasets import contaminate, open_dataset, read_manifest, remarks
+    from softpatch.datasets import contaminate, open_dataset, read_manifest, remarks, require_marks
     from softpatch.detectors import PaDiM, make_detector, no_threshold
     from softpatch.evaluation.difficulty import rate_difficulty
     from softpatch.evaluation.protocol import evaluate as run
-    from softpatch.runtime.targets import check_target
+    from softpatch.images.masks import OddMaskWarning
     from softpatch.storage.targets import is_manifest
 
-    if manifest is not None:
-        check_target(manifest, is_manifest)
+    options.check_output(manifest, "the manifest", is_manifest)
     detector = make_detector(method, **{**no_threshold(method), **given})
     dataset = open_dataset(data, layout)
     products = dataset.read(category)
@@ -90,6 +90,9 @@ def evaluate(
     else:
         difficulty = None
         if kind == "difficult":
+            with warnings.catch_warnings():  # they come again before the fit
+                warnings.simplefilter("ignore", OddMaskWarning)
+                require_marks(products, allow_empty_masks)
             shared = {name: given[name] for name in given.keys() & PaDiM.option_names()}
             with bars("difficulty: ") as progress:
                 difficulty = rate_difficulty(

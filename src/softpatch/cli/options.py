@@ -206,7 +206,7 @@ def in_ranges(command: Callable[..., None]) -> Callable[..., None]:
     def run(**arguments: Any) -> None:
         for name, row in rows.items():
             if (text := arguments[name]) is not None:
-                arguments[name] = row.check(f"--{name.replace('_', '-')}", row.read(text))
+                arguments[name] = row.check_text(f"--{name.replace('_', '-')}", text)
         command(**arguments)
 
     parameters = [_as_text(one, rows[name]) if name in rows else one for name, one in own.items()]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import signal
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 from softpatch.cli import options
 from softpatch.cli.options import argument, flag, option, to_output
 from softpatch.cli.terminal import note, say
+from softpatch.compute.log_lines import LogLines, descriptor_of
+from softpatch.runtime.errors import printable
+
+Print = Callable[[str], None]
 
 
 @options.reads_pictures
@@ -67,26 +75,44 @@ def watch(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: ended.append(number))
 
-    def tell(line: str) -> None:
-        with suppress(OSError):  # a log that cannot be written must not end the work
-            note(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}")
+    with lines_to(sys.stdout, say, once) as result, lines_to(sys.stderr, note, once) as remark:
+        remark(f"watching {folder}; Ctrl-C ends it")
+        for record in watch_folder(
+            score,
+            folder,
+            output,
+            move=move,
+            heatmaps=heatmaps,
+            once=once,
+            interval=interval,
+            patience=patience,
+            model=model,
+            stopped=lambda: bool(ended),
+            tell=lambda line: remark(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}"),
+        ):
+            found = [f"{record['score']:.6g}"] if "score" in record else []
+            found += [record["remark"]] if "remark" in record else []
+            found += [record["error"]] if "error" in record else []
+            result(f"{', '.join(found)}  {record['path']}")
 
-    note(f"watching {folder}; Ctrl-C ends it")
-    for record in watch_folder(
-        score,
-        folder,
-        output,
-        move=move,
-        heatmaps=heatmaps,
-        once=once,
-        interval=interval,
-        patience=patience,
-        model=model,
-        stopped=lambda: bool(ended),
-        tell=tell,
-    ):
-        found = [f"{record['score']:.6g}"] if "score" in record else []
-        found += [record["remark"]] if "remark" in record else []
-        found += [record["error"]] if "error" in record else []
-        with suppress(OSError):
-            say(f"{', '.join(found)}  {record['path']}")
+
+@contextmanager
+def lines_to(stream: TextIO, printed: Print, waiting: bool) -> Iterator[Print]:
+    """Print lines on a stream without failing the work, and unless ``waiting``, without holding it.
+
+    A pipe that nobody reads would hold it; ``printed`` is how they are printed otherwise.
+    """
+    descriptor = None if waiting else descriptor_of(stream)
+    if descriptor is None:
+
+        def unfailing(line: str) -> None:
+            with suppress(OSError):
+                printed(line)
+
+        yield unfailing
+        return
+    lines = LogLines(descriptor, encoding=stream.encoding)
+    try:
+        yield lambda line: lines.emit(logging.makeLogRecord({"msg": printable(line)}))
+    finally:
+        lines.close()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from softpatch.compute.progress import Progress, silent
 from softpatch.datasets.dataset import Dataset
-from softpatch.datasets.samples import Category, Sample, marks_in
+from softpatch.datasets.samples import Category, Sample, marks_in, misfit
 from softpatch.errors import DatasetError, ImageError
 from softpatch.images.decode import image_size
 from softpatch.images.masks import OddMaskWarning
@@ -65,7 +66,7 @@ def find_problems(category: Category) -> list[str]:
         *_listed(category, "file(s) missing", gone),
         *_without_mask(category),
         *_listed(category, "file(s) left out, their counterpart is missing", category.unused),
-        *(line for odd in _odd_masks(category).items() for line in _listed(category, *odd)),
+        *odd_masks(category).lines(),
         *_in_both_halves(category),
     ]
 
@@ -78,6 +79,7 @@ def remarks(category: Category) -> list[str]:
     return [
         *_halves(category),
         *_listed(category, "folder(s) left out, no kind of defect", category.passed_over),
+        *category.unmatched,
         *([f"left out: {unread}"] if unread else []),
     ]
 
@@ -100,63 +102,100 @@ def _without_mask(category: Category) -> list[str]:
     return _listed(category, "defective picture(s) without a mask", unmasked)
 
 
-def _odd_masks(category: Category) -> dict[str, list[Path]]:
-    """Masks of the defective test pictures, by what is wrong with them."""
-    unreadable: list[Path] = []
-    misfit: list[Path] = []
-    blank: list[Path] = []
-    whole: list[Path] = []
+@dataclass
+class OddMasks:
+    """Masks of a category's defective test pictures, by what is wrong with them.
+
+    Attributes:
+        category: theirs.
+        unreadable: files that cannot be read.
+        misfit: of another size than their picture.
+        blank: of pictures of which they mark nothing.
+        whole: that mark every pixel.
+        fault: why the first that cannot be used cannot.
+    """
+
+    category: Category
+    unreadable: list[Path] = field(default_factory=list)
+    misfit: list[Path] = field(default_factory=list)
+    blank: list[Path] = field(default_factory=list)
+    whole: list[Path] = field(default_factory=list)
+    fault: DatasetError | ImageError | None = None
+
+    def lines(self) -> Iterator[str]:
+        """One a finding."""
+        yield from _listed(self.category, "mask(s) cannot be read", self.unreadable)
+        misfit = "mask(s) of another size than their picture"
+        yield from _listed(self.category, misfit, self.misfit)
+        yield from _listed(self.category, BLANK, self.blank)
+        yield from _listed(self.category, WHOLE, self.whole)
+
+    def require_marks(self, allow_empty: bool) -> None:
+        """Warn of masks that mark all or nothing; DatasetError where too many mark nothing."""
+        name, folder = self.category.name, self.category.folder
+        for line in _listed(self.category, WHOLE, self.whole):
+            warnings.warn(printable(f"{name}: {line}"), OddMaskWarning, stacklevel=3)
+        few = allow_empty or FEW_EMPTY * len(self.blank) <= len(self.category.defects)
+        for line in _listed(self.category, BLANK, self.blank):
+            if not few:
+                raise DatasetError(
+                    f"{folder}: {line}; mend them, or go on with --allow-empty-masks"
+                )
+            warnings.warn(printable(f"{name}: {line}"), OddMaskWarning, stacklevel=3)
+
+
+def odd_masks(category: Category) -> OddMasks:
+    """Read all masks of the defective test pictures.
+
+    Raises:
+        MissingExtraError: what reads annotations is not installed.
+    """
+    odd = OddMasks(category)
     for sample in category.defects:
         marked = False
         size = None
         with suppress(ImageError):
             size = image_size(sample.path, str(sample.path))
         for path in sample.masks:
+            fault: DatasetError | ImageError | None = None
             try:
                 mask = marks_in(path, sample)
-            except (ImageError, DatasetError):
-                unreadable.append(path)
+            except (ImageError, DatasetError) as error:
+                odd.unreadable.append(path)
                 marked = True  # perhaps
-                continue
-            marked |= bool(mask.any())
-            if mask.all():
-                whole.append(path)
-            if size and size != mask.shape:
-                misfit.append(path)
-                marked = True  # perhaps, in the mask that it was to be
+                fault = error
+            else:
+                marked |= bool(mask.any())
+                if mask.all():
+                    odd.whole.append(path)
+                if size and size != mask.shape:
+                    odd.misfit.append(path)
+                    marked = True  # perhaps, in the mask that it was to be
+                    fault = misfit(path, mask.shape, size)
+            if size:  # nothing is measured on a picture that cannot be read
+                odd.fault = odd.fault or fault
         if sample.masks and not marked:
-            blank += sample.masks
-    return {
-        "mask(s) cannot be read": unreadable,
-        "mask(s) of another size than their picture": misfit,
-        BLANK: blank,
-        WHOLE: whole,
-    }
+            odd.blank += sample.masks
+    return odd
 
 
 def require_marks(category: Category, allow_empty: bool = False) -> None:
     """Read the masks of defective pictures before anything is measured by them.
 
-    Warns of those that mark every pixel, and of one in ``FEW_EMPTY`` that marks nothing. What
-    cannot be used at all is told by who measures.
+    Warns of those that mark every pixel, and of one in ``FEW_EMPTY`` that marks nothing.
 
     Args:
         category: of which the test pictures count.
         allow_empty: go on where masks of more defective pictures mark nothing.
 
     Raises:
-        DatasetError: they mark nothing.
+        DatasetError, ImageError: one cannot be used, or they mark nothing.
+        MissingExtraError: what reads annotations is not installed.
     """
-    odd = _odd_masks(category)
-    for line in _listed(category, WHOLE, odd[WHOLE]):
-        warnings.warn(printable(f"{category.name}: {line}"), OddMaskWarning, stacklevel=2)
-    few = allow_empty or FEW_EMPTY * len(odd[BLANK]) <= len(category.defects)
-    for line in _listed(category, BLANK, odd[BLANK]):
-        if not few:
-            raise DatasetError(
-                f"{category.folder}: {line}; mend them, or go on with --allow-empty-masks"
-            )
-        warnings.warn(printable(f"{category.name}: {line}"), OddMaskWarning, stacklevel=2)
+    odd = odd_masks(category)
+    if odd.fault is not None:
+        raise odd.fault
+    odd.require_marks(allow_empty)
 
 
 def _in_both_halves(category: Category) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from softpatch.datasets.samples import GOOD
 from softpatch.runtime.listing import why_no_folder
 
+GOOD = "good"
 GOOD_NAMES = {GOOD, "ok", "okay", "normal", "defect_free", "no_defect", "no_defects", "nodefect"}
 MASK_NAMES = {
     "mask", "masks", "ground_truth", "groundtruth", "gt", "label", "labels", "annotation",

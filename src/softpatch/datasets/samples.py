@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from softpatch.datasets.annotations import is_annotations, read_annotated
+from softpatch.datasets.names import GOOD as GOOD
 from softpatch.errors import DatasetError
 from softpatch.images.masks import read_marks
-
-GOOD = "good"
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ class Category:
         unused: files left out because their counterpart is missing: a mask without its picture, or
             a picture without the label that says whether it is good.
         passed_over: folders of pictures that are neither good nor a kind of defect by their names.
+        unmatched: what annotation tools have exported that is of no use, a line each.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Category:
     test: tuple[Sample, ...]
     unused: tuple[Path, ...] = ()
     passed_over: tuple[Path, ...] = ()
+    unmatched: tuple[str, ...] = ()
 
     @property
     def defects(self) -> tuple[Sample, ...]:
@@ -96,8 +97,11 @@ def read_mask(sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     for path in sample.masks:
         mask = marks_in(path, sample)
         if mask.shape != size:
-            raise DatasetError(
-                f"{path}: is {mask.shape} pixels, its picture {size} (height, width)"
-            )
+            raise misfit(path, mask.shape, size)
         defective |= mask
     return defective
+
+
+def misfit(path: Path, shape: tuple[int, ...], size: tuple[int, int]) -> DatasetError:
+    """The error of a mask whose size is not its picture's."""
+    return DatasetError(f"{path}: is {shape} pixels, its picture {size} (height, width)")

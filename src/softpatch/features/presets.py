@@ -9,6 +9,7 @@ from typing import Any, Literal
 from softpatch.errors import UsageError
 from softpatch.features.embedding import Embedding
 from softpatch.features.offline_weights import DEFAULT_BACKBONE
+from softpatch.ranges.kinds import sides
 from softpatch.ranges.table import check
 from softpatch.runtime.intensity import FULL, Intensity
 
@@ -79,5 +80,6 @@ def configure(preset: str, **changes: Any) -> FeatureConfig:
         settings["crop"] = settings["resize"]
     # Before a network is tried on it, which takes memory as the crop is large.
     if any(part > side for part, side in zip(settings["crop"], settings["resize"], strict=True)):
-        raise UsageError(f"crop {settings['crop']} must lie within resize {settings['resize']}")
+        crop, resize = sides(settings["crop"]), sides(settings["resize"])
+        raise UsageError(f"crop {crop} must lie within resize {resize}")
     return FeatureConfig(**settings)

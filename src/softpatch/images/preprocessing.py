@@ -10,6 +10,7 @@ from torch import Tensor
 
 from softpatch.errors import UsageError
 from softpatch.images.decode import to_unit
+from softpatch.ranges.kinds import sides
 from softpatch.runtime.intensity import FULL, Intensity
 from softpatch.runtime.tiling import TileLayout
 
@@ -41,7 +42,7 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if min(self.crop) < 1 or self.crop[0] > self.resize[0] or self.crop[1] > self.resize[1]:
-            raise UsageError(f"crop {self.crop} must lie within resize {self.resize}")
+            raise UsageError(f"crop {sides(self.crop)} must lie within resize {sides(self.resize)}")
 
     @property
     def min_decode_side(self) -> int | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from os import PathLike, fspath
 from typing import Any
 
-from softpatch.runtime.ranges import Range, Whole, is_whole
+from softpatch.runtime.ranges import Range, Whole, is_number, is_whole
 
 NUMERAL = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|inf)", re.IGNORECASE)
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -44,7 +44,7 @@ class Number(Range):
         """As in ``Range``; numpy's numbers are, too."""
         if (value is None or isinstance(value, str)) and value in self.also:
             return value
-        number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else None
+        number: Any = value if is_number(value) else None
         if hasattr(number, "item"):  # numpy's of few bits cannot be compared with large ends
             number = number.item()
         if number is not None and (
@@ -114,6 +114,11 @@ class Size(Range):
 
     def _is_side(self, value: Any) -> bool:
         return is_whole(value) and self.low <= int(value) <= self.high
+
+
+def sides(size: tuple[int, int]) -> str:
+    """A size as a command line has it."""
+    return f"{size[0]}x{size[1]}"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
         options = _parser().parse_args(arguments)
         for name, row in RANGES.items():
             if (text := getattr(options, name)) is not None:
-                setattr(options, name, row.check(f"--{name.replace('_', '-')}", row.read(text)))
+                setattr(options, name, row.check_text(f"--{name.replace('_', '-')}", text))
         from .images import allowing
 
         with allowing(options.max_pixels):

@@ -7,7 +7,7 @@ import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -19,6 +19,11 @@ NUMERAL = re.compile(r"[+-]?[0-9]{1,400}")  # longer ones Python does not read
 def is_whole(value: Any) -> bool:
     """Whether it is a whole number; numpy's are, True and False are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number, True and False apart."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class Range(ABC):
@@ -45,11 +50,19 @@ class Range(ABC):
         Raises:
             UsageError: it is not taken.
         """
+        return self._check(name, value, reprlib.repr(value))
+
+    def check_text(self, name: str, text: str) -> Any:
+        """What a command line has for it, likewise; an error shows the text as it was typed."""
+        value = self.read(text)
+        shown = reprlib.repr(text)
+        return self._check(name, value, shown[1:-1] if is_number(value) else shown)
+
+    def _check(self, name: str, value: Any, shown: str) -> Any:
         try:
             return self.taken(value)
         except ValueError as error:
-            shown = " ".join(reprlib.repr(value).split())
-            raise UsageError(f"{name} {error}, got {shown}") from None
+            raise UsageError(f"{name} {error}, got {' '.join(shown.split())}") from None
 
 
 @dataclass(frozen=True)
