@@ -8,8 +8,7 @@
 #
 # Seen with SciPy 1.17.1, scikit-image 0.26.0 and OpenCV 5.0.0.93. It matters because a closing
 # tidies predicted masks and regions of interest: a defect that runs out of the picture loses
-# its end, and one that is a pixel wide along the edge is gone. `border_value=1` spoils the
-# dilation instead, so padding first is the remedy.
+# its end, and one that is a pixel wide along the edge is gone.
 set -euo pipefail
 
 work=$(mktemp -d)
