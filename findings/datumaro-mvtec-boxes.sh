@@ -7,8 +7,8 @@
 # box: a picture with a thin crack alone has no annotation, not even the label of its defect.
 #
 # Seen with datumaro 1.13.12; `mvtec_segmentation` has the same masks right. It matters because
-# that is how the field's usual data set gets to detectors of boxes: fine cracks, the hardest
-# defects in it, become pictures without a defect.
+# this makes ground truth for detectors of boxes of the field's usual data set: pictures of fine
+# cracks, the hardest defects in it, count as free of defects.
 set -euo pipefail
 
 work=$(mktemp -d)

@@ -6,7 +6,7 @@
 # `antialias` were 0, so most pixels of a large picture count for nothing.
 #
 # Seen with OpenVINO 2026.4.1, ONNX Runtime 1.32.0, which antialiases, and Pillow 13.0.0. It
-# matters because graphs that scale the picture themselves are the way to ship preprocessing: a
+# matters because a graph that scales the picture itself is a way to ship preprocessing: a
 # scratch that torch and ONNX Runtime blend into its neighbours is in OpenVINO either gone or
 # at its full contrast, by where it lies, and the scores are others than when it was tested.
 set -euo pipefail

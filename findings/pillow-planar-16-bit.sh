@@ -7,8 +7,8 @@
 # uncompressed file it takes lower and upper bytes in turn for pixels: each row is the left half
 # of the picture, stretched, with noise between. Compressed with zlib the same picture is right.
 #
-# Seen with Pillow 13.0.0; no warning, no error. It matters because colour line-scan cameras
-# deliver planes: such pictures look like texture, and a detector learns the noise as normal.
+# Seen with Pillow 13.0.0; no warning, no error. It matters because industrial cameras know such
+# a format (RGB16_Planar): the pictures look like texture, and a detector learns it as normal.
 set -euo pipefail
 
 work=$(mktemp -d)

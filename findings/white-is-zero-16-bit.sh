@@ -6,9 +6,9 @@
 # is white arrives as black, with no word about it. And OpenCV heeds it after all if it is
 # asked for the same file as 8-bit grey.
 #
-# Seen with Pillow 13.0.0 and OpenCV 5.0.0.93. It matters because X-ray and line-scan software
-# writes such files: a set that has both depths, or was saved once more as 8 bits, has negatives
-# among its pictures, and every one of them looks like a defect.
+# Seen with Pillow 13.0.0 and OpenCV 5.0.0.93. It matters because a set that has both depths, or
+# was saved once more as 8 bits, then has negatives among its pictures, and every one of them
+# looks like a defect.
 set -euo pipefail
 
 work=$(mktemp -d)
