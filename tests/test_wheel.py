@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -53,6 +54,19 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "softpatch/serving/page/page.js" in names
     assert not [name for name in names if name.endswith((".png", ".jpg", ".softpatch", ".pth"))]
     assert f"softpatch-{__version__}.dist-info/licenses/LICENSE" in names
+
+
+def test_sdist_holds_the_package_and_no_folder_beside_it(tmp_path: Path) -> None:
+    pip("install", "--target", tmp_path / "tools", "hatchling")
+    build = f"from hatchling.build import build_sdist; build_sdist({str(tmp_path)!r})"
+    subprocess.run(
+        [sys.executable, "-c", build],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path / "tools")}, check=True,
+        capture_output=True, timeout=300,
+    )  # fmt: skip
+    with tarfile.open(tmp_path / f"softpatch-{__version__}.tar.gz") as archive:
+        beside = {name.split("/")[1] for name in archive.getnames()} - {".gitignore"}
+    assert beside == {"CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml", "src"}
 
 
 def test_wheel_of_the_runtime_is_the_shared_folder(tmp_path: Path) -> None:
