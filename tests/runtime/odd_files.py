@@ -70,6 +70,11 @@ FILES: dict[str, Callable[[], bytes]] = {
     "32-bit TIFF, beyond 16": lambda: saved(DEEP.astype(np.int32) * 70_000, "TIFF"),
     "32-bit TIFF, negative": lambda: saved(DEEP.astype(np.int32) - 9, "TIFF"),
     "16-bit TIFF": lambda: saved(DEEP, "TIFF"),
+    "16-bit TIFF, zero is white": lambda: tiff(65535 - DEEP, tags=[(262, 0)]),
+    "16-bit TIFF, zero is white, turned": lambda: tiff(
+        65535 - DEEP, orientation=6, tags=[(262, 0)]
+    ),
+    "8-bit TIFF, zero is white": lambda: tiff(255 - GREY, tags=[(262, 0)]),
     "16-bit PNG": lambda: saved(DEEP, "PNG"),
     "16-bit PGM": lambda: saved(DEEP, "PPM"),
     "16-bit PNG in colour": lambda: png(COLOURS),

@@ -15,13 +15,14 @@ from benchmarks import doors
 from softpatch.images.apart import Apart, Encoded
 from softpatch.images.decode import image_size, read_image
 from softpatch.runtime.errors import ImageError
-from softpatch.runtime.images import check_header, decode, read_levels, set_bits
+from softpatch.runtime.images import check_header, decode, read_layers, read_levels, set_bits
 from tests.auditing.browser import CHROMIUM
 from tests.runtime.deep_files import tiff
 from tests.runtime.odd_files import (
     COLOURS,
     DEEP,
     FILES,
+    GREY,
     OFF_THE_LIST,
     RGB,
     TURNED,
@@ -148,8 +149,13 @@ def test_data_of_cameras_without_a_header_are_told_how_to_become_pictures(
     "kind", [kind for kind in FILES if kind.startswith(("16-bit", "12-bit P"))]
 )
 def test_sixteen_bits_a_channel_keep_all_of_them(kind: str) -> None:
-    if "JPEG 2000" in kind or kind in ("16-bit TIFF", "16-bit PNG", "16-bit PGM"):
+    if (
+        kind in ("16-bit TIFF", "16-bit PNG", "16-bit PGM")
+        or "JPEG 2000" in kind
+        or "zero is white" in kind
+    ):
         expected = DEEP[:, :, None]
+        expected = np.rot90(expected, -1) if "turned" in kind else expected
     elif kind == "12-bit PPM":
         expected = np.rint((COLOURS >> 4) * (65535 / 4095))
     else:
@@ -160,6 +166,18 @@ def test_sixteen_bits_a_channel_keep_all_of_them(kind: str) -> None:
     assert size == values.shape[:2]
     np.testing.assert_array_equal(np.rint(values / scale * 65535), expected)
     assert set_bits(FILES[kind]()) == np.bitwise_or.reduce(expected.astype(np.uint16), axis=None)
+
+
+def test_files_whose_zero_is_white_are_the_others_negatives(tmp_path: Path) -> None:
+    for bits, pixels, white in ((8, GREY, 255), (16, DEEP, 65535)):
+        content = FILES[f"{bits}-bit TIFF, zero is white"]()
+        usual = tiff(pixels)
+        expected = decode(usual).values
+        np.testing.assert_array_equal(decode(content).values, expected)
+        with Image.open(io.BytesIO(content)) as image:
+            np.testing.assert_array_equal(decode(image).values, expected)
+        mask = tiff(np.where(pixels > white // 2, 0, white).astype(pixels.dtype), tags=[(262, 0)])
+        np.testing.assert_array_equal(read_layers(mask)[:, :, 0] > 0, pixels > white // 2)
 
 
 def test_premultiplied_alpha_stays_what_pillow_makes_of_it() -> None:

@@ -14,7 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
+from PIL.TiffImagePlugin import (
+    IMAGELENGTH,
+    IMAGEWIDTH,
+    PHOTOMETRIC_INTERPRETATION,
+    TiffImageFile,
+)
 
 from .deep_colours import deep_values, is_deep
 from .errors import ImageError, UsageError
@@ -30,6 +35,7 @@ FORMATS = (
 )  # fmt: skip
 MAX_PIXELS = 64_000_000  # 8,000 x 8,000: one float32 copy is 768 MB; more may be a bomb
 PIXELS_VARIABLE = "SOFTPATCH_MAX_PIXELS"  # of the environment, for larger pictures
+WHITE_IS_ZERO = 0  # of a TIFF's PhotometricInterpretation
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 Levels = npt.NDArray[np.uint8]
@@ -109,7 +115,7 @@ def _stored(
         return _from_file(io.BytesIO(content), name, min_decode_side)
     if isinstance(content, Image.Image):
         with _decoding(name):
-            array = _checked(_pil_to_array(ImageOps.exif_transpose(content), name), name)
+            array = _values(content, name)
     elif isinstance(content, np.ndarray):
         array = _checked(content, name)
     else:
@@ -133,7 +139,8 @@ def read_layers(content: Any, name: str = "image") -> npt.NDArray[Any]:
             return read_layers(image, name)
     if isinstance(content, Image.Image):
         with _decoding(name):
-            content = _layers(ImageOps.exif_transpose(content))
+            layers = _layers(ImageOps.exif_transpose(content))
+        content = LARGEST - layers if _is_negative(content) else layers
     if not isinstance(content, np.ndarray):
         raise ImageError(name, f"a {type(content).__name__} is no image")
     return _with_channels(content, name)
@@ -229,7 +236,19 @@ def _from_file(
         size = _upright(image)  # of a PNG file, that decodes it
         if min_decode_side is not None and image.format == "JPEG":
             image.draft(image.mode, (min_decode_side, min_decode_side))
-        return _checked(_pil_to_array(ImageOps.exif_transpose(image), name), name), size
+        return _values(image, name), size
+
+
+def _values(image: Image.Image, name: str) -> npt.NDArray[Any]:
+    """Upright: ``(H, W, 1|3)`` uint8, uint16, bool or float in [0, 1]."""
+    array = _checked(_pil_to_array(ImageOps.exif_transpose(image), name), name)
+    return LARGEST - array if _is_negative(image) else array
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Whether it is a TIFF of 16 bits whose zero is white; those of 8 Pillow turns round itself."""
+    deep = image.mode.startswith("I;16") and isinstance(image, TiffImageFile)
+    return deep and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:
