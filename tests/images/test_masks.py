@@ -217,15 +217,19 @@ def test_a_mask_of_a_defect_that_marks_nothing_stops_what_measures(tmp_path: Pat
 
 
 def test_what_stops_is_what_datasets_finds(tmp_path: Path) -> None:
-    """One of two masks may mark nothing, and one that cannot be read may mark something."""
+    """One of two masks may mark nothing; one that cannot be read may mark something, but stops."""
     [defect] = category(tmp_path, BLACK).defects
     Image.fromarray(WHITE * (np.arange(16) < 3)).save(tmp_path / "some.png")
     (tmp_path / "broken.png").write_text("no mask")
-    for beside in ("some.png", "broken.png"):
-        both = replace(defect, masks=(*defect.masks, tmp_path / beside))
-        fine = Category("part", tmp_path, (), (both,))
-        require_marks(fine)
-        assert not any("no pixel" in line for line in find_problems(fine))
+    fine, broken = (
+        Category("part", tmp_path, (), (replace(defect, masks=(*defect.masks, tmp_path / beside)),))
+        for beside in ("some.png", "broken.png")
+    )
+    require_marks(fine)
+    with pytest.raises(ImageError, match=r"broken\.png: not a picture"):
+        require_marks(broken)
+    for one in (fine, broken):
+        assert not any("no pixel" in line for line in find_problems(one))
 
 
 def test_one_of_many_masks_that_marks_nothing_is_told(tmp_path: Path) -> None:
