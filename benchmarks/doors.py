@@ -35,8 +35,9 @@ URL and the service, which decodes in a process of its own; and there is `softpa
 Which values of more than 8 bits are black and white is in [pictures.md](pictures.md).
 
 The last column is Chromium. It also shows colours as their profile says, which softpatch does not
-look at, and 16 bits as 16, whatever a camera has of them. So reports of softpatch hold pictures
-that it has drawn itself. Where there is no Chromium, that column stays as it was.
+look at, and 16 bits as 16, whatever a camera has of them. So reports of softpatch, and
+the page of its service, show pictures that it has drawn itself. Where there is no Chromium, that
+column stays as it was.
 
 | file | what is seen of it | by path, by its bytes, in the runtime | in a browser |
 |---|---|---|---|

@@ -474,6 +474,24 @@ def test_evaluate_reads_annotations_before_it_rates_difficulty(
     assert "a.json: is (9, 9) pixels, its picture" in result.err
 
 
+@pytest.mark.parametrize("fault", ["mask", "training"])
+def test_evaluate_leaves_no_manifest_of_what_it_could_not_measure(
+    run: Run, line: Path, tmp_path: Path, fault: str
+) -> None:
+    shutil.copytree(line / "part", tmp_path / "part")
+    if fault == "mask":
+        mask = next((tmp_path / "part" / "ground_truth").rglob("*.png"))
+        Image.new("L", (9, 9), 255).save(mask)
+    else:
+        for picture in (tmp_path / "part" / "train").rglob("*.png"):
+            picture.write_bytes(b"no picture")
+    manifest = tmp_path / "manifest.json"
+    result = run(
+        "evaluate", "--data", tmp_path, "--category", "part", "--manifest", manifest, *SMALL
+    )
+    assert (result.code, result.out, manifest.exists()) == (1, "", False)
+
+
 def test_demo_tells_the_whole_story(run: Run, line: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     result = run("demo", "--data", line / "part", "-o", output, "--noise", "0.25", "--seed", "1")

@@ -412,17 +412,48 @@ FRAME = '<box frame="0" outside="0" xtl="4" ytl="6" xbr="8" ybr="10"/>'
             "a.json", '{"_via_settings": {}, "_via_img_metadata": {"0.png1": {"regions": []}}}',
             "a project of VIA is not read: export it as COCO",
         ),
+        (
+            "scratch/0.txt", "0 0.2 0.4 0.1 0.2\n\n12 1 0 .5 1.0 0.25 1e-3\n",
+            "labels of YOLO are not read: export them as COCO",
+        ),
+        ("masks/0.TXT", "3 0.2 0.4 0.1 0.2", "labels of YOLO are not read: export them as COCO"),
     ],
 )  # fmt: skip
 def test_a_form_that_is_not_read_is_named_with_what_to_export_instead(
     name: str, content: str, told: str, folder: Path
 ) -> None:
     (folder / name).write_text(content)
+    name = Path(name).name
     with pytest.raises(DatasetError, match=rf"part: no masks: {name}: {told}"):
         read("part", folder)
     Image.fromarray(SQUARE).save(folder / "masks" / "0_mask.png")
     [line] = read("part", folder).unmatched
     assert line.startswith(f"{name}: {told}")
+
+
+def test_files_that_are_not_read_are_told_in_one_line(folder: Path) -> None:
+    for number in range(3):
+        Image.new("L", SIZE[::-1]).save(folder / "scratch" / f"{number}.png")
+        (folder / "scratch" / f"{number}.txt").write_text("0 0.2 0.4 0.1 0.2")
+    Image.fromarray(SQUARE).save(folder / "masks" / "0_mask.png")
+    [line] = read("part", folder).unmatched
+    assert line == "0.txt and others: labels of YOLO are not read: export them as COCO"
+
+
+@pytest.mark.parametrize("place", ["", "masks", "scratch"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("0.txt", b""), ("0.txt", b"\n"), ("0.txt", b"a scratch at 3 4"), ("0.txt", b"1 2 3 4 5"),
+        ("0.txt", b"0 0.2 0.4 0.1"), ("0.txt", b"0 0.2 0.4 0.1 nan"), ("0.txt", b"\xff\xfe0\x00"),
+        ("0.txt", b"-1 0.2 0.4 0.1 0.1"), ("0.txt", b"0 0.2 0.4 0.1 0.1\nfrom the left"),
+        ("classes.txt", b"scratch"), ("readme.txt", b"0 0.2 0.4 0.1 0.2"),
+    ],
+)  # fmt: skip
+def test_other_text_is_of_no_tool(folder: Path, place: str, name: str, content: bytes) -> None:
+    (folder / place / name).write_bytes(content)
+    category = read("part", folder)
+    assert (scratch(category).masks, category.unmatched) == ((), ())
 
 
 @pytest.mark.parametrize("place", ["", "masks", "scratch"])

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI, Request
 
+from softpatch.runtime.listing import EXTENSIONS
 from softpatch.serving.app import _fixed
 from tests.auditing.browser import CHROMIUM
 from tests.serving.conftest import Make
 from tests.serving.live import live
 from tests.serving.pictures import DARK, GOOD, encoded
+from tests.serving.test_seen import turned
 
+FILES = {"good.png": encoded(GOOD), "dark.png": encoded(DARK)}
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 
 TOOLS = """
@@ -40,8 +45,14 @@ const ready = () => until(() => $$("#model option").length);
 
 
 @contextmanager
-def opened(application: FastAPI, script: str, folder: Path, *options: str) -> Iterator[Any]:
-    """What ``script``, the body of an async function, returns on the page."""
+def opened(
+    application: FastAPI,
+    script: str,
+    folder: Path,
+    *options: str,
+    pictures: Mapping[str, bytes] = FILES,
+) -> Iterator[Any]:
+    """What ``script``, the body of an async function, returns on the page, where it finds files."""
     results: queue.Queue[Any] = queue.Queue()
     page = files("softpatch.serving").joinpath("page", "index.html").read_text("utf-8")
     page = page.replace("</body>", '<script src="test/script.js"></script></body>')
@@ -57,8 +68,7 @@ def opened(application: FastAPI, script: str, folder: Path, *options: str) -> It
     for path, content, kind in (
         ("/test", page.encode(), "html"),
         ("/test/script.js", script.encode(), "javascript"),
-        ("/good.png", encoded(GOOD), "png"),
-        ("/dark.png", encoded(DARK), "png"),
+        *((f"/{name}", content, "plain") for name, content in pictures.items()),
     ):
         application.add_api_route(path, _fixed(content, f"text/{kind}"))
     application.add_api_route("/test/result", take, methods=["POST"])
@@ -136,6 +146,107 @@ def test_pictures_verdicts_and_thresholds(make: Make, small_model: Path, tmp_pat
     assert found["plain"] == ["This model has no threshold; try one.", "No threshold"]
     assert found["cleared"] == [0, True]
     assert found["over"] == [0, 0]  # nothing to scroll sideways for
+
+
+def test_every_picture_is_shown_as_it_was_scored(make: Make, tmp_path: Path) -> None:
+    pictures = {
+        "dark.png": encoded(DARK), "dark.tif": encoded(DARK, "TIFF"),
+        "dark.ppm": encoded(DARK, "PPM"), "turned.webp": turned("WEBP", lossless=True),
+        "wide.tif": encoded(np.hstack([DARK, GOOD]), "TIFF"),
+        "one colour.tif": encoded(np.full((48, 96, 3), 200, np.uint8), "TIFF"),
+    }  # fmt: skip
+    script = f"""
+    await ready();
+    const names = {json.dumps(list(pictures))}, found = [];
+    choose(await Promise.all(names.map(picture))); await scored(names.length);
+    for (const button of $$("#history button").reverse()) {{
+      button.click();
+      await until(() => $("picture").complete && $("picture").naturalWidth);
+      await new Promise(go => setTimeout(go));  // after what the page does then
+      const canvas = element("canvas", {{width: 64, height: 48}});
+      const look = canvas.getContext("2d");
+      look.drawImage($("picture"), 0, 0, 64, 48);
+      const box = $("figure").getBoundingClientRect(), thumb = button.querySelector("canvas");
+      found.push({{
+        picture: [...look.getImageData(0, 0, 64, 48).data].filter((_, at) => at % 4 === 0),
+        thumb: thumb.getContext("2d").getImageData(95, 20, 1, 1).data[0],
+        shape: box.width / box.height, heat: !$("heat").hidden,
+        remark: $("remark").hidden ? "" : $("remark").textContent,
+        word: button.querySelector(".word").textContent}});
+    }}
+    return found;
+    """
+    with opened(make(), script, tmp_path, pictures=pictures) as found:
+        assert "error" not in found, found
+    *dark, wide, refused = found
+    for one in dark:
+        shown = np.array(one.pop("picture")).reshape(48, 64)
+        assert np.abs(shown - DARK[:, :, 0].astype(int)).mean() < 12
+        assert one.pop("thumb") > 150
+        assert one.pop("shape") == pytest.approx(64 / 48, rel=0.01)
+        assert one == {"heat": True, "remark": "", "word": "Anomalous"}
+    assert wide["shape"] == pytest.approx(128 / 48, rel=0.01)
+    assert wide["remark"] == (
+        "This picture has 128 x 48 pixels, and training pictures have 64 x 48 pixels: another "
+        "shape. Its score may mean less."
+    )
+    assert refused["picture"] == pytest.approx([200] * 64 * 48, abs=2)
+    assert refused["shape"] == pytest.approx(2, rel=0.01)
+    assert (refused["heat"], refused["remark"]) == (False, "")
+    assert refused["word"] == "one colour.tif: not judged: it shows one even colour; take it again"
+
+
+def test_one_picture_that_is_refused_is_sent_once_and_hides_no_other(
+    make: Make, tmp_path: Path
+) -> None:
+    pictures = {
+        "black.png": encoded(np.zeros((48, 64, 3), np.uint8)), "good.png": encoded(GOOD),
+        "dark.png": encoded(DARK), "no.txt": b"no picture",
+        "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30"/>',
+    }  # fmt: skip
+    script = f"""
+    await ready();
+    let asked = 0;
+    const ask = window.fetch;
+    window.fetch = (path, ...more) => {{
+      asked += path.includes("/detect"); return ask(path, ...more); }};
+    const typed = async (name, type) => new File([await picture(name)], name, {{type}});
+    const types = {{"no.txt": "text/plain", "drawing.svg": "image/svg+xml"}};
+    const all = new DataTransfer();
+    for (const name of {json.dumps(list(pictures))})
+      all.items.add(await typed(name, types[name] ?? "image/png"));
+    document.dispatchEvent(new DragEvent("drop", {{dataTransfer: all, bubbles: true}}));
+    await scored({len(pictures)});
+    const shown = [];
+    for (const button of $$("#history button").reverse()) {{
+      button.click();
+      await until(() => $("picture").complete);
+      await new Promise(go => setTimeout(go, 50));
+      shown.push([$("remark").textContent, $("figure").hidden]);
+    }}
+    return {{asked, words: texts("#history .word").reverse(), shown}};
+    """
+    with opened(make(), script, tmp_path, pictures=pictures) as found:
+        assert "error" not in found, found
+    assert found == {
+        "asked": len(pictures),
+        "words": [
+            "black.png: not judged: it shows one even colour; take it again", "Good", "Anomalous",
+            "no.txt: not a picture in a format that can be read",
+            "drawing.svg: not a picture in a format that can be read",
+        ],
+        "shown": [
+            ["", False], ["", False], ["", False], ["This browser cannot show the file.", True],
+            ["As this browser shows the file:", False],
+        ],
+    }  # fmt: skip
+
+
+def test_every_format_that_is_read_can_be_chosen() -> None:
+    page = files("softpatch.serving").joinpath("page", "index.html").read_text("utf-8")
+    [accepted] = re.findall(r'multiple hidden\s+accept="image/\*,([^"]*)"', page)
+    by_their_kind = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".dib", ".webp", ".gif"}
+    assert EXTENSIONS - by_their_kind == set(accepted.split(","))
 
 
 def test_camera(make: Make, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_failures_are_one_line(run: Run, small_model: Path, tmp_path: Path) -> N
         ([small_model, "--api-key", ""], "--api-key is empty"),
         ([small_model, "--api-key", " "], "the API key must be printable ASCII"),
         ([small_model, "--idle-seconds", "inf"], "--idle-seconds must lie in [0.1, 3600], got inf"),
-        ([small_model, "--body-seconds", "0"], "--body-seconds must lie in [0.1, 3600], got 0.0"),
+        ([small_model, "--body-seconds", "0"], "--body-seconds must lie in [0.1, 3600], got 0"),
         ([small_model, "--allow-host", "http://a"], "'http://a' is no host"),
         ([small_model, "--allow-origin", "a"], "'a' is no origin"),
         ([small_model, "--queue", 3], "a queue of 3 never has room for a request of 32"),

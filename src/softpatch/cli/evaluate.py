@@ -104,8 +104,6 @@ def evaluate(
             others=_others(dataset, category) if kind == "other-category" else (),
             difficulty=difficulty,
         )  # fmt: skip
-    if manifest is not None:
-        contamination.write_manifest(manifest)
     with bars() as progress:
         row, _ = run(
             method, detector, contamination, pixel_at=pixel_at, keep=False,
@@ -115,6 +113,8 @@ def evaluate(
         typer.echo(json.dumps(row.as_dict()))
     else:
         show([row.as_dict()])
+    if manifest is not None:  # of what was measured, and after what took longer to have
+        contamination.write_manifest(manifest)
     skipped.report()
     unmasked = sum(not sample.masks for sample in contamination.test if sample.defective)
     if unmasked:

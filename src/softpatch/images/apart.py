@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from softpatch.errors import ImageError
+from softpatch.images.seen import seen_as_jpeg
 from softpatch.runtime.images import Decoded, Values, check_header, decode
 from softpatch.runtime.intensity import FULL, Intensity
 
@@ -57,6 +58,11 @@ class Apart:
         """``softpatch.runtime.images.decode``."""
         decoded: Decoded[Values] = self._call(decode, content, name, min_decode_side, intensity)
         return decoded
+
+    def seen_as_jpeg(self, content: bytes, name: str, intensity: Intensity = FULL) -> bytes:
+        """``softpatch.images.seen.seen_as_jpeg``."""
+        jpeg: bytes = self._call(seen_as_jpeg, content, name, intensity)
+        return jpeg
 
     def close(self) -> None:
         """End the processes, once each has no picture."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response, Security
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import APIKeyHeader
 from starlette.types import Receive
 
@@ -25,7 +25,7 @@ from softpatch.images.sources import READERS
 from softpatch.serving.gate import RETRY, Gate
 from softpatch.serving.models import Models, Served
 from softpatch.serving.observing import VERDICTS, Metrics, Observed, log
-from softpatch.serving.records import Detection, Model, Problem, Result, Status
+from softpatch.serving.records import Detection, Model, NotJudged, Problem, Result, Status, in_text
 from softpatch.serving.scoring import FullError, Results, ScoringQueue
 from softpatch.serving.settings import ServerSettings
 from softpatch.serving.uploads import FIELD, Arriving, Upload, read_uploads
@@ -222,7 +222,8 @@ async def reload(served: Annotated[Served, Depends(_named)], service: Serving) -
 
 @protected.post(
     DETECT,
-    responses=_problems(400, 404, 408, 413, 422, 503),
+    response_model=Detection,
+    responses={**_problems(400, 404, 408, 413, 503), 422: {"model": NotJudged}},
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
     },
@@ -234,7 +235,10 @@ async def detect(
     draw: Annotated[
         Literal["png"] | None, Query(alias="map", description="also give AnomalyMask")
     ] = None,
-) -> Detection:
+    show: Annotated[
+        Literal["jpeg"] | None, Query(alias="picture", description="also give Picture")
+    ] = None,
+) -> Detection | JSONResponse:
     """Score pictures. All of them can be decoded, or none is scored."""
     if service.queue.waiting >= service.settings.queue:
         raise _busy()  # before the request is read
@@ -253,26 +257,35 @@ async def detect(
                 request.client.host if request.client else "",
             )
             scored = await _unless_left(request, scoring)
+            seen = service.apart if show else None
+            results = await asyncio.to_thread(_records, uploads, scored, served, bool(draw), seen)
     except FullError as error:
         raise _busy() from error
     except MemoryError as error:
         raise HTTPException(503, "out of memory; send fewer or smaller pictures") from error
-    results = await asyncio.to_thread(_records, uploads, scored, served, draw is not None)
+    if isinstance(results, NotJudged):
+        return JSONResponse(results.model_dump(exclude_none=True), 422)
     for result in results:
         service.metrics.pictures.labels(served.name, VERDICTS[result.is_anomalous]).inc()
     return Detection(model=served.name, results=results)
 
 
 def _records(
-    uploads: Sequence[Upload], scored: Results, served: Served, drawn: bool
-) -> list[Result]:
+    uploads: Sequence[Upload], scored: Results, served: Served, drawn: bool, seen: Apart | None
+) -> list[Result] | NotJudged:
+    """One a picture; with the picture as it was seen, which ``seen`` decodes again, unless None."""
     results = []
     for upload, one in zip(uploads, scored, strict=True):
+        name, intensity = upload.name, served.detector.features.intensity
+        try:
+            if isinstance(one, ImageError) and not isinstance(one, UnusableImageError):
+                raise one
+            picture = in_text(seen.seen_as_jpeg(upload.content, name, intensity)) if seen else None
+        except ImageError as error:
+            raise HTTPException(400, f"{name}: {error.reason}") from error
         if isinstance(one, UnusableImageError):
-            raise HTTPException(422, f"{upload.name}: not judged: it {one.reason}")
-        if isinstance(one, ImageError):
-            raise HTTPException(400, f"{upload.name}: {one.reason}")
-        results.append(Result.of(one, upload.name, served, drawn=drawn))
+            return NotJudged(detail=f"{name}: not judged: it {one.reason}", picture=picture)
+        results.append(Result.of(one, name, served, drawn=drawn, picture=picture))
     return results
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
@@ -61,13 +61,26 @@ class Result(_Record):
         description="with ?map=png: a PNG file as base64, RGBA, of the picture's aspect and at "
         "most 512 pixels long, to be laid over it; clear where nothing is unusual"
     )
+    picture: str | None = Field(
+        description="with ?picture=jpeg: a JPEG file as base64, at most 1024 pixels long: the "
+        "picture as it was seen, upright and with the model's black and white, where a browser "
+        "may show the file otherwise, or not at all"
+    )
 
     @classmethod
-    def of(cls, prediction: Prediction, name: str, served: Served, *, drawn: bool) -> Self:
-        """The result of a prediction, with its map as a PNG if ``drawn``."""
+    def of(
+        cls,
+        prediction: Prediction,
+        name: str,
+        served: Served,
+        *,
+        drawn: bool,
+        picture: str | None,
+    ) -> Self:
+        """The result of a prediction, with its map as a PNG if ``drawn``, and a ``picture``."""
         normal_limit = served.detector.normal_limit_
         level = prediction.level
-        mask = png_bytes(layer(prediction, normal_limit)) if drawn else None
+        mask = in_text(png_bytes(layer(prediction, normal_limit))) if drawn else None
         return cls(
             name=name,
             is_anomalous=prediction.anomalous,
@@ -85,8 +98,14 @@ class Result(_Record):
                 )
                 for polygon in anomalous_regions(prediction, normal_limit)
             ],
-            anomaly_mask=None if mask is None else base64.b64encode(mask).decode(),
+            anomaly_mask=mask,
+            picture=picture,
         )
+
+
+def in_text(content: bytes) -> str:
+    """Bytes as base64."""
+    return base64.b64encode(content).decode()
 
 
 class Detection(_Record):
@@ -131,3 +150,10 @@ class Problem(BaseModel):
     """Why a request was not answered."""
 
     detail: str
+
+
+class NotJudged(BaseModel):
+    """Why a picture is not judged, or which parameters are wrong."""
+
+    detail: str | list[dict[str, Any]] = Field(description="a list where parameters are wrong")
+    picture: str | None = Field(None, description="with ?picture=jpeg: as Picture of a result")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from softpatch.datasets.annotations import yolo
 from softpatch.datasets.annotations.marked import Marked
 from softpatch.datasets.annotations.matching import match
 from softpatch.datasets.annotations.reading import is_annotations, read_export
@@ -34,23 +36,33 @@ def find_annotations(
     Raises:
         DatasetError: one is damaged, or it cannot be told which picture it means.
     """
-    exports = [read_export(file) for folder in folders for file in _files(folder)]
+    labels = {f"{picture.stem}{yolo.SUFFIX}".lower() for picture in defective}
+    exports = [read_export(file) for folder in folders for file in _files(folder, labels)]
     matches = match(exports, defective, good)
     like = [f" (yours are called like {one.parent.name}/{one.name})" for one in defective[:1]]
     absent = _counted(_names(matches.absent), "picture(s) marked that are not here")
     shared = _counted(_names(matches.shared), "picture(s) marked whose names several kinds have")
     broken = [export.path.name for export in exports if export.broken]
     passed_over = _counted(broken, "file(s) passed over, neither JSON nor XML")
-    useless = [f"{export.path.name}: {export.unread}" for export in exports if export.unread]
+    unread: dict[str, list[str]] = defaultdict(list)  # why -> files
+    for export in exports:
+        if export.unread:
+            unread[export.unread].append(export.path.name)
+    useless = [f"{_such_as(names)}: {why}" for why, names in unread.items()]
     useless += ["".join([line, *like]) for line in absent]
     return Annotations(
         matches.exports, (*useless, *shared, *passed_over), useless[0] if useless else ""
     )
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, labels: Collection[str]) -> list[Path]:
+    """Those that may be of a tool; of text files, which may be anything, those with such names."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [file for file in files if is_annotations(file) and file.is_file()]
+    return [
+        file
+        for file in files
+        if (is_annotations(file) or file.name.lower() in labels) and file.is_file()
+    ]
 
 
 def _names(some: Iterable[tuple[Path, Marked]]) -> list[str]:
@@ -58,4 +70,8 @@ def _names(some: Iterable[tuple[Path, Marked]]) -> list[str]:
 
 
 def _counted(some: Sequence[str], what: str) -> list[str]:
-    return [f"{len(some)} {what}: {some[0]}{' and others' if some[1:] else ''}"] if some else []
+    return [f"{len(some)} {what}: {_such_as(some)}"] if some else []
+
+
+def _such_as(some: Sequence[str]) -> str:
+    return f"{some[0]} and others" if some[1:] else some[0]

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from softpatch.datasets.annotations import coco, cvat, label_me, label_studio, voc
+from softpatch.datasets.annotations import coco, cvat, label_me, label_studio, voc, yolo
 from softpatch.datasets.annotations.marked import Export
 from softpatch.datasets.annotations.matching import marked_of
 from softpatch.datasets.annotations.shapes import Bools
@@ -88,7 +88,17 @@ def _read(path: Path, modified: int, size: int) -> Export:
     del modified, size  # by which a changed file is read again
     with open_ordinary(path) as file:
         content = file.read()
-    return _of_xml(content, path) if path.suffix.lower() == ".xml" else _of_json(content, path)
+    match path.suffix.lower():
+        case ".xml":
+            return _of_xml(content, path)
+        case yolo.SUFFIX:
+            return _of_text(content, path)
+    return _of_json(content, path)
+
+
+def _of_text(content: bytes, path: Path) -> Export:
+    unread = "labels of YOLO are not read: export them as COCO" if yolo.is_yolo(content) else ""
+    return Export(path, unread=unread)
 
 
 def _of_json(content: bytes, path: Path) -> Export:

@@ -1,5 +1,6 @@
 "use strict";
-// One entry a picture sent: {name, file, model, result} or {name, file, model, failed}, newest first.
+// One entry a picture sent, newest first: {name, model, picture, seen} and result or failed. The
+// picture is the file, or what the service saw of it: browsers show some otherwise, or not at all.
 const KEPT = 100;  // entries; older ones are forgotten, with their pictures
 const RETRIES = 20;  // of a picture for which the service has no room
 const SVG = "http://www.w3.org/2000/svg";
@@ -39,13 +40,13 @@ async function ask(path, options = {}) {
   const answer = await fetch(path, {...options, headers});
   $("access").hidden = answer.status !== 401;
   if (answer.ok) return answer.json();
-  let detail = `the service answered ${answer.status}`;
+  let detail = `the service answered ${answer.status}`, picture;
   try {
-    const said = (await answer.json()).detail;
-    if (typeof said === "string") detail = said;
+    const said = await answer.json();
+    if (typeof said.detail === "string") ({detail, picture} = said);
   } catch { /* not JSON */ }
   throw Object.assign(new Error(detail), {
-    status: answer.status, wait: Number(answer.headers.get("Retry-After")) || 1});
+    picture, status: answer.status, wait: Number(answer.headers.get("Retry-After")) || 1});
 }
 
 async function findModels() {
@@ -77,7 +78,7 @@ function notice(text) {
 
 function send(files) {
   for (const file of files) {
-    const entry = {name: file.name || "picture", file, model: $("model").value};
+    const entry = {name: file.name || "picture", model: $("model").value, picture: file};
     wait(1);
     sending = sending.then(() => score(entry)).finally(() => wait(-1));  // in order
   }
@@ -92,14 +93,16 @@ function wait(change) {
 async function score(entry) {
   for (let attempt = 0; ; attempt++) {
     const body = new FormData();
-    body.append("images", entry.file, entry.name);
+    body.append("images", entry.picture, entry.name);
     try {
-      const path = `models/${encodeURIComponent(entry.model)}/detect?map=png`;
-      entry.result = (await ask(path, {method: "POST", body})).Results[0];
+      const path = `models/${encodeURIComponent(entry.model)}/detect?map=png&picture=jpeg`;
+      const {Picture, ...result} = (await ask(path, {method: "POST", body})).Results[0];
+      Object.assign(entry, {result, seen: true, picture: jpeg(Picture)});
       break;
     } catch (error) {
       if (error.status !== 503 || attempt === RETRIES) {
         entry.failed = error.status ? error.message : "the service cannot be reached";
+        if (error.picture) Object.assign(entry, {seen: true, picture: jpeg(error.picture)});
         break;
       }
       await new Promise(resolve => setTimeout(resolve, 1000 * error.wait));
@@ -108,12 +111,17 @@ async function score(entry) {
   const known = models.get(entry.model);
   // Another threshold than before: the model's file was replaced.
   if (known && entry.result && entry.result.Threshold !== known.Threshold) await findModels();
-  entry.thumb = await thumbnail(entry.file);
+  entry.thumb = await thumbnail(entry.picture);
   if (!current || current === entries[0]) current = entry;  // unless an older one is looked at
   entries = [entry, ...entries];
   for (const old of entries.splice(KEPT)) forget(old);
   list();
   show();
+}
+
+function jpeg(text) {
+  const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+  return new Blob([bytes], {type: "image/jpeg"});
 }
 
 // -- verdicts, by the threshold on the page ---------------------------------------------------
@@ -181,15 +189,17 @@ function showLimits() {
 function showPicture() {
   $("shown").hidden = !current;
   if (!current) return;
-  const {result, failed, file, name, model} = current;
+  const {result, failed, picture, seen, name, model} = current;
   const [word, kind] = failed ? ["Not scored", "bad"] : WORDS[anomalous(current)];
   $("verdict").className = `verdict ${kind}`;
   $("verdict").replaceChildren(
     element("strong", {textContent: word}), element("span", {textContent: failed || name}),
     element("span", {className: "at", textContent: failed ? "" : `score ${number(result.Score)}`}));
-  current.url ??= URL.createObjectURL(file);
+  current.url ??= URL.createObjectURL(picture);
   if ($("picture").dataset.url !== current.url) {
-    $("unseen").hidden = true;
+    $("figure").hidden = false;
+    remark(result?.Remark ? `This picture ${result.Remark}. Its score may mean less.`
+      : seen ? "" : "As this browser shows the file:");
     $("picture").dataset.url = $("picture").src = current.url;
   }
   $("picture").alt = name;
@@ -212,6 +222,11 @@ function showPicture() {
   };
   $("facts").replaceChildren(...Object.entries(facts).map(([term, value]) =>
     element("div", {}, element("dt", {textContent: term}), element("dd", {textContent: value}))));
+}
+
+function remark(text) {
+  $("remark").textContent = text;
+  $("remark").hidden = !text;
 }
 
 function shape(width, height) {
@@ -238,16 +253,16 @@ function paint(entry) {
   entry.button.setAttribute("aria-current", entry === current);
 }
 
-async function thumbnail(file) {
+async function thumbnail(picture) {
   const canvas = element("canvas", {width: 96, height: 96});
   canvas.setAttribute("aria-hidden", true);
   try {
-    const bitmap = await createImageBitmap(file);
+    const bitmap = await createImageBitmap(picture);
     const side = Math.min(bitmap.width, bitmap.height);
     canvas.getContext("2d").drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2,
       side, side, 0, 0, 96, 96);
     bitmap.close();
-  } catch { /* a format this browser does not know: stays empty */ }
+  } catch { /* a file that neither the service nor this browser can read: stays empty */ }
   return canvas;
 }
 
@@ -315,8 +330,8 @@ $("model").onchange = show;
 $("slide").oninput = () => tryThreshold(Number((most() * $("slide").value / 1000).toPrecision(4)));
 $("limit").oninput = () => tryThreshold($("limit").valueAsNumber);
 $("reset").onclick = () => tryThreshold(null);
-$("picture").onload = event => shape(event.target.naturalWidth, event.target.naturalHeight);
-$("picture").onerror = () => { $("unseen").hidden = false; };
+$("picture").onload = ({target}) => { if (current?.failed) shape(target.naturalWidth, target.naturalHeight); };
+$("picture").onerror = () => { $("figure").hidden = true; remark("This browser cannot show the file."); };
 $("access").onsubmit = event => {
   event.preventDefault();
   $("access").hidden = true;  // until the service says no
@@ -328,8 +343,7 @@ for (const kind of ["dragover", "dragleave", "drop"])
     event.preventDefault();  // or the browser would leave for the picture
     $("drop").classList.toggle("over", kind === "dragover");
   });
-document.addEventListener("drop", event => send(
-  [...event.dataTransfer.files].filter(each => !each.type || each.type.startsWith("image/"))));
+document.addEventListener("drop", event => send([...event.dataTransfer.files]));
 document.addEventListener("paste", event => { if (event.clipboardData.files.length) send([...event.clipboardData.files]); });
 $("history").addEventListener("keydown", event => {
   const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
