@@ -412,11 +412,6 @@ FRAME = '<box frame="0" outside="0" xtl="4" ytl="6" xbr="8" ybr="10"/>'
             "a.json", '{"_via_settings": {}, "_via_img_metadata": {"0.png1": {"regions": []}}}',
             "a project of VIA is not read: export it as COCO",
         ),
-        (
-            "scratch/0.txt", "0 0.2 0.4 0.1 0.2\n\n12 1 0 .5 1.0 0.25 1e-3\n",
-            "labels of YOLO are not read: export them as COCO",
-        ),
-        ("masks/0.TXT", "3 0.2 0.4 0.1 0.2", "labels of YOLO are not read: export them as COCO"),
     ],
 )  # fmt: skip
 def test_a_form_that_is_not_read_is_named_with_what_to_export_instead(
@@ -429,6 +424,23 @@ def test_a_form_that_is_not_read_is_named_with_what_to_export_instead(
     Image.fromarray(SQUARE).save(folder / "masks" / "0_mask.png")
     [line] = read("part", folder).unmatched
     assert line.startswith(f"{name}: {told}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("scratch/0.txt", "0 0.2 0.4 0.1 0.2\n\n12 1 0 .5 1.0 0.25 1e-3\n"),
+        ("masks/0.TXT", "3 0.2 0.4 0.1 0.2"),
+    ],
+)
+def test_labels_of_yolo_are_named_and_the_pictures_measured_without(
+    name: str, content: str, folder: Path
+) -> None:
+    (folder / name).write_text(content)
+    found = read("part", folder)
+    assert not any(sample.masks for sample in found.test)
+    told = f"{Path(name).name}: labels of YOLO are not read: export them as COCO"
+    assert told in found.unmatched
 
 
 def test_files_that_are_not_read_are_told_in_one_line(folder: Path) -> None:

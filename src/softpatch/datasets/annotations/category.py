@@ -48,10 +48,15 @@ def find_annotations(
     for export in exports:
         if export.unread:
             unread[export.unread].append(export.path.name)
-    useless = [f"{_such_as(names)}: {why}" for why, names in unread.items()]
-    useless += ["".join([line, *like]) for line in absent]
+    lines = {why: f"{_such_as(names)}: {why}" for why, names in unread.items()}
+    remarks = ("".join([line, *like]) for line in absent)
+    # A text file a picture may be there for another program.
+    labels_of_yolo = [line for why, line in lines.items() if why == yolo.UNREAD]
+    useless = [*(line for line in lines.values() if line not in labels_of_yolo), *remarks]
     return Annotations(
-        matches.exports, (*useless, *shared, *passed_over), useless[0] if useless else ""
+        matches.exports,
+        (*useless, *labels_of_yolo, *shared, *passed_over),
+        useless[0] if useless else "",
     )
 
 

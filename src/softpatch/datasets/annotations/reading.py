@@ -97,7 +97,7 @@ def _read(path: Path, modified: int, size: int) -> Export:
 
 
 def _of_text(content: bytes, path: Path) -> Export:
-    unread = "labels of YOLO are not read: export them as COCO" if yolo.is_yolo(content) else ""
+    unread = yolo.UNREAD if yolo.is_yolo(content) else ""
     return Export(path, unread=unread)
 
 

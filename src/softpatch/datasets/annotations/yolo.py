@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SUFFIX = ".txt"
+UNREAD = "labels of YOLO are not read: export them as COCO"
 CORNERS = 4  # numbers of a box; an outline has more
 
 
