@@ -247,8 +247,9 @@ def _values(image: Image.Image, name: str) -> npt.NDArray[Any]:
 
 def _is_negative(image: Image.Image) -> bool:
     """Whether it is a TIFF of 16 bits whose zero is white; those of 8 Pillow turns round itself."""
-    deep = image.mode.startswith("I;16") and isinstance(image, TiffImageFile)
-    return deep and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO
+    if not image.mode.startswith("I;16") or not isinstance(image, TiffImageFile):
+        return False
+    return bool(image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO)
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:
