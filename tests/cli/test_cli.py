@@ -190,7 +190,7 @@ def test_fit_reports_skipped_pictures_on_stderr(
     fitted: tuple[Path, Path, Result], photos: Path
 ) -> None:
     _, _, result = fitted
-    assert "skipped 1 unreadable picture(s)" in result.err
+    assert "skipped 1 picture(s) that cannot be used" in result.err
     assert f"{photos / 'left' / 'broken.png'}: not a picture" in result.err
     assert "broken.png" not in result.out
 
@@ -270,7 +270,7 @@ def test_predict_reports_skipped_pictures(predicted: tuple[Path, Result], photos
     [skipped] = written["skipped"]
     assert skipped["path"] == str(photos / "left" / "broken.png")
     assert skipped["reason"] in result.err
-    assert "skipped 1 unreadable picture(s)" in result.err
+    assert "skipped 1 picture(s) that cannot be used" in result.err
 
 
 def test_predict_agrees_with_the_library(
@@ -671,7 +671,7 @@ def test_predict_mistakes(
         ((tmp_path, small_pictures), output, "no such model file"),
         ((small_pictures / "0.png", small_pictures), output, "not a softpatch model"),
         ((small_model, tmp_path / "none.png"), output, "none.png"),
-        ((small_model, unreadable), output, f"{unreadable}: none of the pictures can be read"),
+        ((small_model, unreadable), output, f"{unreadable}: none of the pictures can be judged"),
         ((small_model, unreadable, "--strict"), output, "a.png: the file is empty"),
         ((small_model, small_pictures, "--weights", "none.pth"), output, "no such weights file"),
     ]

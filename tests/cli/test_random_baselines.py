@@ -14,7 +14,9 @@ from tests.cli.test_cli import EVALUATION_KEYS, SMALL, Run, line, process, run
 __all__ = ["line", "run"]  # the fixtures
 
 
-@pytest.mark.parametrize("method", ["random-bank", "random-ensemble"])
+@pytest.mark.parametrize(
+    "method", [pytest.param("random-bank", marks=pytest.mark.long), "random-ensemble"]
+)
 def test_from_measuring_to_predicting(
     method: str, run: Run, line: Path, small_pictures: Path, tmp_path: Path
 ) -> None:

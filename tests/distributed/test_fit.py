@@ -98,7 +98,15 @@ def test_sharded_coreset_finds_the_same_suspects_and_says_how_well_it_covers(
     assert len(fitted.update(photos, on_unreadable=ignore_unreadable).image_names_) == 34
 
 
-@pytest.mark.parametrize("method", [PatchCore, PaDiM, RandomBank, RandomEnsemble])
+@pytest.mark.parametrize(
+    "method",
+    [
+        PatchCore,
+        PaDiM,
+        pytest.param(RandomBank, marks=pytest.mark.long),
+        pytest.param(RandomEnsemble, marks=pytest.mark.long),
+    ],
+)
 def test_other_methods(
     method: type[Detector], photos: Path, cluster: Cluster, tmp_path: Path
 ) -> None:
