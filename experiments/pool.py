@@ -16,8 +16,9 @@ from softpatch.features import PatchExtractor
 from softpatch.features.embedding import Embedding, PatchEmbedding
 from softpatch.features.presets import configure
 from softpatch.images.decode import Picture
+from softpatch.images.image_source import ImageSource
 from softpatch.images.preprocessing import Preprocessing
-from softpatch.images.sources import ImageSource, fail_unreadable, prefetch
+from softpatch.images.sources import fail_unreadable, prefetch
 
 # What all results here were made with.
 FEATURES = configure("edge", backbone="efficientnet_lite0")

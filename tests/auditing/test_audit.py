@@ -28,7 +28,8 @@ from softpatch.auditing.image_quality import ImageFacts, measure_images
 from softpatch.auditing.report import write_report
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.embedder import Embedder
-from softpatch.images.sources import ImageSource, OnUnreadable, fail_unreadable, image_sources
+from softpatch.images.image_source import ImageSource
+from softpatch.images.sources import OnUnreadable, fail_unreadable, image_sources
 from softpatch.noise.discriminators import DISCRIMINATORS
 from softpatch.runtime.intensity import FULL, Intensity
 from tests.auditing.pictures import part, parts

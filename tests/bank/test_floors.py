@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from softpatch.bank.coreset import greedy_coreset
-from softpatch.bank.floors import LEAST, FloorRule, Floors, spacing
+from softpatch.bank.floor_rule import FloorRule
+from softpatch.bank.floors import LEAST, Floors, spacing
 from softpatch.bank.support import Support
 
 

@@ -12,7 +12,8 @@ import torch
 
 import softpatch
 from softpatch import Detector, PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch
-from softpatch.images.sources import ImageSource, fail_unreadable
+from softpatch.images.image_source import ImageSource
+from softpatch.images.sources import fail_unreadable
 from tests.detectors.pictures import (
     SMALL,
     assert_predictions_close,

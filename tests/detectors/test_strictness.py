@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from softpatch.bank.floors import FloorRule, Floors
+from softpatch.bank.floor_rule import FloorRule
+from softpatch.bank.floors import Floors
 from softpatch.bank.support import Support
 from softpatch.detectors.strictness import NO_FLOORS, choose, worst_scores
 from tests.detectors.tables import table_of

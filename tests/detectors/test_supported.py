@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from softpatch import PatchCore, SoftPatch
-from softpatch.bank.floors import FloorRule
+from softpatch.bank.floor_rule import FloorRule
 from softpatch.compute.scratch import ScratchSpace
 from softpatch.detectors import strictness, supported
 from softpatch.detectors.bank_options import BankOptions

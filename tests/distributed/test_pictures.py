@@ -12,7 +12,7 @@ import torch
 from softpatch import DatasetError, ImageError, UsageError
 from softpatch.distributed.remote_images import RemotePicture, find_pictures
 from softpatch.images.decode import decode_reduced
-from softpatch.images.sources import ImageSource
+from softpatch.images.image_source import ImageSource
 from softpatch.runtime.listing import list_images
 from softpatch.runtime.own_files import QUARANTINE
 

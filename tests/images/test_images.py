@@ -24,9 +24,9 @@ from torch.utils.data import Dataset
 
 from softpatch.errors import DatasetError, ImageError, UsageError
 from softpatch.images.decode import Picture, decode_image, decode_reduced, read_image, to_unit
+from softpatch.images.image_source import ImageSource
 from softpatch.images.sources import (
     READ_AHEAD,
-    ImageSource,
     UnreadableImageWarning,
     fail_unreadable,
     image_sources,

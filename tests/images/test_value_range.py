@@ -15,7 +15,8 @@ from PIL import Image
 import softpatch
 from softpatch import SoftPatch, UsageError, load
 from softpatch.detectors.merge import merge
-from softpatch.images.sources import ImageSource, OddImageWarning, listed_sources
+from softpatch.images.image_source import ImageSource
+from softpatch.images.sources import OddImageWarning, listed_sources
 from softpatch.images.value_range import LOOKED_AT, seen_intensity
 from softpatch.runtime.intensity import FULL
 from softpatch.storage import model_file

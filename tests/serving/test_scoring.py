@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from softpatch import ImageError, Prediction
-from softpatch.images.sources import ImageSource
+from softpatch.images.image_source import ImageSource
 from softpatch.serving.scoring import BATCH, FullError, Picture, Results, ScoringQueue
 from tests.serving.conftest import Make
 from tests.serving.pictures import encoded, sent

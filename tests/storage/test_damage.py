@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from softpatch import Detector, PaDiM, PatchCore, RandomEnsemble, SoftPatch, load
 from softpatch.errors import ModelFileError, OutOfMemoryError
-from softpatch.storage import model_file
+from softpatch.storage import model_bytes, model_file
 from tests.cli.test_cli import Run, run
 
 __all__ = ["run"]  # the fixture
@@ -37,7 +37,7 @@ def damaged(tmp_path: Path) -> Path:
 def without_checksums(model: Path, target: Path) -> Path:
     """As versions before checksums wrote it."""
     header, state = model_file.read(model)
-    save_file(state, target, {model_file.KEY: json.dumps({"format": 1, **header})})
+    save_file(state, target, {model_bytes.KEY: json.dumps({"format": 1, **header})})
     return target
 
 
@@ -92,7 +92,7 @@ def test_files_of_versions_before_checksums_load_and_are_told(
     old = without_checksums(small_model, tmp_path / "old.softpatch")
     picture = small_pictures / "0.png"
     assert load(old).predict(picture).score == small_detector.predict(picture).score
-    assert not model_file.has_checksums(old)
+    assert model_bytes.read_checked(old).checksums is None
     assert "none, as an earlier version wrote" in run("info", old).out
     result = run("verify", old)
     assert (result.code, "has no checksums" in result.out) == (0, True)
@@ -118,7 +118,7 @@ def test_all_tensors_of_all_methods_are_known(
     roi = np.ones((48, 64), bool)
     roi[0] = False
     detector = make(resize=64, crop=64, roi=roi).fit(small_pictures)
-    assert set(detector.learned_.tensors()) | {"roi"} <= model_file.TENSORS
+    assert set(detector.learned_.tensors()) | {"roi"} <= model_bytes.TENSORS
 
 
 def test_a_tensor_that_nobody_knows_is_not_read(
@@ -127,7 +127,7 @@ def test_a_tensor_that_nobody_knows_is_not_read(
     header, state = model_file.read(small_model)
     about = json.dumps({"format": 1, **header})
     path = tmp_path / "m.softpatch"
-    save_file(state | {"surprise": torch.zeros(10_000_000)}, path, {model_file.KEY: about})
+    save_file(state | {"surprise": torch.zeros(10_000_000)}, path, {model_bytes.KEY: about})
     asked: list[int] = []
     empty = torch.empty
 
@@ -192,14 +192,14 @@ def test_a_file_that_shrinks_while_it_is_read_is_one_line(
     small_model: Path, damaged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damaged.write_bytes(small_model.read_bytes())
-    header = model_file._header
+    header = model_bytes._header
 
     def shrink(*arguments: Any) -> Any:
         with damaged.open("r+b") as file:
             file.truncate(5000)
         return header(*arguments)
 
-    monkeypatch.setattr(model_file, "_header", shrink)
+    monkeypatch.setattr(model_bytes, "_header", shrink)
     with pytest.raises(ModelFileError, match="it has become shorter"):
         load(damaged)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from softpatch import Detector, PaDiM, PatchCore, RandomBank, RandomEnsemble, SoftPatch, load
 from softpatch.cli.info import info
 from softpatch.errors import ModelFileError, NotFittedError, SoftPatchError
-from softpatch.storage import model_file
+from softpatch.storage import model_bytes, model_file
 
 pytestmark = pytest.mark.usefixtures("one_backbone")
 
@@ -39,7 +39,7 @@ def rewrite(model: Path, target: Path, change: Callable[[Header, State], object]
 
 
 def forge(target: Path, header: object, state: State) -> Path:
-    metadata = {model_file.KEY: header if isinstance(header, str) else json.dumps(header)}
+    metadata = {model_bytes.KEY: header if isinstance(header, str) else json.dumps(header)}
     save_file(state, target, metadata)
     return target
 
@@ -137,9 +137,9 @@ def test_same_fit_gives_the_same_bytes(
 
 
 def test_header_can_be_read_alone(small_model: Path) -> None:
-    header = model_file.read_header(small_model)
+    header = model_bytes.read_header(small_model)
     assert header == model_file.read(small_model)[0]
-    assert header["format"] == model_file.FORMAT
+    assert header["format"] == model_bytes.FORMAT
     assert header["method"] == "softpatch"
     assert len(header["backbone"]["sha256"]) == 64
 

@@ -18,9 +18,9 @@ from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.run import Run
 from softpatch.detectors.softpatch import SoftPatch
 from softpatch.errors import DatasetError, ImageError
+from softpatch.images.image_source import ImageSource
 from softpatch.images.sources import (
     Images,
-    ImageSource,
     OnUnreadable,
     listed_sources,
     noting,

@@ -13,8 +13,9 @@ from torch import Tensor
 from softpatch.compute.progress import Progress
 from softpatch.detectors.embedder import Embed
 from softpatch.detectors.softpatch import SoftPatch
+from softpatch.images.image_source import ImageSource
 from softpatch.images.roi import RegionOfInterest
-from softpatch.images.sources import ImageSource, OnUnreadable
+from softpatch.images.sources import OnUnreadable
 from softpatch.noise.contamination import image_suspicion
 from softpatch.predictions.anomaly_map import tiled_anomaly_map
 from softpatch.runtime.tiling import TileLayout

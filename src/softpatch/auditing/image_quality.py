@@ -23,7 +23,8 @@ from torch import Tensor
 from softpatch.compute.progress import Progress
 from softpatch.errors import ImageError, reason_of
 from softpatch.images.decode import Picture, to_unit
-from softpatch.images.sources import ImageSource, OnUnreadable, prefetch
+from softpatch.images.image_source import ImageSource
+from softpatch.images.sources import OnUnreadable, prefetch
 from softpatch.pages.review import Reason
 from softpatch.runtime.images import file_mode
 from softpatch.runtime.intensity import FULL, Intensity

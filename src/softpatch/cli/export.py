@@ -81,7 +81,7 @@ def export(
 
 def _some(model: Path, folder: Path | None, most: int, otherwise: str) -> list[Path]:
     """Images from a folder, or from the model's training images if it is None."""
-    from softpatch.storage.model_file import read_header
+    from softpatch.storage.model_bytes import read_header
 
     if folder is not None:
         available = listed(folder)

@@ -16,7 +16,7 @@ from softpatch.errors import UsageError
 if TYPE_CHECKING:
     from softpatch.detectors import Detector
     from softpatch.distributed.sharded_coreset import Coverage
-    from softpatch.images.sources import ImageSource
+    from softpatch.images.image_source import ImageSource
 
 SHOWN = 10
 WORTH_ESTIMATING = 40  # images; fewer are fitted as fast as estimated

@@ -21,21 +21,21 @@ def info(
     Example:
     softpatch info part.softpatch
     """
-    from softpatch.bank.floors import FloorRule
-    from softpatch.storage import model_file
+    from softpatch.bank.floor_rule import FloorRule
+    from softpatch.storage.model_bytes import read_array, read_checked
     from softpatch.storage.versions import kept_versions, lineage_in
 
-    header, state = model_file.read(model)
-    checked = model_file.has_checksums(model)
+    contents = read_checked(model)
+    header, checked = contents.header, contents.checksums is not None
     if as_json:
-        tensors = {key: list(tensor.shape) for key, tensor in state.items()}
+        tensors = {name: list(place.shape) for name, place in contents.places.items()}
         typer.echo(json.dumps({**header, "tensors": tensors, "checksums": checked}))
         return
     rows = [("method", header["method"])]
     for section in ("backbone", "features", "parameters", "preprocessing"):
         rows += [(f"{section} {key}", str(value)) for key, value in header[section].items()]
-    if "floors" in state:
-        rank, near, spread, spacing = state["floors"].tolist()
+    if "floors" in contents.places:
+        rank, near, spread, spacing = read_array(model, "floors").tolist()
         rows.append(("a good patch needs", str(FloorRule(int(rank), bool(near), spread))))
         rows.append(("spacing of the bank", f"{spacing:.4g}"))
     threshold = header.get("threshold")
@@ -48,8 +48,8 @@ def info(
     if kept := kept_versions(model):
         rows.append(("versions kept", ", ".join(map(str, kept))))
     rows.append(("training pictures", str(len(header["images"]))))
-    for key, tensor in state.items():
-        rows.append((f"tensor {key}", f"{tuple(tensor.shape)} {str(tensor.dtype)[6:]}"))
+    for name, place in contents.places.items():
+        rows.append((f"tensor {name}", f"{place.shape} {place.dtype}"))
     words = "right" if checked else "none, as an earlier version wrote the file"
     rows.append(("checksums", words))
     rows.append(("file size", f"{model.stat().st_size / 1e6:.1f} MB"))

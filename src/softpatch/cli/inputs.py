@@ -15,7 +15,7 @@ from softpatch.errors import UsageError
 if TYPE_CHECKING:
     from softpatch.auditing.decisions import Decisions
     from softpatch.distributed.cluster import Cluster
-    from softpatch.images.sources import ImageSource
+    from softpatch.images.image_source import ImageSource
     from softpatch.runtime.listing import LeftOut
 
 of_cluster = partial(option, panel="On a Ray cluster")

@@ -45,26 +45,44 @@ def threshold(
     if sum(way is not None for way in ways) != 1:
         raise UsageError("give one of --max-false-alarms, --validation and --value")
 
-    from softpatch.detectors import CalibratedDetector
-    from softpatch.detectors.load import load
     from softpatch.storage.targets import is_model
 
     if output is not None:
         options.check_output(output, "the model", is_model)
+    if value is not None:
+        _set(model, value, output or model)
+        return
+
+    from softpatch.detectors import CalibratedDetector
+    from softpatch.detectors.load import load
+
     detector = load(model, device=device, weights=weights)
     if validation is not None:
         detector.threshold_ = _by_labels(detector, validation, Skipped(strict))
         said = f"threshold {detector.threshold_:.6g}"
-    elif max_false_alarms is not None:
+    else:
+        assert max_false_alarms is not None
         if not isinstance(detector, CalibratedDetector):
             raise UsageError(f"{model}: {detector.method} takes --validation or --value only")
         said = str(detector.choose_threshold(max_false_alarms))
-    else:
-        detector.threshold_ = value
-        said = f"threshold {value:.6g}"
     detector.save(output or model)
     say(said)
     say(f"wrote {output or model}")
+
+
+def _set(model: Path, value: float, output: Path) -> None:
+    """Write the model with this threshold; nothing else of it changes, so nothing is loaded."""
+    from softpatch.ranges.table import check
+    from softpatch.runtime.targets import check_target
+    from softpatch.storage.model_bytes import with_header, write
+    from softpatch.storage.targets import is_model
+
+    score = float(check("threshold", value))
+    content = with_header(model, threshold=score)
+    check_target(output, is_model)
+    write(output, content)
+    say(f"threshold {score:.6g}")
+    say(f"wrote {output}")
 
 
 def _by_labels(detector: Detector, folder: Path, skipped: Skipped) -> float:

@@ -100,9 +100,10 @@ def _state(file: Path) -> str:
         if not checked:
             open_model(file)
     else:
-        from softpatch.storage import model_file
+        from softpatch.storage.model_bytes import read_checked
         from softpatch.storage.versions import lineage_in
 
-        lineage_in(file, model_file.read(file)[0])
-        checked = model_file.has_checksums(file)
+        contents = read_checked(file)
+        lineage_in(file, contents.header)
+        checked = contents.checksums is not None
     return "intact" if checked else "can be read; has no checksums, as an earlier version wrote it"

@@ -14,10 +14,10 @@ from softpatch.compute.progress import Progress, silent
 from softpatch.datasets.dataset import Dataset
 from softpatch.datasets.samples import Category, Sample, marks_in, misfit
 from softpatch.errors import DatasetError, ImageError
-from softpatch.images.decode import image_size
 from softpatch.images.masks import OddMaskWarning
 from softpatch.runtime.errors import printable
 from softpatch.runtime.files import file_digest
+from softpatch.runtime.images import file_size
 from softpatch.runtime.listing import LINKED, NOT_READ, OWN, SYSTEM, LeftOut, walk
 
 NAMED = 5  # files that a finding lists; the others are counted
@@ -155,7 +155,7 @@ def odd_masks(category: Category) -> OddMasks:
         marked = False
         size = None
         with suppress(ImageError):
-            size = image_size(sample.path, str(sample.path))
+            size = file_size(sample.path, str(sample.path))
         for path in sample.masks:
             fault: DatasetError | ImageError | None = None
             try:

@@ -28,12 +28,12 @@ from softpatch.errors import ImageError, NotFittedError, UsageError
 from softpatch.features.backbones import backbone_name
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig, configure
+from softpatch.images.image_source import ImageSource
 from softpatch.images.preprocessing import Preprocessing
 from softpatch.images.roi import RegionOfInterest
 from softpatch.images.shape import input_size
 from softpatch.images.sources import (
     Images,
-    ImageSource,
     OnUnreadable,
     fail_unreadable,
     image_sources,

@@ -29,9 +29,9 @@ from softpatch.detectors.supported import withheld_images
 from softpatch.errors import ImageError
 from softpatch.features.embedding import PatchEmbedding
 from softpatch.images.decode import decode_image
+from softpatch.images.image_source import ImageSource
 from softpatch.images.sources import (
     Images,
-    ImageSource,
     ignore_unreadable,
     listed_sources,
     spread,

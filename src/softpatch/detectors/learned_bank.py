@@ -8,7 +8,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from softpatch.bank.floors import FloorRule, Floors
+from softpatch.bank.floor_rule import FloorRule
+from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.support import Support
 from softpatch.detectors.bank_options import BankOptions

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from softpatch.bank.coreset import greedy_coreset
-from softpatch.bank.floors import FloorRule, Floors, spacing
+from softpatch.bank.floor_rule import FloorRule
+from softpatch.bank.floors import Floors, spacing
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.bank_detector import BankDetector

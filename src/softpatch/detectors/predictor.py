@@ -10,8 +10,9 @@ from torch import Tensor
 
 from softpatch.detectors.embedder import Embedder, Judge
 from softpatch.errors import ImageError, reason_of
+from softpatch.images.image_source import ImageSource
 from softpatch.images.roi import Tile
-from softpatch.images.sources import ImageSource, OnUnreadable
+from softpatch.images.sources import OnUnreadable
 from softpatch.predictions.anomaly_map import tiled_anomaly_map
 from softpatch.runtime.prediction import Prediction
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Unpack
 import torch
 from torch import Tensor
 
-from softpatch.bank.floors import FloorRule
+from softpatch.bank.floor_rule import FloorRule
 from softpatch.bank.memory_bank import Distance, MemoryBank
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.bank_detector import BankDetector

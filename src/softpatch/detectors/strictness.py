@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from softpatch.bank.floors import FloorRule, Floors
+from softpatch.bank.floor_rule import FloorRule
+from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.detectors.patch_table import PatchTable
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from softpatch.bank.coreset import greedy_coreset
-from softpatch.bank.floors import FloorRule, Floors, spacing
+from softpatch.bank.floor_rule import FloorRule
+from softpatch.bank.floors import Floors, spacing
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.support import PictureSearch, Support, neighbourhood
 from softpatch.compute.scratch import chunks

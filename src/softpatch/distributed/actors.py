@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from softpatch.distributed.cluster import Cluster, TaskEnvironment
-from softpatch.images.sources import ImageSource
+from softpatch.images.image_source import ImageSource
 
 IMAGES = 32  # that an actor takes at a time, 100 MB of patches at 28 x 28 x 1024
 MOST_LISTS = 1000  # lists grow beyond, so that what is shuffled stays some 1,000 parts a shard

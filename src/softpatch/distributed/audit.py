@@ -18,7 +18,8 @@ from softpatch.distributed.actors import Worker, stream
 from softpatch.distributed.cluster import Cluster, TaskEnvironment
 from softpatch.distributed.sharded_patches import OnCluster
 from softpatch.errors import ImageError
-from softpatch.images.sources import Images, ImageSource, OnUnreadable
+from softpatch.images.image_source import ImageSource
+from softpatch.images.sources import Images, OnUnreadable
 from softpatch.runtime.intensity import Intensity
 
 

@@ -28,8 +28,9 @@ from softpatch.distributed.cluster import Cluster, TaskEnvironment
 from softpatch.errors import ImageError
 from softpatch.features.extractor import PatchExtractor
 from softpatch.features.presets import FeatureConfig
+from softpatch.images.image_source import ImageSource
 from softpatch.images.roi import RegionOfInterest
-from softpatch.images.sources import ImageSource, OnUnreadable, warn_of_odd
+from softpatch.images.sources import OnUnreadable, warn_of_odd
 from softpatch.runtime.appearance import Appearance
 from softpatch.runtime.prediction import Remark
 from softpatch.runtime.tiling import TileLayout

@@ -25,7 +25,8 @@ from softpatch.distributed.actors import Worker, stream
 from softpatch.distributed.cluster import Cluster, TaskEnvironment
 from softpatch.distributed.remote_images import filesystem_of
 from softpatch.errors import ImageError, UsageError
-from softpatch.images.sources import ImageSource, OnUnreadable
+from softpatch.images.image_source import ImageSource
+from softpatch.images.sources import OnUnreadable
 from softpatch.runtime.prediction import Prediction, Remark
 from softpatch.runtime.targets import check_folder
 from softpatch.runtime.writers import not_judged, row

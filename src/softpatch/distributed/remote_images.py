@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from softpatch.errors import DatasetError, ImageError, UsageError
-from softpatch.images.sources import ImageSource
+from softpatch.images.image_source import ImageSource
 from softpatch.runtime.listing import (
     EXTENSIONS,
     HIDDEN,

@@ -25,7 +25,7 @@ from softpatch.runtime.images import read_levels
 from softpatch.runtime.intensity import FULL
 from softpatch.runtime.partial import partial_folder
 from softpatch.runtime.targets import check_target
-from softpatch.storage import model_file
+from softpatch.storage.model_bytes import read_header
 from softpatch.storage.targets import is_exported
 
 # Measured on 20 bottles and 20 magnetic tiles: at most 1.2e-6 with fp32; 0.02 with fp16, where
@@ -84,7 +84,7 @@ def export_model(
     check_target(output, is_exported)
     if output.suffix == ".xml" and (weights_file := output.with_suffix(".bin")).exists():
         check_target(weights_file, lambda _: output.exists())  # of the .xml, which is ours
-    header = model_file.read_header(model)
+    header = read_header(model)
     detector = load(model, device="cpu", weights=weights)
     if threshold is None:
         threshold = detector.threshold_

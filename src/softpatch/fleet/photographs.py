@@ -11,7 +11,8 @@ import numpy as np
 
 from softpatch.auditing.image_quality import BRIGHTER, ENOUGH, ODD, SOFTER, measure_images
 from softpatch.compute.progress import Progress, silent
-from softpatch.images.sources import ImageSource, ignore_unreadable
+from softpatch.images.image_source import ImageSource
+from softpatch.images.sources import ignore_unreadable
 from softpatch.runtime.intensity import FULL, Intensity
 
 MEASURED = 64  # pictures; more hardly make the median more precise

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
-from torch import Tensor
 
 from softpatch.errors import ImageError
 from softpatch.runtime.images import read_layers
@@ -45,7 +44,7 @@ def read_marks(content: Any, name: str, threshold: int = HALF) -> Bools:
     Raises:
         ImageError: unreadable, or no image.
     """
-    if isinstance(content, Tensor):
+    if hasattr(content, "detach"):  # a tensor, told without torch, which masks seldom are
         values = content.detach().cpu().numpy()
         content = np.moveaxis(values, 0, -1) if values.ndim == 3 else values
     levels = _of_255(read_layers(content, name), name)

@@ -13,7 +13,8 @@ from contextlib import suppress
 from statistics import median
 
 from softpatch.images.decode import image_size
-from softpatch.images.sources import ImageSource, spread
+from softpatch.images.image_source import ImageSource
+from softpatch.images.sources import spread
 
 LOOKED_AT = 16  # images, at most, whose size counts
 ALIKE = 1.1  # ratio up to which two shapes are the same one

@@ -11,7 +11,6 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from softpatch.errors import ImageError, UsageError, reason_of
 from softpatch.images.decode import Picture, decode_reduced
+from softpatch.images.image_source import ImageSource
 from softpatch.runtime.errors import printable
 from softpatch.runtime.intensity import FULL, Intensity
 from softpatch.runtime.listing import NOT_READ, LeftOut, list_images
@@ -36,14 +36,6 @@ LARGE = 4_000_000  # pixels; of larger images, no more are decoded ahead than th
 Images = Any
 OnUnreadable = Callable[[ImageError], None]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """One image that has not been read yet."""
-
-    name: str  # the path as given, or ``image <index>`` for in-memory images
-    content: Any  # anything ``read_image`` takes
 
 
 class Prepared(NamedTuple, Generic[T]):

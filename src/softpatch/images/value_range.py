@@ -12,7 +12,8 @@ from itertools import islice
 from pathlib import Path
 
 from softpatch.images.decode import plain
-from softpatch.images.sources import READERS, ImageSource, spread
+from softpatch.images.image_source import ImageSource
+from softpatch.images.sources import READERS, spread
 from softpatch.runtime.images import set_bits
 from softpatch.runtime.intensity import FULL, LARGEST, Intensity
 

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from softpatch.compute.progress import Progress
 from softpatch.images.decode import to_unit
-from softpatch.images.sources import ImageSource, ignore_unreadable, prefetch
+from softpatch.images.image_source import ImageSource
+from softpatch.images.sources import ignore_unreadable, prefetch
 from softpatch.pages.localize import Box
 from softpatch.pages.render import fill
 from softpatch.runtime.heatmap import FULL_COLOUR, OPACITY, colourise, png_bytes

@@ -11,7 +11,7 @@ from typing import Any
 
 from softpatch.detectors import Detector
 from softpatch.errors import ImageError
-from softpatch.images.sources import ImageSource
+from softpatch.images.image_source import ImageSource
 from softpatch.runtime.prediction import Prediction
 
 BATCH = 16  # pictures of several requests in one batch

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from softpatch.errors import ModelFileError
 from softpatch.ranges.table import check_all
 from softpatch.runtime.files import file_digest
-from softpatch.storage import model_file
 from softpatch.storage.lineage import Lineage
 from softpatch.storage.lock import changing
+from softpatch.storage.model_bytes import read_checked, read_header, write_content
 
 SUFFIX = ".softpatch"
 
@@ -84,8 +84,8 @@ def _rolled_back(path: Path, to: int | None) -> Lineage:
         wanted = "the version it was made from" if to is None else f"version {to}"
         numbers = ", ".join(map(str, kept))
         raise ModelFileError(f"{path}: {wanted} is not kept; there are versions {numbers}")
-    model_file.read(kept[to])  # raises before a damaged version replaces a good one
-    model_file.write_content(path, kept[to].read_bytes())
+    read_checked(kept[to])  # raises before a damaged version replaces a good one
+    write_content(path, kept[to].read_bytes())
     return lineage_of(path)
 
 
@@ -101,12 +101,12 @@ def keep_version(path: Path) -> None:
         versions_folder(path).mkdir(exist_ok=True)
     except OSError as error:
         raise ModelFileError(f"{path}: its versions cannot be kept ({error.strerror})") from error
-    model_file.write_content(versions_folder(path) / f"{number:04}{SUFFIX}", path.read_bytes())
+    write_content(versions_folder(path) / f"{number:04}{SUFFIX}", path.read_bytes())
 
 
 def lineage_of(path: Path) -> Lineage:
     """Read the lineage in a model file's header; ModelFileError if it is no model file."""
-    return lineage_in(path, model_file.read_header(path))
+    return lineage_in(path, read_header(path))
 
 
 def lineage_in(path: Path, header: dict[str, Any]) -> Lineage:

@@ -17,9 +17,8 @@ from softpatch.datasets.annotations.marked import Export
 from softpatch.datasets.annotations.matching import marked_of
 from softpatch.datasets.annotations.shapes import Bools
 from softpatch.errors import DatasetError, SoftPatchError
-from softpatch.images.decode import image_size
 from softpatch.runtime.files import open_ordinary
-from softpatch.runtime.images import most_pixels
+from softpatch.runtime.images import file_size, most_pixels
 
 SUFFIXES = (".json", ".xml")
 SIGNS = (*coco.SIGNS, *label_me.SIGNS, *label_studio.SIGNS)  # of a JSON file that is cut
@@ -46,7 +45,7 @@ def read_annotated(path: Path, picture: Path) -> Bools | None:
     found = marked_of(read_export(path), picture)
     if not found:
         return None
-    size = found[0].size or image_size(picture, str(picture))
+    size = found[0].size or file_size(picture, str(picture))
     with _telling_damage(path, f" of {picture.name}"):
         height, width = size
         if height < 1 or width < 1 or height * width > most_pixels():

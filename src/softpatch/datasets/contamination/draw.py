@@ -16,8 +16,7 @@ from softpatch.datasets.contamination import kinds
 from softpatch.datasets.contamination.pictures import augmented, badly_taken, fault_of
 from softpatch.datasets.samples import Category, Sample
 from softpatch.errors import DatasetError, UsageError
-from softpatch.images.sources import ImageSource
-from softpatch.images.value_range import seen_intensity
+from softpatch.images.image_source import ImageSource
 from softpatch.ranges.table import check
 from softpatch.runtime.files import write_atomically
 from softpatch.runtime.intensity import Intensity
@@ -107,6 +106,9 @@ class Contamination:
     @cached_property
     def _intensity(self) -> Intensity:
         """What a fit on the clean pictures takes for black and white: changed ones have 8 bits."""
+        # Only here: it needs torch, and looking at data sets does not.
+        from softpatch.images.value_range import seen_intensity
+
         return seen_intensity([ImageSource(str(one.path), one.path) for one in self.category.train])
 
 

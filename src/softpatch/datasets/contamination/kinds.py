@@ -14,7 +14,7 @@ import numpy as np
 
 from softpatch.datasets.samples import Category, Sample, read_mask
 from softpatch.errors import UsageError
-from softpatch.images.decode import read_image
+from softpatch.runtime.images import decode
 
 MARGIN = 0.05  # around a defect's bounding box, as a share of the picture's shorter side
 # name -> what it injects, for error messages
@@ -108,7 +108,9 @@ def severity(sample: Sample) -> float:
     Returns:
         in [0, 1]; 0 if no pixel is marked.
     """
-    picture = read_image(sample.path).numpy()  # (3, H, W)
+    values = decode(sample.path).values  # (H, W, 1|3)
+    picture = values / np.float32(255) if values.dtype == np.uint8 else values
+    picture = np.broadcast_to(picture, (*picture.shape[:2], 3)).transpose(2, 0, 1)
     mask = read_mask(sample, picture.shape[1:])  # (H, W)
     if not mask.any():
         return 0.0

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from softpatch.images.decode import read_image
+from softpatch.runtime.images import read_levels
 from softpatch.runtime.intensity import FULL, Intensity
 
 # The released code's augmentation of injected pictures.
@@ -72,9 +72,8 @@ def badly_taken(
 
 
 def _read(path: Path, intensity: Intensity) -> Image.Image:
-    """Read a file by ``read_image`` as 8-bit RGB."""
-    pixels = read_image(path, str(path), intensity).numpy().transpose(1, 2, 0)
-    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+    """Read a file as 8-bit RGB."""
+    return Image.fromarray(read_levels(path, intensity=intensity).values)
 
 
 def _mirrored(picture: Image.Image, margin: tuple[int, int]) -> Image.Image:
