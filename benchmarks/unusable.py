@@ -49,8 +49,8 @@ def measured(category: Category) -> dict[str, str]:
         some([sample.path for sample in samples], MOST)
         for samples in (category.train, good, category.defects)
     )
-    known = [decode_reduced(path, str(path), None).appearance for path in train]
-    test = [decode_reduced(path, str(path), None).appearance for path in good_ones + bad]
+    known = [decode_reduced(path, str(path), None).appearance() for path in train]
+    test = [decode_reduced(path, str(path), None).appearance() for path in good_ones + bad]
     random = np.random.default_rng(0)
     draws = [
         UsualAppearance.of([known[place] for place in random.permutation(len(known))[:FEW]])

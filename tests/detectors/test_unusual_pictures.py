@@ -17,6 +17,7 @@ from softpatch.datasets import contaminate, read_category
 from softpatch.detectors.merge import merge
 from softpatch.errors import ImageError, ModelFileError, UnusableImageError
 from softpatch.evaluation.protocol import evaluate
+from softpatch.export import export_model
 from softpatch.images.sources import OddImageWarning
 from softpatch.runtime import Detector as Runtime
 from softpatch.storage import model_file
@@ -72,7 +73,7 @@ def test_one_alone_is_an_error_unless_it_shall_be_scored(
 ) -> None:
     with pytest.raises(UnusableImageError, match=r"black\.png: is black"):
         small_detector.predict(new / "black.png")
-    with pytest.raises(UnusableImageError, match="image 0: shows one even colour"):
+    with pytest.raises(UnusableImageError, match="image 0: is black"):
         small_detector.predict([BLACK], on_unreadable=_raise).__next__()
     found = list(small_detector.predict(new, refuse_unusable=False))
     assert len(found) == 4
@@ -167,6 +168,44 @@ def test_a_damaged_record_is_a_damaged_file(
     model_file.write(tmp_path / "a.softpatch", {**header, "appearance": damaged}, tensors)
     with pytest.raises(ModelFileError, match="damaged model file"):
         load(tmp_path / "a.softpatch")
+
+
+def test_an_update_learns_nothing_from_pictures_that_show_nothing(
+    new: Path, small_model: Path
+) -> None:
+    detector = load(small_model, SoftPatch)
+    skipped: list[ImageError] = []
+    detector.update([new / "black.png", new / "good.png"], on_unreadable=skipped.append)
+    assert refused(skipped) == {"black.png": "is black"}
+    assert detector.image_names_[-1] == str(new / "good.png")
+    with pytest.raises(UnusableImageError):
+        detector.predict(new / "black.png")
+
+
+def test_a_few_pictures_do_not_say_what_is_usual(small_pictures: Path) -> None:
+    few = SoftPatch(**SMALL).fit(sorted(small_pictures.iterdir())[:4])
+    assert few.appearance_ is None
+    assert few.predict(Image.fromarray(BLACK)).remark is None
+
+
+def test_only_what_a_region_of_interest_shows_counts(
+    small_pictures: Path, small_detector: SoftPatch, tmp_path: Path
+) -> None:
+    """Through softpatch and the exported model."""
+    pytest.importorskip("onnxruntime", reason="needs softpatch[export]")
+    region = np.zeros((48, 64), np.uint8)
+    region[:24] = 255
+    detector = SoftPatch(**SMALL, roi=region).fit(small_pictures)
+    detector.save(tmp_path / "a.softpatch")
+    export_model(tmp_path / "a.softpatch", tmp_path / "a.onnx", pictures=[])
+    half = np.array(Image.open(small_pictures / "0.png"))
+    half[24:] = 0
+    for one in (detector, Runtime(tmp_path / "a.onnx")):
+        assert one.predict(half).remark is None
+        with pytest.raises(ImageError, match="is black"):
+            one.predict(half[::-1].copy())
+    with pytest.raises(UnusableImageError, match="is cut"):
+        small_detector.predict(half)
 
 
 def test_an_update_says_so_and_learns_what_is_usual_now(new: Path, small_model: Path) -> None:

@@ -146,6 +146,11 @@ def test_a_new_picture_outside_the_range_is_told(fitted: SoftPatch, twelve: Path
     assert bright.score > 0
 
 
+def test_what_is_told_of_its_values_is_no_reason_not_to_judge_it(fitted: SoftPatch) -> None:
+    found = fitted.predict(gradient(1, 65_535))  # white nearly everywhere in the model's range
+    assert str(found.remark).endswith("the model's range is 0:4095")
+
+
 def test_pictures_outside_the_range_are_told_when_they_are_learned(twelve: Path) -> None:
     with pytest.warns(OddImageWarning, match=r"the model's range is 0:1023; so with 5 more"):
         SoftPatch(intensity=(0, 1023), **SMALL).fit(twelve)

@@ -93,7 +93,7 @@ def test_measurements_are_what_they_are_called() -> None:
     found = Appearance.of(values, (640, 320), deep=True)
     assert (found.height, found.width, found.shape, found.deep) == (640, 320, 2, 1)
     assert (found.brightest, found.darkest, found.white) == (1, 0, 0.25)
-    assert found.flat == 40 / 64  # from the top the white rows and the black ones, up to the spot
+    assert (found.flat, found.edge) == (20 / 64, 0)  # the black rows from below, up to the spot
     assert found.colour == pytest.approx(16 * 200 / 255 / (64 * 32))
 
 
@@ -104,7 +104,8 @@ def test_any_picture_has_finite_measurements(h: int, w: int, channels: int, seed
     of_floats = seen(values / np.float32(255))
     assert of_levels == of_floats
     assert np.isfinite(of_levels).all()
-    assert all(0 <= one <= 1 for one in of_levels[3:])
+    assert all(0 <= one <= 1 for one in of_levels[3:-1])
+    assert of_levels.edge == -1 if of_levels.flat == 0 else 0 <= of_levels.edge <= 1
 
 
 def test_large_pictures_are_looked_at_as_small_ones() -> None:
@@ -116,12 +117,36 @@ def test_large_pictures_are_looked_at_as_small_ones() -> None:
         assert one == pytest.approx(other, abs=0.03)
 
 
-def test_a_fortieth_at_either_end_is_not_usual() -> None:
-    pictures = [seen(part(seed)) for seed in range(79)]
-    black = seen(np.zeros((96, 128, 3), np.uint8))
-    found = UsualAppearance.of([*pictures, black])
-    assert found.why_unusable(black) is not None
-    assert UsualAppearance.of([*pictures[:20], black]).why_unusable(black) is None  # of one in 21
+@pytest.mark.parametrize(("pictures", "black"), [(4, 1), (38, 1), (77, 2)])
+def test_one_picture_of_forty_does_not_say_what_is_usual(pictures: int, black: int) -> None:
+    good = [seen(part(seed)) for seed in range(pictures)]
+    shown = seen(np.zeros((96, 128, 3), np.uint8))
+    assert UsualAppearance.of([*good, *[shown] * black]).why_unusable(shown) is not None
+    assert UsualAppearance.of([*good, *[shown] * (black + 1)]).why_unusable(shown) is None
+
+
+def test_what_lies_outside_the_window_does_not_count(usual: UsualAppearance) -> None:
+    framed = np.full((192, 256, 3), 255, np.uint8)
+    framed[48:144, 64:192] = part(0)
+    window = (0.25, 0.25, 0.75, 0.75)
+    inside = Appearance.of(framed, (96, 128), False, window)
+    assert inside == seen(part(0))
+    assert usual.why_unusable(seen(framed)) is not None
+
+
+def test_a_tray_with_an_empty_place_is_judged() -> None:
+    """Its ground is flat by itself, so that more of it is no cut; another grey there is."""
+    trays = [np.hstack([part(seed, 0), part(seed + 9, 0)]) for seed in range(8)]
+    trays = [np.where(tray < 20, 0, tray).astype(np.uint8) for tray in trays]
+    for tray in trays:
+        tray[:, -8:] = 0
+    usual = UsualAppearance.of([seen(tray) for tray in trays])
+    empty = trays[0].copy()
+    empty[:, 128:] = 0
+    assert seen(empty).flat > usual.high.flat + 0.3
+    assert usual.check("a", seen(empty)) is None
+    empty[:, 128:] = 128
+    assert str(usual.why_unusable(seen(empty))).startswith("is cut")
 
 
 def test_what_is_usual_among_either_is_usual_among_both(usual: UsualAppearance) -> None:

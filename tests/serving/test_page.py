@@ -231,7 +231,9 @@ def test_one_picture_that_is_refused_is_sent_once_and_hides_no_other(
     assert found == {
         "asked": len(pictures),
         "words": [
-            "black.png: not judged: it shows one even colour; take it again", "Good", "Anomalous",
+            "black.png: not judged: it is black: its brightest place has 0% of white, that of "
+            "training pictures 81%; take it again",
+            "Good", "Anomalous",
             "no.txt: not a picture in a format that can be read",
             "drawing.svg: not a picture in a format that can be read",
         ],

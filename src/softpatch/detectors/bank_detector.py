@@ -114,7 +114,7 @@ class BankDetector(CalibratedDetector):
         note, skipped = noting(on_unreadable)
         run = self._run(progress)
         with torch.inference_mode():
-            judge = None if self.appearance_ is None else self.appearance_.remark
+            judge = None if self.appearance_ is None else self.appearance_.check
             table = self.embedder.collect(images, note, run, least=1, judge=judge)
             policy = self._policy()
             if policy is None:

@@ -44,7 +44,7 @@ from softpatch.images.sources import (
 )
 from softpatch.images.value_range import seen_intensity
 from softpatch.ranges.table import RANGES, check
-from softpatch.runtime.appearance import UsualAppearance
+from softpatch.runtime.appearance import ENOUGH, UsualAppearance
 from softpatch.runtime.intensity import FULL
 from softpatch.runtime.prediction import Prediction
 from softpatch.runtime.targets import check_target
@@ -99,8 +99,8 @@ class Detector(ABC):
         digests_: of the files of the training images, by which ``softpatch update`` knows them
             again; None for each that was none.
         lineage_: which version of a model this is, and of which models it was made.
-        appearance_: what nearly all training images look like; None in models of before, which say
-            nothing about images that look otherwise.
+        appearance_: what nearly all training images look like; None in models of before and
+            of fewer than ``ENOUGH``, which say nothing about images that look otherwise.
     """
 
     method: ClassVar[str]  # the name in model files
@@ -271,7 +271,8 @@ class Detector(ABC):
                 made_from = table.patches, table.image_index, options, *machine(self.device)
                 run = replace(run, checkpoint=self._checkpoint.of(*made_from))
             self._learned = self._learn(table, run)
-        self.appearance_ = UsualAppearance.of(table.appearances)
+        looks = table.appearances
+        self.appearance_ = UsualAppearance.of(looks) if len(looks) >= ENOUGH else None
         self.digests_ = image_digests(self.image_names_)
         return self
 

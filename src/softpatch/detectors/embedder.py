@@ -22,8 +22,8 @@ from softpatch.images.sources import (
     prefetch,
     warn_of_odd,
 )
-from softpatch.runtime.appearance import Appearance
-from softpatch.runtime.prediction import Remark, both
+from softpatch.runtime.appearance import WHOLE, Appearance, Window, within
+from softpatch.runtime.prediction import Remark
 
 # (an image's name, what it looks like) -> what is odd about it; ImageError if it is not wanted.
 Judge = Callable[[str, Appearance], str | None]
@@ -45,6 +45,13 @@ class Embedder:
         self.roi = roi
         self.batch_size = batch_size
 
+    @property
+    def window(self) -> Window:
+        """What of an image is seen, within the crop and around the region of interest."""
+        preprocessing = self.extractor.preprocessing
+        window = WHOLE if preprocessing.tile else preprocessing.window
+        return window if self.roi is None else within(window, self.roi.window)
+
     def embed(
         self,
         images: Any,
@@ -61,19 +68,21 @@ class Embedder:
         What ``judge`` says of an image is among its tiles' remarks.
         """
         extract = extract or self.extractor
-        preprocessing = self.extractor.preprocessing
+        preprocessing, window = self.extractor.preprocessing, self.window
         few = isinstance(images, Sized) and len(images) < self.batch_size
         tiles: list[Tile] = []
         batch: list[Tensor] = []
         for source, size, (appearance, prepared), remark in prefetch(
             images,
-            lambda picture: (picture.appearance, preprocessing(picture.image)),
+            lambda picture: (picture.appearance(window), preprocessing(picture.image)),
             on_unreadable,
             preprocessing.min_decode_side,
             preprocessing.intensity,
         ):
             try:
-                odd = None if judge is None else judge(source.name, appearance)
+                # Values that the model does not know look otherwise: that is said already.
+                if remark is None and judge is not None:
+                    remark = judge(source.name, appearance)
                 layout = preprocessing.layout(*size)
                 shown = tiles_of(
                     source.name,
@@ -81,7 +90,7 @@ class Embedder:
                     self.roi,
                     self.extractor.grid,
                     appearance,
-                    both(odd, remark),
+                    remark,
                 )
             except ImageError as error:
                 on_unreadable(error)

@@ -131,9 +131,7 @@ def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -
     preprocessing, usual = detector.preprocessing, detector.appearance_
     box = None  # depends on the picture's size with tiles
     if not graph.tiled:
-        height, width = preprocessing.resize
-        left, top, right, bottom = preprocessing.layout(height, width).box
-        box = [left / width, top / height, right / width, bottom / height]
+        box = list(preprocessing.window)
     return {
         "format": FORMAT if preprocessing.intensity == FULL else WITH_INTENSITY,
         "checksum": "crc32",
@@ -148,4 +146,5 @@ def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -
         "enough": preprocessing.min_decode_side,
         "box": box,
         **({} if usual is None else {"appearance": usual.to_header()}),
+        "window": list(detector.embedder.window),
     }

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from softpatch.images.apart import Encoded
-from softpatch.runtime.appearance import Appearance
+from softpatch.runtime.appearance import WHOLE, Appearance, Window
 from softpatch.runtime.images import decode, file_size
 from softpatch.runtime.intensity import FULL, Intensity
 
@@ -34,10 +34,9 @@ class Picture(NamedTuple):
     remark: str | None
     deep: bool
 
-    @property
-    def appearance(self) -> Appearance:
-        """What it looks like."""
-        return Appearance.of(self.image.permute(1, 2, 0).numpy(), self.size, self.deep)
+    def appearance(self, window: Window = WHOLE) -> Appearance:
+        """What it looks like within a window."""
+        return Appearance.of(self.image.permute(1, 2, 0).numpy(), self.size, self.deep, window)
 
 
 def read_image(content: Any, name: str = "image", intensity: Intensity = FULL) -> Tensor:

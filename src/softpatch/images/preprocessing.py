@@ -11,6 +11,7 @@ from torch import Tensor
 from softpatch.errors import UsageError
 from softpatch.images.decode import to_unit
 from softpatch.ranges.kinds import sides
+from softpatch.runtime.appearance import Window
 from softpatch.runtime.intensity import FULL, Intensity
 from softpatch.runtime.tiling import TileLayout
 
@@ -51,6 +52,13 @@ class Preprocessing:
         Twice what it is resized to: the resizing then still averages over pixels.
         """
         return 2 * max(self.resize) if self.tile is None else None
+
+    @property
+    def window(self) -> Window:
+        """What the crop shows of an image, or of a tile."""
+        height, width = self.resize
+        left, top, right, bottom = self.layout(height, width).box
+        return left / width, top / height, right / width, bottom / height
 
     def layout(self, height: int, width: int) -> TileLayout:
         """The tiles of an image of that size."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from softpatch.errors import ImageError, UsageError
 from softpatch.images.masks import OddMaskWarning, read_marks
-from softpatch.runtime.appearance import Appearance
+from softpatch.runtime.appearance import Appearance, Window
 from softpatch.runtime.errors import printable
 from softpatch.runtime.tiling import TileLayout
 
@@ -47,6 +47,14 @@ class RegionOfInterest:
         if bool(self.mask.all()):
             words = "the region's mask marks everything, so it leaves nothing out"
             warnings.warn(printable(words), OddMaskWarning, stacklevel=2)
+
+    @property
+    def window(self) -> Window:
+        """Around all that is inside."""
+        rows, columns = (self.mask.any(dim=axis).nonzero().flatten() for axis in (1, 0))
+        height, width = self.mask.shape
+        left, right = int(columns[0]) / width, (int(columns[-1]) + 1) / width
+        return left, int(rows[0]) / height, right, (int(rows[-1]) + 1) / height
 
     def inside(self, layout: TileLayout, grid: tuple[int, int]) -> Tensor:
         """``(tiles, h * w)`` bool: the patches at least half of whose cell lies inside."""

@@ -23,18 +23,24 @@ FLAT = 2 / 255  # range of a row of pixels that shows nothing
 WINDOW = 11  # pixels, see ``blur_effect``
 
 # How far beyond training pictures a picture must be. No good and no bad test picture of bottle,
-# tile, screws, strips, small bottles and turned line is, even after 5 training pictures. A blur is
-# that is two of the pixels above wide (sigma; of strips, four), and black frames, blown-out ones
-# and those of which a quarter is missing are; `python -m benchmarks.unusable` has the table.
-OUTER = 0.025  # share of the training pictures at either end that do not say what is usual
+# tile, screws, strips, small bottles and turned line is, even after 5 training pictures; of solar
+# cells, dead ones are. `python -m benchmarks.unusable` has the table.
+ENOUGH = 5  # training pictures; fewer do not show what is usual
+OUTER = 40  # one training picture in so many, at either end, does not say what is usual
 BLACK = 1 / 4  # of the brightest place
-BLOWN = BLURRED = 1 / 4  # of what is left to 1
+BLOWN = 1 / 4  # of what is left to 1
+BLURRED = 2 / 5  # likewise; a quarter took twice as many dead solar cells for blurred
 CUT = 1 / 8  # likewise
-FLAT_EDGES = 1 / 4  # where backgrounds are flat so far, nothing is called cut
+ANOTHER_GREY = 0.05  # what is cut off is of another grey than backgrounds that are flat
 RESHAPED = 1.1  # ratio of two shapes, height over width
 RESIZED = 1.5  # ratio of two lengths
 HALF = 0.5  # of white
 GREY, COLOURED = 0.002, 0.02  # see ``Appearance.colour``
+
+
+# Left, top, right and bottom of a part of a picture, as shares of its sides.
+Window = tuple[float, float, float, float]
+WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 
 
 class Appearance(NamedTuple):
@@ -49,6 +55,7 @@ class Appearance(NamedTuple):
         white: share of the pixels that are white.
         blur: the larger ``blur_effect`` of both directions.
         flat: share of the rows or columns, from one edge on, that show one grey alone.
+        edge: that grey, 0 to 1; -1 where there is none.
     """
 
     height: float
@@ -61,13 +68,24 @@ class Appearance(NamedTuple):
     white: float
     blur: float
     flat: float
+    edge: float
 
     @classmethod
-    def of(cls, values: npt.NDArray[Any], size: tuple[int, int], deep: bool) -> Self:
-        """Of ``(H, W, 1|3)`` uint8, or float in [0, 1], and the (height, width) in the file."""
-        small = _reduced(values)
+    def of(
+        cls,
+        values: npt.NDArray[Any],
+        size: tuple[int, int],
+        deep: bool,
+        window: Window = WHOLE,
+    ) -> Self:
+        """Of ``(H, W, 1|3)`` uint8, or float in [0, 1], and the (height, width) in the file.
+
+        What lies outside the window does not count.
+        """
+        small = _reduced(_within(values, window))
         grey = np.asarray(small.convert("L"), dtype=np.float32) / np.float32(255)
         places = _places(grey)
+        flat, edge = max(_flat_edge(side) for side in (grey, grey[::-1], grey.T, grey.T[::-1]))
         return cls(
             float(size[0]),
             float(size[1]),
@@ -78,7 +96,8 @@ class Appearance(NamedTuple):
             float(places.min()),
             float((grey >= WHITE).mean()),
             max(blur_effect(grey), blur_effect(grey.T)),
-            max(_flat_ends(np.ptp(grey, axis=1)), _flat_ends(np.ptp(grey, axis=0))),
+            flat,
+            edge,
         )
 
 
@@ -90,10 +109,10 @@ class UsualAppearance(NamedTuple):
 
     @classmethod
     def of(cls, pictures: Sequence[Appearance]) -> Self:
-        """Of one picture at least; a few may look as none should."""
-        values = np.array(pictures)
-        low = np.quantile(values, OUTER, axis=0, method="lower")
-        high = np.quantile(values, 1 - OUTER, axis=0, method="higher")
+        """Of one picture at least; of ``ENOUGH``, a few may look as none should."""
+        values = np.sort(np.array(pictures), axis=0)
+        outer = -(-len(values) // OUTER) if len(values) >= ENOUGH else 0
+        low, high = values[outer], values[len(values) - 1 - outer]
         return cls(Appearance(*low.tolist()), Appearance(*high.tolist()))
 
     def joined(self, others: UsualAppearance) -> UsualAppearance:
@@ -133,8 +152,6 @@ class UsualAppearance(NamedTuple):
     def why_unusable(self, picture: Appearance) -> str | None:
         """Why a picture cannot be judged, and what to do; None if it can."""
         low, high = self
-        if picture.flat == 1 > high.flat:
-            return "shows one even colour; take it again"
         if picture.brightest < low.brightest * BLACK:
             advice = "take it again"
             if picture.deep > high.deep:
@@ -153,12 +170,15 @@ class UsualAppearance(NamedTuple):
                 f"is blown out: {picture.white:.0%} of it are white, and of training pictures "
                 f"{high.white:.0%}; take it again"
             )
+        if picture.flat == 1 > high.flat:
+            return "shows one even colour; take it again"
         if picture.blur > _toward_1(high.blur, BLURRED):
             return (
                 f"is blurred: by {picture.blur:.2f}, where 1 is beyond recognition, and training "
                 f"pictures by {high.blur:.2f}; take it again"
             )
-        if high.flat < FLAT_EDGES and picture.flat >= _toward_1(high.flat, CUT):
+        strange = not (low.edge - ANOTHER_GREY <= picture.edge <= high.edge + ANOTHER_GREY)
+        if strange and picture.flat >= _toward_1(high.flat, CUT):
             return f"is cut: {picture.flat:.0%} of it, from one edge on, is empty; take it again"
         return None
 
@@ -209,11 +229,27 @@ def blur_effect(grey: npt.NDArray[np.float32]) -> float:
     return 1 - float(np.maximum(differences - left, 0).sum()) / there if there > 0 else 1.0
 
 
+def within(one: Window, other: Window) -> Window:
+    """What lies in both; the first where nothing does."""
+    left, top = max(one[0], other[0]), max(one[1], other[1])
+    right, bottom = min(one[2], other[2]), min(one[3], other[3])
+    return (left, top, right, bottom) if left < right and top < bottom else one
+
+
+def _within(values: npt.NDArray[Any], window: Window) -> npt.NDArray[Any]:
+    height, width = values.shape[:2]
+    left, top, right, bottom = window
+    rows = slice(math.floor(top * height), math.ceil(bottom * height))
+    columns = slice(math.floor(left * width), math.ceil(right * width))
+    return values[rows, columns]
+
+
 def _reduced(values: npt.NDArray[Any]) -> Image.Image:
     """``(H, W, 1|3)`` with ``AREA`` pixels at most."""
     levels = values if values.dtype == np.uint8 else np.rint(values * 255).astype(np.uint8)
     height, width, channels = levels.shape
-    image = Image.fromarray(levels[:, :, 0] if channels == 1 else levels)
+    levels = np.ascontiguousarray(levels[:, :, 0] if channels == 1 else levels)
+    image = Image.fromarray(levels)
     factor = math.sqrt(AREA / (height * width))
     if factor >= 1:
         return image
@@ -239,12 +275,14 @@ def _places(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return means
 
 
-def _flat_ends(ranges: npt.NDArray[np.float32]) -> float:
-    """The share of rows, from the first or the last one on, that show one grey alone."""
-    shown = np.flatnonzero(ranges > FLAT)
-    if not len(shown):
-        return 1.0
-    return max(int(shown[0]), len(ranges) - 1 - int(shown[-1])) / len(ranges)
+def _flat_edge(grey: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """The share of rows, from the first one on, that show one grey alone, and that grey."""
+    first = grey[:1].mean()
+    shown = np.flatnonzero(
+        (np.ptp(grey, axis=1) > FLAT) | (np.abs(grey.mean(axis=1) - first) > FLAT)
+    )
+    count = int(shown[0]) if len(shown) else len(grey)
+    return count / len(grey), float(first) if count else -1.0
 
 
 def _toward_1(share: float, by: float) -> float:

@@ -15,7 +15,7 @@ from .errors import ImageError, UsageError, reason_of
 from .images import read_levels
 from .intensity import FULL, Intensity
 from .listing import list_images
-from .prediction import Prediction, both
+from .prediction import Prediction
 from .tile_scores import score_tiles
 from .tiling import TileLayout
 
@@ -103,9 +103,10 @@ class Detector:
             raise ImageError(name, f"{content.dtype} values; expected uint8")
         decoded = read_levels(content, name, self.metadata["enough"], self.intensity)
         levels, (height, width), remark = decoded.values, decoded.size, decoded.remark
-        if self.appearance is not None:
-            seen = Appearance.of(levels, decoded.size, decoded.deep)
-            remark = both(self.appearance.check(name, seen), remark)
+        if self.appearance is not None and remark is None:
+            window = self.metadata["window"]
+            seen = Appearance.of(levels, decoded.size, decoded.deep, window)
+            remark = self.appearance.check(name, seen)
         if self.metadata["box"] is None:  # with tiles it depends on the image's size
             preprocessing = self.metadata["preprocessing"]
             sides = (preprocessing[key] for key in ("tile", "resize", "crop"))

@@ -314,10 +314,8 @@ def _check_extent(image: Image.Image, name: str) -> None:
         raise ImageError(name, f"animated or multi-page ({frames} frames); save one frame")
     if (reason := why_misread(image)) is not None:
         raise ImageError(name, reason)
-    most = most_pixels()
-    if image.width * image.height > most:
-        hint = f"scale it down, cut it, or allow more: --max-pixels, or {PIXELS_VARIABLE}"
-        raise ImageError(name, f"more than {most:,} pixels; {hint}")
+    if image.width * image.height > most_pixels():
+        raise _beyond_limit(name)
 
 
 @contextmanager
@@ -328,7 +326,7 @@ def _decoding(name: str) -> Iterator[None]:
     except (ImageError, UsageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(name, most_pixels()) from error
+        raise _beyond_limit(name) from error
     except FileNotFoundError as error:
         raise ImageError(name, "no such file") from error
     except PermissionError as error:
@@ -339,6 +337,11 @@ def _decoding(name: str) -> Iterator[None]:
         # For cut and corrupt files Pillow's decoders raise OSError, SyntaxError, TypeError,
         # struct.error ..., and warnings where these are errors.
         raise ImageError(name, f"cut or corrupt ({error})") from error
+
+
+def _beyond_limit(name: str) -> ImageError:
+    hint = f"scale it down, cut it, or allow more: --max-pixels, or {PIXELS_VARIABLE}"
+    return ImageError(name, f"more than {most_pixels():,} pixels; {hint}")
 
 
 def _too_large(name: str, most: int) -> ImageError:

@@ -71,11 +71,6 @@ class Prediction:
         return self.anomaly_map > level
 
 
-def both(one: str | None, other: str | None) -> str | None:
-    """Two remarks as one; None of none."""
-    return "; ".join(filter(None, (one, other))) or None
-
-
 def odd_ones(found: Sequence[Remark]) -> str | None:
     """A line about images with a remark: the first one's, and how many more; None of none."""
     if not found:
