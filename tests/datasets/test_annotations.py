@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from softpatch.datasets import find_problems
+from softpatch.datasets import find_problems, read_category
 from softpatch.datasets.check import require_marks
 from softpatch.datasets.folder import read
 from softpatch.datasets.samples import Category, Sample, read_mask
@@ -718,6 +718,88 @@ def test_how_a_file_is_encoded_does_not_matter(encoding: str, tool: str, folder:
         file.write_bytes(text.encode(encoding))
         with pytest.raises(DatasetError, match="defines entities"):
             read("part", folder)
+
+
+@pytest.mark.parametrize("tool", ["COCO, outline", "CVAT, box", "Label Me, outline", "Pascal VOC"])
+@pytest.mark.parametrize(
+    "place", ["", "test", "test/scratch", "ground_truth", "ground_truth/scratch"]
+)
+@pytest.mark.parametrize("name", ["0.png", "scratch/0.png", "test/scratch/0.png"])
+def test_a_tree_of_ones_own_in_halves_is_marked_likewise(
+    tool: str, place: str, name: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    tree = in_halves(tmp_path)
+    TOOLS[tool](tree / place, name)
+    category = read_category(tree)
+    assert pixels(category) == {"scratch/0.png": 16}
+    assert (category.unmatched, len(category.test)) == ((), 2)
+
+
+def in_halves(folder: Path) -> Path:
+    for name in ("train/good", "test/good", "test/scratch", "ground_truth/scratch"):
+        (folder / "part" / name).mkdir(parents=True)
+    put(folder / "part", "train/good/0.png", "train/good/1.png", "test/good/0.png")
+    put(folder / "part", "test/scratch/0.png")
+    return folder / "part"
+
+
+def test_in_halves_too_masks_come_first_and_what_is_of_no_use_is_told(tmp_path: Path) -> None:
+    tree = in_halves(tmp_path)
+    TOOLS["COCO, outline"](tree, "gone/x.png")
+    with pytest.raises(DatasetError, match=r"part: no masks: 1 picture\(s\) marked that are not"):
+        read_category(tree)
+    Image.fromarray(SQUARE).save(tree / "ground_truth" / "scratch" / "0_mask.png")
+    category = read_category(tree)
+    assert [path.name for path in scratch(category).masks] == ["0_mask.png"]
+    [told] = category.unmatched
+    assert told in find_problems(category)
+    TOOLS["COCO, outline"](tree, "test/scratch/0.png")
+    category = read_category(tree)
+    assert [path.name for path in scratch(category).masks] == ["0_mask.png"]
+    assert category.unmatched == ()
+
+
+@pytest.mark.parametrize("kind", ["scratch", "test/scratch"])
+def test_marks_of_a_category_that_lies_beside_this_one_go_to_it_alone(
+    kind: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    if kind == "test/scratch":
+        folder = in_halves(tmp_path / "halves")
+    put(folder, f"{kind}/1.png")
+    cap = folder.parent / "cap"
+    cap.mkdir()
+    entries(f"cap/{kind}/0.png", f"old/{kind}/1.png")(folder, "a.json")
+    monkeypatch.chdir(folder)
+    for place in (folder, Path()):
+        category = read("part", place) if kind == "scratch" else read_category(place)
+        assert pixels(category) == {"scratch/0.png": 0, "scratch/1.png": 4}
+        [told] = category.unmatched
+        assert f"1 picture(s) marked that are not here: cap/{kind}/0.png of a.json" in told
+
+
+def test_marks_of_a_picture_that_is_gone_from_one_half_go_to_none_of_the_other(
+    tmp_path: Path,
+) -> None:
+    tree = in_halves(tmp_path)
+    put(tree, "train/good/5.png", "test/scratch/6.png")
+    (tree / "test" / "good" / "0.png").unlink()
+    (tree / "test" / "good").rmdir()
+    names = "test/scratch/5.png", "train/good/6.png", "scratch/1.png", "train/good/0.png", "0.png"
+    entries(*names)(tree, "a.json")
+    category = read_category(tree)
+    assert {sample.path.name for sample in category.defects if sample.masks} == {"0.png"}
+    [told] = category.unmatched
+    assert told.startswith("3 picture(s) marked that are not here: ")
+
+
+def test_a_mere_name_in_halves_is_of_no_kind_called_as_the_category(tmp_path: Path) -> None:
+    tree = in_halves(tmp_path)
+    tree = tree.rename(tmp_path / "scratch")
+    put(tree, "test/dent/0.png", "test/dent/1.png")
+    entries("0.png", "1.png")(tree, "a.json")
+    assert "whose names several kinds have: 0.png of a.json" in str(read_category(tree).unmatched)
 
 
 def size_of(height: float, width: float) -> Write:
