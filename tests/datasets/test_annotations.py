@@ -699,6 +699,13 @@ def test_marks_of_one_or_another_picture_of_a_task_go_to_none(folder: Path, cont
     assert category.unmatched == (told,)
 
 
+def test_what_is_said_of_one_or_another_picture_of_a_task_does_not_matter(folder: Path) -> None:
+    content = task({"a": "0.png", "b": "1.png"}, (2, {"type": "choices"}))
+    (folder / "l.json").write_text(content)
+    category = read("part", folder)
+    assert (scratch(category).masks, category.unmatched) == ((), ())
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
 @pytest.mark.parametrize("tool", ["CVAT, box", "Pascal VOC", "COCO, outline"])
 def test_how_a_file_is_encoded_does_not_matter(encoding: str, tool: str, folder: Path) -> None:

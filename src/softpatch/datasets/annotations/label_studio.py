@@ -56,12 +56,12 @@ def of_label_studio(tasks: list[dict[str, Any]], path: Path) -> Export:
         for one in _results(task):
             by_place[_place(task["data"], one)].append(one)
         for place, results in by_place.items():
-            if place is None:
-                unclear.append(f"task {task.get('id', number)}")
-                continue
             size = int(results[0]["original_height"]), int(results[0]["original_width"])
             shapes = tuple(later(_shape, one) for one in results if _has_area(one))
-            pictures.append(Marked((place,), size, shapes))
+            if place is not None:
+                pictures.append(Marked((place,), size, shapes))
+            elif shapes:
+                unclear.append(f"task {task.get('id', number)}")
     return Export(path, tuple(pictures), unclear=tuple(unclear))
 
 
