@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from softpatch.datasets import find_problems
+from softpatch.datasets import find_problems, read_category
+from softpatch.datasets.check import require_marks
 from softpatch.datasets.folder import read
 from softpatch.datasets.samples import Category, Sample, read_mask
 from softpatch.errors import DatasetError, MissingExtraError
@@ -61,12 +63,17 @@ def label_me(kind: str | None, points: Any, **more: Any) -> Write:
     return write
 
 
-def voc(folder: Path, name: str) -> None:
-    size = f"<size><width>{SIZE[1]}</width><height>{SIZE[0]}</height><depth>3</depth></size>"
-    box = "<bndbox><xmin>4</xmin><ymin>6</ymin><xmax>8</xmax><ymax>10</ymax></bndbox>"
-    one = f"<object><name>a</name>{box}</object>"
-    text = f"<annotation><folder>images</folder><filename>{name}</filename>{size}{one}</annotation>"
-    (folder / f"{name[-5]}.xml").write_text(text)
+def voc_with(shape: str) -> Write:
+    def write(folder: Path, name: str) -> None:
+        size = f"<size><width>{SIZE[1]}</width><height>{SIZE[0]}</height><depth>3</depth></size>"
+        place = f"<folder>images</folder><filename>{name}</filename>"
+        one = f"<object><name>a</name><attributes><a>1</a></attributes>{shape}</object>"
+        (folder / f"{name[-5]}.xml").write_text(f"<annotation>{place}{size}{one}</annotation>")
+
+    return write
+
+
+voc = voc_with("<bndbox><xmin>4</xmin><ymin>6</ymin><xmax>8</xmax><ymax>10</ymax></bndbox>")
 
 
 def in_text(marks: Any) -> str:
@@ -112,6 +119,11 @@ TOOLS: dict[str, Write] = {
     "COCO, run lengths": coco({"size": list(SIZE), "counts": runs(SQUARE.T.ravel())}),
     "COCO, compressed": coco({"size": list(SIZE), "counts": "f24`000000b="}),
     "COCO, box alone": coco([], bbox=[4, 6, 4, 4]),
+    "COCO, box and no outlines": coco(None, bbox=[4, 6, 4, 4]),
+    "COCO, box and an outline of nothing": coco([[]], bbox=[4, 6, 4, 4]),
+    "COCO, box and an outline of two points": coco([[4, 6, 8, 10]], bbox=[4, 6, 4, 4]),
+    "COCO, box and numbers in no outline": coco(OUTLINE, bbox=[4, 6, 4, 4]),
+    "COCO, outline and a line": coco([OUTLINE, [0, 0, 9, 9]]),
     "CVAT, outline": cvat('<polygon points="4.00,6.00;8.00,6.00;8.00,10.00;4.00,10.00"/>'),
     "CVAT, box": cvat('<box label="a" xtl="4" ytl="6" xbr="8" ybr="10"/>'),
     "CVAT, box turned": cvat('<box xtl="4" ytl="6" xbr="8" ybr="10" rotation="90.0"/>'),
@@ -127,7 +139,11 @@ TOOLS: dict[str, Write] = {
     "Label Me, rectangle": label_me("rectangle", [[8, 10], [4, 6]]),
     "Label Me, turned rectangle": label_me("oriented_rectangle", CORNERS),
     "Label Me, mask": label_me("mask", [[4, 6], [7, 9]], mask=in_text(SQUARE[6:10, 4:8])),
+    "Label Me, rectangle by its corners": label_me("rectangle", CORNERS),
     "Pascal VOC": voc,
+    "Pascal VOC, turned box": voc_with(
+        "<robndbox><cx>6</cx><cy>8</cy><w>4</w><h>4</h><angle>1.5707963</angle></robndbox>"
+    ),
     "Label Studio, outline": label_studio("polygonlabels", points=POINTS),
     "Label Studio, rectangle": label_studio("rectanglelabels", rotation=0, **RECTANGLE),
 }  # fmt: skip
@@ -509,7 +525,6 @@ def test_what_cannot_be_told_to_be_of_a_tool_is_passed_over_and_said(
         ("a.json", '{"images": [{"file_name": 3, "id": []}], "annotations": []}'),
         ("a.json", '{"shapes": 3, "imagePath": "0.png"}'),
         ("a.json", '{"shapes": [{"points": [[1, 2], [3]]}], "imagePath": "0.png"}'),
-        ("a.json", '{"shapes": [{"points": [], "shape_type": "cube"}], "imagePath": "0.png"}'),
         ("a.json", '{"shapes": [], "imagePath": null}'),
         ("a.json", '[{"data": {"image": "0.png"}, "annotations": [3]}]'),
         ("a.xml", "<annotation><filename>0.png</filename><bndbox/></annotation>"),
@@ -535,6 +550,265 @@ def test_annotations_that_are_cut_are_one_line(folder: Path, tool: str) -> None:
         read("part", folder)
 
 
+def vector(closed: bool) -> Write:
+    corners = [{"x": x, "y": y} for x, y in POINTS]
+    return label_studio("vectorlabels", vertices=corners, closed=closed)
+
+
+@pytest.mark.parametrize(
+    ("write", "kind", "instead"),
+    [
+        (cvat('<cuboid xtl1="1" ytl1="1"/>'), "cuboid", "draw it as a polygon"),
+        (cvat('<blob at="1,1"/>'), "blob", "draw it as a polygon"),
+        (label_studio("bitmask", imageDataURL="data:"), "bitmask", "draw it as a polygon"),
+        (vector(closed=True), "vectorlabels", "draw it as a polygon"),
+        (label_me("cube", CORNERS), "cube", "draw it as a polygon"),
+        (voc_with("<polygon><x1>1</x1><y1>2</y1></polygon>"), "polygon", "export it as COCO"),
+    ],
+)
+def test_shapes_that_are_not_read_are_named_with_what_to_do(
+    write: Write, kind: str, instead: str, folder: Path
+) -> None:
+    write(folder, "0.png")
+    told = rf"(json|xml): shape '{kind}' of 0\.png is not read: {instead}$"
+    category = read("part", folder)
+    with pytest.raises(DatasetError, match=told):
+        read_mask(scratch(category), SIZE)
+    with pytest.raises(DatasetError, match=told):
+        require_marks(category)
+    assert [line for line in find_problems(category) if "cannot be read" in line]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        cvat('<polyline points="1,1;9,9"/><points points="1,1"/><tag label="a"/><skeleton/>'),
+        coco(None), coco(None, bbox=None), vector(closed=False), voc_with(""),
+        voc_with("<point><x>1</x><y>1</y></point>"), label_me("points", CORNERS),
+        label_studio("keypointlabels", x=1, y=1, width=1), label_studio("choices", choices=["a"]),
+        label_studio("labels", **RECTANGLE), label_studio("textarea", text=["deep"], **RECTANGLE),
+    ],
+)  # fmt: skip
+def test_classes_points_and_lines_mark_nothing(write: Write, folder: Path) -> None:
+    write(folder, "0.png")
+    category = read("part", folder)
+    assert not read_mask(scratch(category), SIZE).any()
+    assert category.unmatched == ()
+
+
+def test_a_useless_shape_does_not_matter_to_other_pictures(folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    put(folder, "scratch/1.png")
+    entries("1.png", "good/0.png", "0.png")(folder, "a.json")
+    content = json.loads((folder / "a.json").read_text())
+    content["annotations"][1] = {"image_id": 2, "segmentation": [[]], "bbox": []}
+    content["annotations"].append({"image_id": 1, "category_id": 4})  # a class
+    (folder / "a.json").write_text(json.dumps(content))
+    assert pixels(read("part", folder)) == {"scratch/0.png": 9, "scratch/1.png": 1}
+
+
+def test_one_number_of_two_pictures_is_an_error_if_it_is_marked(folder: Path) -> None:
+    put(folder, "scratch/1.png")
+    entries("0.png", "1.png", "2.png")(folder, "a.json")
+    content = json.loads((folder / "a.json").read_text())
+    content["images"][1]["id"] = 1
+    (folder / "a.json").write_text(json.dumps(content))
+    with pytest.raises(
+        DatasetError, match=r"a\.json: .*id 1 is of two pictures, 0\.png and 1\.png"
+    ):
+        read("part", folder)
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] == 3]
+    (folder / "a.json").write_text(json.dumps(content))
+    assert len(read("part", folder).defects[0].masks) == 1
+
+
+def task(data: dict[str, Any], *results: tuple[int, dict[str, Any]]) -> str:
+    """With a square each, in the corner, of so many pixels a side."""
+    marked = [
+        {
+            "type": "rectanglelabels", "original_width": SIZE[1], "original_height": SIZE[0],
+            "value": {"x": 0, "y": 0, "width": side * ACROSS, "height": side * DOWN}, **more,
+        }
+        for side, more in results
+    ]  # fmt: skip
+    return json.dumps([{"id": 5, "data": data, "annotations": [{"result": marked}]}])
+
+
+UPLOAD = "/data/upload/1/1f0c3a7e-"
+LEFT, RIGHT = {"to_name": "left"}, {"to_name": "right"}
+
+
+@pytest.mark.parametrize(
+    ("content", "marked"),
+    [
+        (
+            task({"left": f"{UPLOAD}0.png", "right": f"{UPLOAD}1.png"}, (2, LEFT), (3, RIGHT)),
+            {"scratch/0.png": 4, "scratch/1.png": 9},
+        ),
+        (
+            task({"reference": "good/3.png", "right": "0.png", "n": "1.png"}, (3, RIGHT)),
+            {"scratch/0.png": 9},
+        ),
+        (task({"a": "http://b/?c=4", "right": "a comment", "i": "0.png"}, (3, LEFT)),
+            {"scratch/0.png": 9}),
+        (task({"b": "0.png", "a": "0.png"}, (3, LEFT)), {"scratch/0.png": 9}),
+        (task({"pages": [f"{UPLOAD}0.png"]}, (2, {})), {"scratch/0.png": 4}),
+        (
+            task({"pages": ["0.png", "1.png"]}, (2, {"item_index": 1}), (3, {"item_index": 0})),
+            {"scratch/0.png": 9, "scratch/1.png": 4},
+        ),
+        (
+            task({"left": ["1.png", "0.png"], "b": "1.png"}, (2, {**LEFT, "item_index": 1})),
+            {"scratch/0.png": 4},
+        ),
+    ],
+)  # fmt: skip
+def test_of_a_task_of_several_pictures_the_one_is_marked_that_is_named(
+    content: str, marked: dict[str, int], folder: Path
+) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    put(folder, "scratch/1.png")
+    (folder / "l.json").write_text(content)
+    category = read("part", folder)
+    assert pixels(category) == {"scratch/0.png": 0, "scratch/1.png": 0, **marked}
+    assert category.unmatched == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        task({"a": "0.png", "b": "1.png"}, (2, LEFT), (3, RIGHT)),
+        task({"a": "0.png", "b": "1.png"}, (2, {})),
+        task({"reference": "good/3.png", "image": "1.png"}, (2, LEFT)),
+        task({"pages": ["0.png", "1.png"]}, (2, {})),
+        task({"pages": ["0.png", "1.png"]}, (2, {"item_index": 2}), (3, {"item_index": -1})),
+        task({"left": ["0.png", "1.png"], "b": "0.png"}, (2, LEFT)),
+        task({"pages": [{"url": "0.png"}]}, (2, {})), task({"pages": []}, (2, {})),
+        task({}, (2, {})),
+    ],
+)  # fmt: skip
+def test_marks_of_one_or_another_picture_of_a_task_go_to_none(folder: Path, content: str) -> None:
+    put(folder, "scratch/1.png")
+    (folder / "l.json").write_text(content)
+    told = "1 task(s) of which it cannot be told which picture is marked: task 5 of l.json"
+    with pytest.raises(DatasetError, match=re.escape(f"part: no masks: {told}")):
+        read("part", folder)
+    Image.fromarray(SQUARE).save(folder / "masks" / "0_mask.png")
+    category = read("part", folder)
+    assert [len(sample.masks) for sample in category.defects] == [1, 0]
+    assert category.unmatched == (told,)
+
+
+def test_what_is_said_of_one_or_another_picture_of_a_task_does_not_matter(folder: Path) -> None:
+    content = task({"a": "0.png", "b": "1.png"}, (2, {"type": "choices"}))
+    (folder / "l.json").write_text(content)
+    category = read("part", folder)
+    assert (scratch(category).masks, category.unmatched) == ((), ())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
+@pytest.mark.parametrize("tool", ["CVAT, box", "Pascal VOC", "COCO, outline"])
+def test_how_a_file_is_encoded_does_not_matter(encoding: str, tool: str, folder: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    TOOLS[tool](folder, "0.png")
+    [file] = [path for path in folder.iterdir() if path.is_file()]
+    text = file.read_text()
+    if file.suffix == ".xml":
+        text = text.removeprefix('<?xml version="1.0"?>')
+        declared = "utf-8" if encoding == "utf-8-sig" else "utf-16"
+        text = f'<?xml version="1.0" encoding="{declared}"?>\n{text}'
+    file.write_bytes(text.encode(encoding))
+    category = read("part", folder)
+    np.testing.assert_array_equal(read_mask(scratch(category), SIZE), SQUARE)
+    if file.suffix == ".xml":
+        text = text.replace("?>", '?><!DOCTYPE a [<!ENTITY b "b">]>')
+        file.write_bytes(text.encode(encoding))
+        with pytest.raises(DatasetError, match="defines entities"):
+            read("part", folder)
+
+
+@pytest.mark.parametrize("tool", ["COCO, outline", "CVAT, box", "Label Me, outline", "Pascal VOC"])
+@pytest.mark.parametrize(
+    "place", ["", "test", "test/scratch", "ground_truth", "ground_truth/scratch"]
+)
+@pytest.mark.parametrize("name", ["0.png", "scratch/0.png", "test/scratch/0.png"])
+def test_a_tree_of_ones_own_in_halves_is_marked_likewise(
+    tool: str, place: str, name: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    tree = in_halves(tmp_path)
+    TOOLS[tool](tree / place, name)
+    category = read_category(tree)
+    assert pixels(category) == {"scratch/0.png": 16}
+    assert (category.unmatched, len(category.test)) == ((), 2)
+
+
+def in_halves(folder: Path) -> Path:
+    for name in ("train/good", "test/good", "test/scratch", "ground_truth/scratch"):
+        (folder / "part" / name).mkdir(parents=True)
+    put(folder / "part", "train/good/0.png", "train/good/1.png", "test/good/0.png")
+    put(folder / "part", "test/scratch/0.png")
+    return folder / "part"
+
+
+def test_in_halves_too_masks_come_first_and_what_is_of_no_use_is_told(tmp_path: Path) -> None:
+    tree = in_halves(tmp_path)
+    TOOLS["COCO, outline"](tree, "gone/x.png")
+    with pytest.raises(DatasetError, match=r"part: no masks: 1 picture\(s\) marked that are not"):
+        read_category(tree)
+    Image.fromarray(SQUARE).save(tree / "ground_truth" / "scratch" / "0_mask.png")
+    category = read_category(tree)
+    assert [path.name for path in scratch(category).masks] == ["0_mask.png"]
+    [told] = category.unmatched
+    assert told in find_problems(category)
+    TOOLS["COCO, outline"](tree, "test/scratch/0.png")
+    category = read_category(tree)
+    assert [path.name for path in scratch(category).masks] == ["0_mask.png"]
+    assert category.unmatched == ()
+
+
+@pytest.mark.parametrize("kind", ["scratch", "test/scratch"])
+def test_marks_of_a_category_that_lies_beside_this_one_go_to_it_alone(
+    kind: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pycocotools", reason="needs softpatch[annotations]")
+    if kind == "test/scratch":
+        folder = in_halves(tmp_path / "halves")
+    put(folder, f"{kind}/1.png")
+    cap = folder.parent / "cap"
+    cap.mkdir()
+    entries(f"cap/{kind}/0.png", f"old/{kind}/1.png")(folder, "a.json")
+    monkeypatch.chdir(folder)
+    for place in (folder, Path()):
+        category = read("part", place) if kind == "scratch" else read_category(place)
+        assert pixels(category) == {"scratch/0.png": 0, "scratch/1.png": 4}
+        [told] = category.unmatched
+        assert f"1 picture(s) marked that are not here: cap/{kind}/0.png of a.json" in told
+
+
+def test_marks_of_a_picture_that_is_gone_from_one_half_go_to_none_of_the_other(
+    tmp_path: Path,
+) -> None:
+    tree = in_halves(tmp_path)
+    put(tree, "train/good/5.png", "test/scratch/6.png")
+    (tree / "test" / "good" / "0.png").unlink()
+    (tree / "test" / "good").rmdir()
+    names = "test/scratch/5.png", "train/good/6.png", "scratch/1.png", "train/good/0.png", "0.png"
+    entries(*names)(tree, "a.json")
+    category = read_category(tree)
+    assert {sample.path.name for sample in category.defects if sample.masks} == {"0.png"}
+    [told] = category.unmatched
+    assert told.startswith("3 picture(s) marked that are not here: ")
+
+
+def test_a_mere_name_in_halves_is_of_no_kind_called_as_the_category(tmp_path: Path) -> None:
+    tree = in_halves(tmp_path)
+    tree = tree.rename(tmp_path / "scratch")
+    put(tree, "test/dent/0.png", "test/dent/1.png")
+    entries("0.png", "1.png")(tree, "a.json")
+    assert "whose names several kinds have: 0.png of a.json" in str(read_category(tree).unmatched)
+
+
 def size_of(height: float, width: float) -> Write:
     def write(folder: Path, name: str) -> None:
         image = {"id": 3, "file_name": name, "height": height, "width": width}
@@ -554,7 +828,9 @@ def size_of(height: float, width: float) -> Write:
         cvat('<ellipse cx="inf" cy="1" rx="1" ry="1"/>'),
         label_studio("rectanglelabels", **{**RECTANGLE, "x": float("nan")}),
         coco([[4, 6, 8, 6]]), coco([[]]), coco([["a", 6, 8, 6, 8, 10]]), coco([OUTLINE[:-1]]),
-        coco([None]),
+        coco([None]), coco([]), coco([], bbox=[]), coco(None, bbox=[4, 6]), coco(OUTLINE),
+        coco("0 0 1 1"), cvat('<polygon points=""/>'), cvat('<box xtl="4"/>'),
+        label_studio("polygonlabels"), label_me("polygon", CORNERS[:2]),
         coco({"size": list(SIZE), "counts": [5, 5]}), coco({"size": [5, 2], "counts": [5, 5]}),
         coco({"size": list(SIZE), "counts": [5, 2**40]}),
         coco({"size": list(SIZE), "counts": [-5, 605]}),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from softpatch.datasets.annotations import find_annotations
 from softpatch.datasets.layout import (
     HELD_OUT,
     MASK,
@@ -16,6 +14,7 @@ from softpatch.datasets.layout import (
     good_samples,
     hold_out,
     pictures,
+    with_annotations,
     with_masks,
 )
 from softpatch.datasets.names import (
@@ -47,25 +46,16 @@ def read(name: str, folder: Path) -> Category:
     unused: list[Path] = []
     by_kind: list[Path] = []
     for kind, found in kinds.items():
-        places = [child(truth, kind.name) for truth in truths]
-        truth = next((place for place in places if place.is_dir()), folder / "masks" / kind.name)
+        masked = [child(truth, kind.name) for truth in truths]
+        truth = next((place for place in masked if place.is_dir()), folder / "masks" / kind.name)
         samples, left = with_masks(kind.name, found, truth, loose)
         test += samples
         unused += left
-        by_kind += places
+        by_kind += masked
     used = {mask for sample in test for mask in sample.masks}
     unused += [mask for truth in truths for mask in pictures(truth) if mask not in used]
-    annotations = find_annotations(
-        [folder, *kinds, *truths, *by_kind], [sample.path for sample in test], [*good, *given]
-    )
-    test = [
-        sample
-        if sample.masks
-        else replace(sample, masks=tuple(annotations.of.get(sample.path, ())))
-        for sample in test
-    ]
-    if annotations.useless and not any(sample.masks for sample in test):
-        raise DatasetError(f"{folder}: no masks: {annotations.useless}")
+    places = [folder, *kinds, *truths, *by_kind]
+    test, unmatched = with_annotations(folder, test, [*good, *given], places)
     test += good_samples(held_out)
     if not train or not test:
         half = "test" if train else "training"
@@ -73,7 +63,7 @@ def read(name: str, folder: Path) -> Category:
     left_over = [entry for entry in below if is_leftover(entry.name) and pictures(entry)]
     return Category(
         name, folder, tuple(good_samples(train)), tuple(test), tuple(unused), tuple(left_over),
-        annotations.remarks,
+        unmatched,
     )  # fmt: skip
 
 

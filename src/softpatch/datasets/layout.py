@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from softpatch.datasets.annotations import find_annotations
 from softpatch.datasets.names import subfolders
 from softpatch.datasets.package import Package
 from softpatch.datasets.samples import GOOD, Category, Sample
+from softpatch.errors import DatasetError
 from softpatch.runtime.listing import why_no_image
 from softpatch.runtime.own_files import is_drawing
 
@@ -116,6 +118,35 @@ def with_masks(
         samples.append(Sample(path, kind, (mask,) if mask else ()))
         used.add(mask)
     return samples, [mask for mask in masks.values() if mask not in used]
+
+
+def with_annotations(
+    folder: Path, test: Sequence[Sample], good: Iterable[Path], places: Iterable[Path]
+) -> tuple[list[Sample], tuple[str, ...]]:
+    """Defective pictures, those without a mask with what annotation tools mark of them.
+
+    Args:
+        folder: of the category.
+        test: the pictures.
+        good: good ones, which may be marked, too.
+        places: folders in which files of tools are looked for.
+
+    Returns:
+        the samples, and what is of no use, a line each.
+
+    Raises:
+        DatasetError: a file is damaged, or no picture has a mask though there are files.
+    """
+    annotations = find_annotations(places, [sample.path for sample in test], good)
+    samples = [
+        sample
+        if sample.masks
+        else replace(sample, masks=tuple(annotations.of.get(sample.path, ())))
+        for sample in test
+    ]
+    if annotations.useless and not any(sample.masks for sample in samples):
+        raise DatasetError(f"{folder}: no masks: {annotations.useless}")
+    return samples, annotations.remarks
 
 
 def tree_found(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from softpatch.datasets.layout import (
@@ -10,6 +11,7 @@ from softpatch.datasets.layout import (
     good_samples,
     pictures,
     tree_found,
+    with_annotations,
     with_masks,
 )
 from softpatch.datasets.names import (
@@ -28,7 +30,8 @@ TREE = """\
 <category>/train/good/*.png
 <category>/test/good/*.png
 <category>/test/<defect>/*.png
-<category>/ground_truth/<defect>/<picture>_mask.png  (optional)"""
+<category>/ground_truth/<defect>/<picture>_mask.png  (optional)
+<category>/ground_truth/*.json, *.xml  (of annotation tools; or beside the pictures; optional)"""
 PUBLISHED = "as published"
 
 
@@ -59,8 +62,24 @@ def is_category(folder: Path) -> bool:
 find = folders_that(is_category)
 
 
-def read(name: str, folder: Path, below: str = "", masks: str = "ground_truth/{}") -> Category:
-    """Read one category.
+def read(name: str, folder: Path) -> Category:
+    """Read one category, with what annotation tools mark of pictures without a mask."""
+    category = read_published(name, folder)
+    test, truth = child(folder, "test"), child(folder, "ground_truth")
+    places = [folder, test, *subfolders(test), truth, *subfolders(truth)]
+    good = [sample for sample in (*category.train, *category.test) if not sample.defective]
+    defects, unmatched = with_annotations(
+        folder, category.defects, [sample.path for sample in good], places
+    )
+    marked = {sample.path: sample for sample in defects}
+    samples = tuple(marked.get(sample.path, sample) for sample in category.test)
+    return replace(category, test=samples, unmatched=unmatched)
+
+
+def read_published(
+    name: str, folder: Path, below: str = "", masks: str = "ground_truth/{}"
+) -> Category:
+    """Read one category with masks that are pictures.
 
     Args:
         name: of the category.

@@ -31,5 +31,5 @@ MVTEC_3D = Layout(
 <category>/test/<defect>/gt/*.png  (optional)""",
     split="as published; validation is in neither half",
     find=folders_that(_is_category),
-    read=partial(mvtec.read, below="rgb", masks="test/{}/gt"),
+    read=partial(mvtec.read_published, below="rgb", masks="test/{}/gt"),
 )  # fmt: skip

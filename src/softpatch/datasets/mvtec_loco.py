@@ -19,7 +19,7 @@ def _is_category(folder: Path) -> bool:
 
 def read(name: str, folder: Path) -> Category:
     """Read one category."""
-    category = mvtec.read(name, folder)
+    category = mvtec.read_published(name, folder)
     truth = {
         (kind.name, stem.name): tuple(pictures(stem))
         for kind in subfolders(folder / "ground_truth")

@@ -38,9 +38,14 @@ def is_leftover(name: str) -> bool:
     return _plain(name) in LEFTOVERS or _plain(name).endswith("_quarantine")
 
 
+def is_half(name: str) -> bool:
+    """Whether a folder of that name holds folders of pictures, to train on or to test."""
+    return _plain(name) in HALVES
+
+
 def is_kind(name: str) -> bool:
     """Whether a folder of that name holds a kind of defect."""
-    return not (is_good(name) or is_of_masks(name) or is_leftover(name) or _plain(name) in HALVES)
+    return not (is_good(name) or is_of_masks(name) or is_leftover(name) or is_half(name))
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -42,6 +42,10 @@ def find_annotations(
     like = [f" (yours are called like {one.parent.name}/{one.name})" for one in defective[:1]]
     absent = _counted(_names(matches.absent), "picture(s) marked that are not here")
     shared = _counted(_names(matches.shared), "picture(s) marked whose names several kinds have")
+    unclear = _counted(
+        [f"{name} of {export.path.name}" for export in exports for name in export.unclear],
+        "task(s) of which it cannot be told which picture is marked",
+    )
     broken = [export.path.name for export in exports if export.broken]
     passed_over = _counted(broken, "file(s) passed over, neither JSON nor XML")
     unread: dict[str, list[str]] = defaultdict(list)  # why -> files
@@ -52,7 +56,7 @@ def find_annotations(
     remarks = ("".join([line, *like]) for line in absent)
     # A text file a picture may be there for another program.
     labels_of_yolo = [line for why, line in lines.items() if why == yolo.UNREAD]
-    useless = [*(line for line in lines.values() if line not in labels_of_yolo), *remarks]
+    useless = [*(line for line in lines.values() if line not in labels_of_yolo), *remarks, *unclear]
     return Annotations(
         matches.exports,
         (*useless, *labels_of_yolo, *shared, *passed_over),

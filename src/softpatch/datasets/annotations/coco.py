@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 from softpatch.datasets.annotations.marked import Marked
-from softpatch.datasets.annotations.shapes import Bools, Draw, box, filled, outlined
+from softpatch.datasets.annotations.shapes import Bools, Draw, box, filled, later, outlined
 
 SIGNS = ({b'"images"', b'"file_name"'}, {b'"annotations"', b'"image_id"'})
 
@@ -17,17 +18,39 @@ def is_coco(about: Any) -> bool:
 
 
 def of_coco(about: dict[str, Any]) -> Iterator[Marked]:
-    """What it marks; of pictures that it does not list, too."""
-    shapes: dict[Any, list[Draw]] = {}
+    """What it marks; of pictures that it does not list, too.
+
+    Raises:
+        ValueError: a number that is marked is of two pictures, as in exports put into one file.
+    """
+    shapes: dict[Any, list[Draw]] = defaultdict(list)
     for one in about["annotations"]:
-        shape = one.get("segmentation") or [box(*one["bbox"])]
-        draw = outlined(*shape) if isinstance(shape, list) else _run_lengths(shape)
-        shapes.setdefault(one["image_id"], []).append(draw)
+        if any(one.get(key) is not None for key in ("segmentation", "bbox")):  # else a mere class
+            shapes[one["image_id"]].append(later(_shape, one))
+    names: dict[Any, str] = {}
+    for image in about["images"]:
+        number, name = image["id"], str(image["file_name"])
+        before = names.setdefault(number, name)
+        if before != name and number in shapes:
+            raise ValueError(f"id {number} is of two pictures, {before} and {name}")
     for image in about["images"]:
         size = int(image["height"]), int(image["width"])
         yield Marked((str(image["file_name"]),), size, tuple(shapes.pop(image["id"], ())))
     for number, drawn in shapes.items():
         yield Marked((f"image_id {number}",), None, tuple(drawn))
+
+
+def _shape(about: dict[str, Any]) -> Draw:
+    """Its outlines; its box where none has three points."""
+    shape = about.get("segmentation") or []
+    if isinstance(shape, dict):
+        return _run_lengths(shape)
+    outlines = [one for one in shape if isinstance(one, list) and len(one) >= 6]
+    if outlines:
+        return outlined(*outlines)
+    if not about.get("bbox"):
+        raise ValueError("neither an outline of three points or more nor a box")
+    return outlined(box(*about["bbox"]))
 
 
 def _run_lengths(shape: dict[str, Any]) -> Draw:

@@ -11,12 +11,15 @@ from softpatch.datasets.annotations.shapes import (
     box,
     ellipse,
     filled,
+    later,
     outlined,
     placed,
     turned,
+    unread,
 )
 
 ROOT = "annotations"
+WITHOUT_AREA = {"points", "polyline", "skeleton", "tag"}
 
 
 def is_of_video(root: Element) -> bool:
@@ -28,12 +31,11 @@ def of_cvat(root: Element) -> Iterator[Marked]:
     """What it marks."""
     for image in root.iter("image"):
         size = int(image.attrib["height"]), int(image.attrib["width"])
-        shapes = tuple(draw for one in image if (draw := _shape(one)) is not None)
+        shapes = tuple(later(_shape, one) for one in image if one.tag not in WITHOUT_AREA)
         yield Marked((image.attrib["name"],), size, shapes)
 
 
-def _shape(element: Element) -> Draw | None:
-    """None of points and lines, which have no area."""
+def _shape(element: Element) -> Draw:
     about = element.attrib
     degrees = float(about.get("rotation", 0))
     if element.tag == "polygon":
@@ -50,4 +52,4 @@ def _shape(element: Element) -> Draw | None:
         left, top, width, height = (int(about[key]) for key in ("left", "top", "width", "height"))
         runs = [int(run) for run in about["rle"].split(",")]
         return lambda rows, columns: placed(filled(runs, height, width), left, top, rows, columns)
-    return None
+    return unread(element.tag)

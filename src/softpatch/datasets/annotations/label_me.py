@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from softpatch.datasets.annotations.marked import Marked
-from softpatch.datasets.annotations.shapes import Draw, box, ellipse, outlined, placed
+from softpatch.datasets.annotations.shapes import Draw, box, ellipse, outlined, placed, unread
 
 SIGNS = ({b'"shapes"', b'"imagePath"'}, {b'"shapes"', b'"shape_type"'})
 WITHOUT_AREA = {"point", "points", "line", "linestrip"}
@@ -38,10 +38,11 @@ def _shape(about: dict[str, Any]) -> Draw | None:
     kind, points = about.get("shape_type") or "polygon", about["points"]
     if kind in WITHOUT_AREA:
         return None
-    if kind in ("polygon", "oriented_rectangle"):
+    outline = kind in ("polygon", "oriented_rectangle")
+    if outline or (kind == "rectangle" and len(points) == 4):  # its corners, in later versions
         return outlined([value for x, y in points for value in (x, y)])
     if kind not in ("rectangle", "circle", "mask"):
-        raise ValueError(f"a shape of type {kind!r}")
+        return unread(kind)
     (left, top), (right, bottom) = points
     if kind == "rectangle":
         return outlined(box(left, top, right - left, bottom - top))

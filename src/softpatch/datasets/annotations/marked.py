@@ -33,9 +33,11 @@ class Export:
         pictures: that it knows; none if it is of no tool.
         unread: why not, for a form of a tool that is not read.
         broken: it is neither JSON nor XML, so nobody can tell what it is.
+        unclear: names of what is marked of one of several pictures, nobody can tell which.
     """
 
     path: Path
     pictures: tuple[Marked, ...] = ()
     unread: str = ""
     broken: bool = False
+    unclear: tuple[str, ...] = ()

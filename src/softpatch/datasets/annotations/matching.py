@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 from urllib.parse import unquote, urlsplit
 
 from softpatch.datasets.annotations.marked import Export, Marked
-from softpatch.datasets.names import is_good, is_kind
+from softpatch.datasets.names import is_good, is_half, is_kind, subfolders
 from softpatch.errors import DatasetError
 
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # put before a name by Label Studio: 1f0c3a7e-7.png
@@ -140,7 +140,7 @@ def _likeness(export: Path, places: Parts, picture: Path) -> Likeness | None:
         if _folded(parts[-1]) not in keys:
             continue
         folders = _folders(parts, picture)
-        if folders == 0 and _is_of_another(parts, picture):
+        if _is_of_another(parts, picture, folders):
             continue
         alike = 2 if parts[-1] == picture.name else int(_folded(parts[-1]) == keys[0])
         found.append(Likeness(folders, -number, alike, parts))
@@ -160,16 +160,22 @@ def _folders(parts: Parts, picture: Path) -> int:
 
 
 def _has_none(parts: Parts, picture: Path) -> bool:
-    """Whether it is a mere name, of a file beside the folders of pictures."""
-    return parts[:-1] == picture.parent.parent.parts
+    """Whether it is a mere name, of a file in a folder above the picture's."""
+    above = parts[:-1]
+    return len(above) < len(picture.parts) - 1 and picture.parts[: len(above)] == above
 
 
-def _is_of_another(parts: Parts, picture: Path) -> bool:
-    """Whether the folder that is told is there, so that the picture was meant that is not."""
-    if len(parts) < 2 or _has_none(parts, picture):
+def _is_of_another(parts: Parts, picture: Path, agree: int) -> bool:
+    """Whether the first folder that does not agree is there, as another kind or category.
+
+    The picture was meant then that is not in it.
+    """
+    above = picture.absolute().parents
+    if len(parts) < agree + 2 or len(above) < agree + 2 or _has_none(parts, picture):
         return False
-    told = parts[-2]
-    return (is_kind(told) or is_good(told)) and (picture.parent.parent / told).is_dir()
+    told, place = parts[-2 - agree], above[agree + 1]
+    places = subfolders(place.parent) if is_half(place.name) else [place]
+    return (is_kind(told) or is_good(told)) and any((one / told).is_dir() for one in places)
 
 
 @lru_cache(maxsize=16)
@@ -190,7 +196,7 @@ def _readings(export: Path, places: Parts) -> tuple[Parts, ...]:
     """What may be meant, the plainest first."""
     read: dict[Parts, None] = {}
     for place in places:
-        for name in _decoded(place.replace("\\", "/")):
+        for name in decoded(place.replace("\\", "/")):
             folder, last = posixpath.split(name)
             for one in (last, UPLOADED.sub("", last, count=1)):
                 whole = posixpath.join(export.parent.as_posix(), folder, one)
@@ -198,8 +204,8 @@ def _readings(export: Path, places: Parts) -> tuple[Parts, ...]:
     return tuple(parts for parts in read if parts)
 
 
-def _decoded(place: str) -> Iterator[str]:
-    """Of ``/data/upload/1/a%20b.png?x=y`` and of ``/data/local-files/?d=bad/7.png``, too."""
+def decoded(place: str) -> Iterator[str]:
+    """Also of ``/data/upload/1/a%20b.png?x=y`` and of ``/data/local-files/?d=bad/7.png``."""
     yield place
     try:
         parts = urlsplit(place)

@@ -15,14 +15,14 @@ import numpy as np
 from softpatch.datasets.annotations import coco, cvat, label_me, label_studio, voc, yolo
 from softpatch.datasets.annotations.marked import Export
 from softpatch.datasets.annotations.matching import marked_of
-from softpatch.datasets.annotations.shapes import Bools
+from softpatch.datasets.annotations.shapes import Bools, UnreadShapeError
 from softpatch.errors import DatasetError, SoftPatchError
 from softpatch.runtime.files import open_ordinary
 from softpatch.runtime.images import file_size, most_pixels
 
 SUFFIXES = (".json", ".xml")
 SIGNS = (*coco.SIGNS, *label_me.SIGNS, *label_studio.SIGNS)  # of a JSON file that is cut
-FIRST_TAG = re.compile(rb"<([A-Za-z_][\w:.-]*)")
+FIRST_TAG = re.compile(r"<([A-Za-z_][\w:.-]*)")
 
 
 def is_annotations(path: Path) -> bool:
@@ -75,6 +75,9 @@ def _telling_damage(path: Path, where: str = "") -> Iterator[None]:
         yield
     except (SoftPatchError, MemoryError):
         raise
+    except UnreadShapeError as error:
+        kind, instead = error.args
+        raise DatasetError(f"{path}: shape {kind!r}{where} is not read: {instead}") from error
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:
@@ -112,7 +115,7 @@ def _of_json(content: bytes, path: Path) -> Export:
     if label_me.is_label_me(about):
         return Export(path, (label_me.of_label_me(about, path),))
     if label_studio.is_label_studio(about):
-        return Export(path, tuple(label_studio.of_label_studio(about)))
+        return label_studio.of_label_studio(about, path)
     if label_studio.is_minimal(about):
         return Export(path, unread="JSON-MIN of Label Studio is not read: export it as JSON")
     if isinstance(about, dict) and "_via_img_metadata" in about:
@@ -121,12 +124,13 @@ def _of_json(content: bytes, path: Path) -> Export:
 
 
 def _of_xml(content: bytes, path: Path) -> Export:
-    first = FIRST_TAG.search(content)
+    text = content.decode(json.detect_encoding(content), "replace")  # UTF-16 has zeros between
+    first = FIRST_TAG.search(text)
     if first is None:
         return Export(path, broken=True)
-    if first[1].decode("ascii", "replace") not in (cvat.ROOT, voc.ROOT):
+    if first[1] not in (cvat.ROOT, voc.ROOT):
         return Export(path)
-    if b"<!ENTITY" in content:  # which could grow without end
+    if "<!ENTITY" in text:  # which could grow without end
         raise ValueError("defines entities")
     root = ElementTree.fromstring(content)
     if root.tag == voc.ROOT:

@@ -23,6 +23,24 @@ Bools = npt.NDArray[np.bool_]
 Draw = Callable[[int, int], Bools]  # height and width -> the pixels marked
 
 
+class UnreadShapeError(Exception):
+    """A shape that has an area, and is not drawn."""
+
+
+def unread(kind: str, instead: str = "draw it as a polygon") -> Draw:
+    """Of a kind that is not drawn, which matters only where the picture does."""
+
+    def draw(*_: int) -> Bools:
+        raise UnreadShapeError(kind, instead)
+
+    return draw
+
+
+def later(shape: Callable[[Any], Draw], about: Any) -> Draw:
+    """Reads a shape when it is drawn, so that a damaged one is told with its picture, if here."""
+    return lambda height, width: shape(about)(height, width)
+
+
 def outlined(*outlines: Any) -> Draw:
     """Draws the pixels within any of the outlines ``[x, y, x, y, ...]``."""
     return lambda height, width: _within(outlines, height, width)
