@@ -242,11 +242,12 @@ def test_predict_writes_table_json_and_heat_maps(
         rows = list(csv.DictReader(file))
     written = json.loads((output / "predictions.json").read_text(encoding="utf-8"))
     assert list(rows[0]) == [
-        "path", "score", "anomalous", "level", "threshold", "width", "height", "heatmap", "error",
+        "path", "score", "anomalous", "level", "threshold", "width", "height", "heatmap", "remark",
+        "error",
     ]  # fmt: skip
     broken = rows.pop()
     assert rows == [
-        {**{name: str(value) for name, value in row.items()}, "error": ""}
+        {"remark": "", "error": "", **{name: str(value) for name, value in row.items()}}
         for row in written["predictions"]
     ]
     assert (broken["path"], broken["score"]) == (str(photos / "left" / "broken.png"), "")
@@ -842,13 +843,19 @@ def test_out_of_memory_in_anybody_s_words(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory")
-@pytest.mark.parametrize("megabytes", [20, 40, 60, 250, 400])
-def test_little_memory_is_one_line_however_little(small_model: Path, megabytes: int) -> None:
+@pytest.mark.parametrize(
+    ("command", "megabytes"),
+    [*(("info", megabytes) for megabytes in (20, 40, 60)), ("audit", 250), ("audit", 400)],
+)
+def test_little_memory_is_one_line_however_little(
+    small_model: Path, small_pictures: Path, tmp_path: Path, command: str, megabytes: int
+) -> None:
     import resource
 
     limit = megabytes * 10**6
+    arguments = [small_model] if command == "info" else [small_pictures, "-o", tmp_path / "out"]
     result = process(
-        "info", small_model,
+        command, *arguments,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )  # fmt: skip
     assert result.code == 1

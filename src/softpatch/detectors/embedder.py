@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sized
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -80,23 +81,16 @@ class Embedder:
             preprocessing.intensity,
         ):
             try:
+                layout = preprocessing.layout(*size)
+                shown = tiles_of(source.name, layout, self.roi, self.extractor.grid, appearance)
                 # Values that the model does not know look otherwise: that is said already.
                 if remark is None and judge is not None:
                     remark = judge(source.name, appearance)
-                layout = preprocessing.layout(*size)
-                shown = tiles_of(
-                    source.name,
-                    layout,
-                    self.roi,
-                    self.extractor.grid,
-                    appearance,
-                    remark,
-                )
             except ImageError as error:
                 on_unreadable(error)
                 continue
             for tile in shown:
-                tiles.append(tile)
+                tiles.append(replace(tile, remark=remark))
                 batch.append(prepared[tile.number])
                 if len(batch) == self.batch_size:
                     yield tiles, extract(torch.stack(batch)).flatten(1, 2)

@@ -120,7 +120,6 @@ def tiles_of(
     region: RegionOfInterest | None,
     grid: tuple[int, int],
     appearance: Appearance,
-    remark: str | None = None,
 ) -> list[Tile]:
     """The tiles of an image that show some of the region of interest.
 
@@ -136,15 +135,6 @@ def tiles_of(
         if not numbers:
             raise OutsideRegion(name, "the region of interest covers no patch; paint it larger")
     return [
-        Tile(
-            name,
-            layout,
-            number,
-            inside,
-            number == numbers[0],
-            number == numbers[-1],
-            appearance,
-            remark,
-        )
+        Tile(name, layout, number, inside, number == numbers[0], number == numbers[-1], appearance)
         for number in numbers
     ]

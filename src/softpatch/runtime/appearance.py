@@ -172,7 +172,9 @@ class UsualAppearance(NamedTuple):
             )
         if picture.flat == 1 > high.flat:
             return "shows one even colour; take it again"
-        if picture.blur > _toward_1(high.blur, BLURRED):
+        # Reduced less, a smaller picture shows less detail at the size at which it is looked at.
+        smaller = min(picture.height / low.height, picture.width / low.width) < 1 / RESIZED
+        if not smaller and picture.blur > _toward_1(high.blur, BLURRED):
             return (
                 f"is blurred: by {picture.blur:.2f}, where 1 is beyond recognition, and training "
                 f"pictures by {high.blur:.2f}; take it again"
