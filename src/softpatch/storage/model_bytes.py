@@ -17,6 +17,7 @@ Files of earlier versions have neither.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import zlib
@@ -145,16 +146,17 @@ def with_header(path: Path, **changes: Any) -> bytes:
 
     The bytes that ``model_file.content`` makes of the same header and tensors.
     """
-    contents = read_checked(path)
-    with opened(path) as (file, again):
-        tensors = file.read()
-    if again != contents or len(tensors) != sum(one.size for one in contents.places.values()):
+    with opened(path) as (file, contents):
+        file.seek(0)
+        whole = io.BytesIO(file.read())  # what is checked is what is written
+        checksums = {
+            name: _check(path, whole, name, one, contents.checksums if name in TENSORS else None)
+            for name, one in contents.places.items()
+        }
+    whole.seek(8 + len(contents.raw))
+    tensors = whole.read()
+    if len(tensors) != sum(one.size for one in contents.places.values()):
         raise ModelFileError(f"{path}: is being changed; try again")
-    first = min((one.start for one in contents.places.values()), default=0)
-    checksums = {
-        name: checksum_of(memoryview(tensors)[one.start - first :][: one.size])
-        for name, one in contents.places.items()
-    }
     table = json.loads(contents.raw)
     table["__metadata__"] = {KEY: metadata({**contents.header, **changes}, checksums)}
     raw = json.dumps(table, separators=(",", ":")).encode()
@@ -201,8 +203,8 @@ def write_content(path: Path, content: bytes) -> None:
 
 def _check(
     path: Path, file: BinaryIO, name: str, place: Place, checksums: Mapping[str, str] | None
-) -> None:
-    """Read a tensor for damage, a part of it at a time."""
+) -> str:
+    """Read a tensor for damage, a part of it at a time; its checksum."""
     file.seek(place.start)
     left, found, finite = place.size, 0, True
     while left:
@@ -212,10 +214,12 @@ def _check(
         left, found = left - len(part), zlib.crc32(part, found)
         if place.dtype in FLOATS:
             finite &= bool(np.isfinite(np.frombuffer(part, FLOATS[place.dtype])).all())
-    if checksums is not None and checksums.get(name) != f"{found:08x}":
+    checksum = f"{found:08x}"
+    if checksums is not None and checksums.get(name) != checksum:
         raise ModelFileError(damaged(path, f"tensor {name}"))
     if not finite:
         raise ModelFileError(not_finite(path, name))
+    return checksum
 
 
 def _raw_header(file: BinaryIO, length: int) -> bytes:
