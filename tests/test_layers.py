@@ -13,7 +13,7 @@ FLOORS = (
     ("runtime",),  # without torch: a distribution of its own, too
     ("errors", "ranges", "_version"),
     ("compute",),
-    ("images", "bank", "storage"),
+    ("images", "bank", "storage", "calling"),
     ("features", "noise", "predictions", "datasets"),
     ("detectors", "pages"),
     ("auditing", "evaluation", "export", "watch", "serving"),

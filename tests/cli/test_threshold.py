@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from softpatch import SoftPatch, load
-from softpatch.detectors.threshold import threshold_with_labels
+from softpatch.calling.threshold import threshold_with_labels
 from tests.cli.test_cli import SMALL, Run, run
 
 __all__ = ["run"]  # the fixture

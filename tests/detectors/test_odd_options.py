@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from softpatch import SoftPatch, fit_many, load, merge
+from softpatch.calling.threshold import threshold_without_labels
 from softpatch.datasets import Category, contaminate
 from softpatch.detectors import METHODS, make_detector
-from softpatch.detectors.threshold import threshold_without_labels
 from softpatch.errors import SoftPatchError, UsageError
 from softpatch.evaluation.measurement import Measurement
 from softpatch.export import export_model

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from softpatch import ModelFileError, PatchCore, RandomBank, RandomEnsemble, UsageError, load, merge
 from softpatch.bank.memory_bank import Distance
+from softpatch.calling.threshold import threshold_without_labels
 from softpatch.detectors.random_ensemble import LearnedEnsemble
-from softpatch.detectors.threshold import threshold_without_labels
 from softpatch.export.graph import DetectorGraph
 from softpatch.storage import model_file
 from tests.detectors.pictures import SMALL, random_patches

@@ -15,8 +15,8 @@ from torch import Tensor
 from softpatch import PatchCore, SoftPatch
 from softpatch.detectors import make_detector
 from softpatch.errors import UsageError
-from softpatch.noise.contamination import suspects
 from softpatch.noise.discriminators import DISCRIMINATORS
+from softpatch.noise.suspicion import suspects
 from tests.detectors.pictures import random_patches
 from tests.detectors.tables import learn
 from tests.reference.coreset import greedy_k_center

@@ -18,7 +18,7 @@ from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibration import NORMAL_SAMPLE
 from softpatch.detectors.run import Run
 from softpatch.detectors.supported import SHARE, WITHHELD, support_bank, withheld_images
-from softpatch.noise.contamination import worst_count
+from softpatch.noise.suspicion import worst_count
 from tests.detectors.tables import learn, table_of
 
 OPTIONS: dict[str, Any] = {"dimension": 8, "coreset_ratio": 1.0, "distance": "euclidean"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from softpatch.calling.threshold import Threshold
 from softpatch.cli.fit_many import _again
-from softpatch.detectors.threshold import Threshold
 from softpatch.fleet.advice import advise
 from softpatch.fleet.drift import Drift
 from softpatch.fleet.fitting import FAILED, FITTED, GONE, KEPT, UNCHANGED, Learned, Visit

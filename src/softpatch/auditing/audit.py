@@ -12,6 +12,7 @@ import numpy.typing as npt
 from softpatch.auditing.duplicates import exact_duplicates, near_duplicates
 from softpatch.auditing.evidence import Evidence, gather
 from softpatch.auditing.image_quality import ImageFacts, measure_images, oddities
+from softpatch.calling.contamination import estimate_contamination
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.embedder import Embedder
 from softpatch.detectors.patch_table import PatchTable
@@ -27,7 +28,6 @@ from softpatch.images.sources import (
     warn_unreadable,
 )
 from softpatch.images.value_range import seen_intensity
-from softpatch.noise.contamination import estimate_contamination
 from softpatch.noise.discriminators import Discriminator
 from softpatch.noise.policy import AUTO
 from softpatch.pages.localize import Box, peak_box

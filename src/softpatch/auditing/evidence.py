@@ -16,7 +16,7 @@ from softpatch.detectors.softpatch import SoftPatch
 from softpatch.images.image_source import ImageSource
 from softpatch.images.roi import RegionOfInterest
 from softpatch.images.sources import OnUnreadable
-from softpatch.noise.contamination import image_suspicion
+from softpatch.noise.suspicion import image_suspicion
 from softpatch.predictions.anomaly_map import tiled_anomaly_map
 from softpatch.runtime.tiling import TileLayout
 

@@ -88,7 +88,7 @@ def _set(model: Path, value: float, output: Path) -> None:
 def _by_labels(detector: Detector, folder: Path, skipped: Skipped) -> float:
     import numpy as np
 
-    from softpatch.detectors.threshold import threshold_with_labels
+    from softpatch.calling.threshold import threshold_with_labels
     from softpatch.errors import DatasetError
 
     pictures = {}

@@ -6,9 +6,9 @@ from typing import Unpack
 
 from torch import Tensor
 
+from softpatch.calling.threshold import Threshold
 from softpatch.detectors.base import Detector
 from softpatch.detectors.options import CommonOptions
-from softpatch.detectors.threshold import Threshold
 from softpatch.ranges.table import check_all
 
 FALSE_ALARMS = 0.01  # share of good images that the default threshold may call anomalous

@@ -12,15 +12,15 @@ from torch import Tensor
 from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
+from softpatch.calling.threshold import Threshold, threshold_without_labels
 from softpatch.compute.progress import Progress
 from softpatch.detectors.bank_options import BankOptions, Origins
 from softpatch.detectors.look_alikes import LookAlikes
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.reservoir import take_union
 from softpatch.detectors.run import Run
-from softpatch.detectors.threshold import Threshold, threshold_without_labels
 from softpatch.errors import NotFittedError, UsageError
-from softpatch.noise.contamination import suspects
+from softpatch.noise.suspicion import suspects
 from softpatch.ranges.table import check
 
 NORMAL_SHARE = 0.99  # of training patches stay below the normal limit

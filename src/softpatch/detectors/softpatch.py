@@ -14,6 +14,7 @@ from torch import Tensor
 
 from softpatch.bank.floor_rule import FloorRule
 from softpatch.bank.memory_bank import Distance, MemoryBank
+from softpatch.calling.contamination import ContaminationEstimate, estimate_contamination
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.bank_detector import BankDetector
 from softpatch.detectors.bank_options import BANK_SIZE
@@ -30,12 +31,6 @@ from softpatch.detectors.run import Run
 from softpatch.detectors.supported import learn_supported, support_bank
 from softpatch.errors import UsageError
 from softpatch.images.sources import Images, OnUnreadable, warn_unreadable
-from softpatch.noise.contamination import (
-    ContaminationEstimate,
-    estimate_contamination,
-    finite,
-    image_suspicion,
-)
 from softpatch.noise.discriminators import (
     Discriminator,
     Tau,
@@ -44,6 +39,7 @@ from softpatch.noise.discriminators import (
 )
 from softpatch.noise.neighbors import REFERENCES
 from softpatch.noise.policy import AUTO, NoiseOptions, NoisePolicy
+from softpatch.noise.suspicion import finite, image_suspicion
 from softpatch.ranges.table import check, check_all
 from softpatch.runtime.tiling import TileLayout
 

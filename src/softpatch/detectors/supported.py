@@ -27,7 +27,7 @@ from softpatch.detectors.look_alikes import LookAlikes
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.run import Run
 from softpatch.detectors.strictness import NO_FLOORS, choose, worst_scores
-from softpatch.noise.contamination import finite, of_images, suspects, worst_count
+from softpatch.noise.suspicion import finite, of_images, suspects, worst_count
 
 RANKS = (1, 2, 4, 8)  # of the picture whose distance is the floor
 SPREADS = (0.0, 0.4)  # of the bank's spacing; distances to a bank are 0.3 to 0.5 of it off

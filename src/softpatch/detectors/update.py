@@ -19,9 +19,9 @@ from softpatch.detectors.patch_table import LocalPatches, PatchTable
 from softpatch.detectors.reservoir import PatchReservoir, draw_union, without_share
 from softpatch.detectors.run import Run
 from softpatch.errors import DatasetError, UsageError
-from softpatch.noise.contamination import finite, image_suspicion, suspects, worst_mean
 from softpatch.noise.discriminators import outlier_scores
 from softpatch.noise.policy import NoisePolicy
+from softpatch.noise.suspicion import finite, image_suspicion, suspects, worst_mean
 
 
 @dataclass(frozen=True)

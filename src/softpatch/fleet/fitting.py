@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softpatch.calling.contamination import SUSPECT, estimate_contamination
+from softpatch.calling.threshold import Threshold
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector, PatchCore, make_detector
 from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.load import load
-from softpatch.detectors.threshold import Threshold
 from softpatch.errors import (
     DatasetError,
     ModelFileError,
@@ -40,7 +41,6 @@ from softpatch.fleet.fit_record import (
 )
 from softpatch.fleet.photographs import photographs
 from softpatch.images.sources import fail_unreadable, ignore_unreadable
-from softpatch.noise.contamination import SUSPECT, estimate_contamination
 from softpatch.runtime.intensity import FULL, Intensity
 from softpatch.runtime.targets import check_target
 from softpatch.storage import model_file

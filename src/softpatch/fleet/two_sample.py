@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from softpatch.noise.contamination import SUSPECT, chance_of_bad
+from softpatch.calling.contamination import SUSPECT, chance_of_bad
 
 Floats = npt.NDArray[np.floating]
 

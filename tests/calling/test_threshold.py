@@ -13,8 +13,8 @@ from scipy.stats import beta, gumbel_r
 
 from softpatch import PatchCore, SoftPatch, load
 from softpatch.bank.memory_bank import MemoryBank
+from softpatch.calling.threshold import threshold_with_labels, threshold_without_labels
 from softpatch.detectors import BankDetector, make_detector
-from softpatch.detectors.threshold import threshold_with_labels, threshold_without_labels
 from softpatch.errors import DatasetError, NotFittedError, UsageError
 from softpatch.runtime.prediction import Prediction
 from tests.detectors.pictures import random_patches

@@ -1,4 +1,4 @@
-"""How suspicious each training image is, and how many of them are bad."""
+"""How many of the training images are bad, and how surely each is: from their suspicion."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 Floats = npt.NDArray[np.float64]
 
@@ -19,8 +17,6 @@ TAIL = 0.01  # share of good pictures that lie beyond where bad ones are counted
 MOST = 0.5  # of the pictures can be bad; beyond, they would be the rule
 ROUNDS = 50
 SUSPECT = 0.5  # chance of being bad from which an image does not count as good
-SUSPICION_SHARE = 0.01  # of its patches, the worst, make an image suspicious
-MOST_PATCHES = 16
 
 
 @dataclass(frozen=True)
@@ -60,50 +56,6 @@ class _Good:
     def tail(self) -> float:
         """Where the last ``TAIL`` of the good pictures begins."""
         return self.location + self.scale * _standard_quantile(1 - TAIL)
-
-
-def image_suspicion(outlier: Tensor, image_index: Tensor) -> Tensor:
-    """How odd each image is where it is oddest.
-
-    Args:
-        outlier: ``(M, P)`` outlier scores, of images or of their tiles.
-        image_index: ``(M,)`` the image each is from, ascending.
-
-    Returns:
-        ``(N,)`` means of each image's worst 1 % of scores, or worst ``MOST_PATCHES``: in a large
-        tiled image a small defect is as suspicious as in a small one.
-    """
-    return of_images(worst_mean(outlier), image_index)
-
-
-def of_images(scores: Tensor, image_index: Tensor) -> Tensor:
-    """``(M,)`` scores of images' tiles, all at least 0 -> ``(N,)``, each image's largest."""
-    largest = scores.new_zeros(int(image_index[-1]) + 1)
-    return largest.scatter_reduce_(0, image_index, scores, "amax")
-
-
-def finite(scores: Tensor) -> Tensor:
-    """With the largest finite score in place of infinite ones; all 0 where none is finite."""
-    there = scores.isfinite()
-    return scores.where(there, scores.where(there, 0.0).max())
-
-
-def worst_mean(outlier: Tensor) -> Tensor:
-    """``(M, P)`` outlier scores -> ``(M,)`` means of the worst of each row."""
-    return outlier.topk(worst_count(outlier.shape[1]), dim=1).values.mean(dim=1)
-
-
-def worst_count(positions: int) -> int:
-    """How many of an image's patches, the worst, make it suspicious."""
-    return min(MOST_PATCHES, max(1, int(SUSPICION_SHARE * positions)))
-
-
-def suspects(suspicion: Tensor | None, device: torch.device) -> Tensor:
-    """Int64 indices of the images that are more likely bad than good; none of None."""
-    if suspicion is None:
-        return torch.empty(0, dtype=torch.long, device=device)
-    chances = torch.from_numpy(chance_of_bad(suspicion.cpu().numpy()))
-    return (chances > SUSPECT).nonzero().flatten().to(device)
 
 
 def chance_of_bad(suspicion: npt.NDArray[np.floating]) -> Floats:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import gumbel_r
 
-from softpatch.noise.contamination import MOST, _fit, _Good, estimate_contamination
+from softpatch.calling.contamination import MOST, _fit, _Good, estimate_contamination
 
 Floats = npt.NDArray[np.float64]
 

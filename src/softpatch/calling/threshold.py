@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from softpatch.calling.contamination import SUSPECT, chance_of_bad
 from softpatch.errors import DatasetError
-from softpatch.noise.contamination import SUSPECT, chance_of_bad
 from softpatch.ranges.table import check
 
 Floats = npt.NDArray[np.floating]
