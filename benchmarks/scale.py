@@ -100,7 +100,7 @@ def measure(paths: list[Path]) -> Constants:
         beside = neighbourhood(extractor.grid, None, positions)
         support = PictureSearch(known, of, places, max(RANKS) + 1, beside, ScratchSpace())
         rows = torch.arange(len(patches) - 4, len(patches))
-        seen = seconds(lambda: support.see(patches[-4:], rows)) / 4 * BANK_SIZE / len(bank)
+        seen = seconds(lambda: support.see(patches[-4:], rows, rows)) / 4 * BANK_SIZE / len(bank)
         search = seconds(lambda: bank.nearest(flat[-4 * positions :])) / 4 * BANK_SIZE / len(bank)
         pair = seconds(lambda: greedy_coreset(flat, PICKS)) / (len(flat) * PICKS)
     return Constants(

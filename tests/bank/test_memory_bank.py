@@ -72,6 +72,9 @@ def test_the_farthest_are_those_of_all(
     expected = bank.nearest(patches, own)[0].sort(descending=True).values[:count]
     assert (at_most >= bank.nearest(patches, own)[0]).all()
     assert torch.equal(bank.farthest(patches, count, at_most, own), expected)
+    nearer = at_most.where(torch.arange(queries) % 2 == 0, at_most / 2)
+    expected = torch.minimum(bank.nearest(patches, own)[0], nearer).sort(descending=True).values
+    assert torch.equal(bank.farthest(patches, count, nearer, own), expected[:count])
 
 
 @pytest.mark.parametrize("offset", [1e2, 1e4])

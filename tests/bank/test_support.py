@@ -46,7 +46,7 @@ def search(
         patches.flatten(0, 1)[picks], of[picks // positions], picks % positions, count, beside,
         ScratchSpace(),
     )  # fmt: skip
-    found.see(patches, of)
+    found.see(patches, of, torch.arange(len(of)))
     return found.found()
 
 
@@ -82,7 +82,7 @@ def test_the_most_similar_pictures_are_those_of_a_full_comparison(
         found = PictureSearch(vectors, own, places, kept, beside, ScratchSpace())
     for start in range(0, images, at_once):
         rows = (of >= start) & (of < start + at_once)
-        found.see(patches[rows], of[rows])
+        found.see(patches[rows], of[rows], rows.nonzero().flatten())
     expected = [slow(vectors, own, patches, of)]
     if beside is not None:
         expected.append(slow(vectors, own, patches, of, beside[places]))
@@ -98,6 +98,11 @@ def test_the_most_similar_pictures_are_those_of_a_full_comparison(
         of_found = exact.gather(1, support.pictures.clamp(min=0))
         torch.testing.assert_close(of_found[there], distances[there], rtol=relative, atol=absolute)
         assert (support.pictures[~there] == -1).all()
+    like, nearest = found.like(), expected[0].amin(dim=1)
+    assert torch.equal(like >= 0, nearest.isfinite())
+    some = like >= 0
+    to = (patches.flatten(0, 1)[like[some]] - vectors[some]).double().norm(dim=1)
+    torch.testing.assert_close(to, nearest[some], rtol=relative, atol=absolute)
 
 
 def test_long_vectors_are_compared_by_their_leading_coordinates() -> None:
@@ -139,7 +144,7 @@ def test_pictures_seen_later_join_those_seen_before(first: int, rest: int, seed:
     (before,) = search(patches[:first], of[:first], picks, 3)
     flat = patches.flatten(0, 1)[picks]
     later = PictureSearch(flat, of[picks // 4], picks % 4, 3, None, ScratchSpace())
-    later.see(patches[first:], of[first:])
+    later.see(patches[first:], of[first:], torch.arange(first, first + rest))
     (every,) = search(patches, of, picks, 3)
     joined = before.and_in(later.found()[0])
     width = min(joined.count, every.count)

@@ -18,6 +18,7 @@ from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibration import NORMAL_SAMPLE
 from softpatch.detectors.run import Run
 from softpatch.detectors.supported import SHARE, WITHHELD, support_bank, withheld_images
+from softpatch.detectors.update import admit_all, update
 from softpatch.noise.suspicion import worst_count
 from tests.detectors.tables import learn, table_of
 
@@ -112,17 +113,56 @@ def test_scores_are_the_reachability_distances(monkeypatch: pytest.MonkeyPatch) 
         torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_held_out_scores_are_those_without_the_pictures_vectors_and_support() -> None:
+@pytest.mark.parametrize("ratio", [0.1, 1.0])
+def test_held_out_scores_are_those_without_the_pictures_vectors_and_support(ratio: float) -> None:
+    """In place of each of its vectors is the nearest patch of another picture."""
     training = with_defects(parts(20), [2, 7])
-    detector = learn(SoftPatch(**OPTIONS, max_false_alarms=0.1), training)
+    options = OPTIONS | {"coreset_ratio": ratio}
+    detector = learn(SoftPatch(**options, max_false_alarms=0.1), training)
     floors, held_out = detector.learned_.floors, detector.held_out_
     assert floors is not None
     assert held_out is not None
+    flat, of = training.flatten(0, 2), torch.arange(20).repeat_interleave(16)
     for image in range(20):
-        others = floors.support.own != image
-        distance = torch.cdist(training[image].flatten(0, 1), detector.bank_.vectors[others])
-        reached = torch.maximum(distance, floors.without(image)[others]).amin(dim=1)
+        own = floors.support.own == image
+        vectors = detector.bank_.vectors.clone()
+        elsewhere = flat[of != image]
+        vectors[own] = elsewhere[torch.cdist(vectors[own], elsewhere).argmin(dim=1)]
+        distance = torch.cdist(training[image].flatten(0, 1), vectors)
+        spread = 0.5 * floors.spacing
+        distance[:, own] = (distance[:, own].square() + spread**2).sqrt()
+        reached = torch.maximum(distance, floors.without(image)).amin(dim=1)
         assert float(held_out[image]) == pytest.approx(float(reached.max()), rel=1e-3)
+
+
+@pytest.mark.parametrize("count", [20, 40, 60, 100])
+def test_held_out_scores_of_very_alike_parts_are_those_of_new_ones(count: int) -> None:
+    """One vector stands for a place; without it a picture would meet a hole, as no new one does."""
+    place = 4 * torch.randn(1, 8, 8, 8, generator=torch.Generator().manual_seed(99))
+    noise = 0.01 * torch.randn(count + 200, 8, 8, 8, generator=torch.Generator().manual_seed(1))
+    training, new = (place + noise).tensor_split([count])
+    options = OPTIONS | {"coreset_ratio": 1.0 / count}
+    detector = learn(SoftPatch(**options, max_false_alarms=0.01), training)
+    worst = float(scores(detector, new).max())
+    assert detector.threshold_ is not None
+    assert 0.7 * worst < detector.threshold_ < 1.5 * worst
+    assert scores(detector, with_defects(new[:8], list(range(8)))).min() > detector.threshold_
+
+
+def test_so_are_those_of_an_update() -> None:
+    """New parts that look different, and very alike among themselves."""
+    place = 4 * torch.randn(1, 8, 8, 8, generator=torch.Generator().manual_seed(99))
+    noise = 0.01 * torch.randn(300, 8, 8, 8, generator=torch.Generator().manual_seed(1))
+    training, more, new = (place + noise).tensor_split([40, 100])
+    options = OPTIONS | {"coreset_ratio": 1 / 60}
+    detector = learn(SoftPatch(**options, max_false_alarms=0.01), training)
+    learned, table = detector.learned_, table_of(more + 20)
+    after = update(learned, table, admit_all(learned, table), 0.0, Run(ScratchSpace()))
+    held_out, of = after.calibration.held_out, after.calibration.held_out_of
+    assert held_out is not None
+    assert of is not None
+    worst = after.score((new + 20).flatten(1, 2)).amax(dim=1).max()
+    assert held_out[of[:, 0] >= 40].max() < 1.5 * worst
 
 
 @pytest.mark.parametrize("tiles", [False, True])

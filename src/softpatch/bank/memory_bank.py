@@ -104,7 +104,7 @@ class MemoryBank:
         Args:
             patches: ``(q, D)`` float32.
             count: how many distances; ``q`` where there are fewer patches.
-            at_most: ``(q,)`` float32, which no patch's distance exceeds.
+            at_most: ``(q,)`` float32, which counts where a patch's distance exceeds it.
             skip_own: see ``nearest``; of the patches, images are ``(q,)`` still.
 
         Returns:
@@ -118,7 +118,8 @@ class MemoryBank:
                 break
             some = order[start : start + several]
             own = None if skip_own is None else (skip_own[0][some], skip_own[1])
-            distances = torch.cat([found, self.nearest(patches[some], own)[0]])
+            nearest = torch.minimum(self.nearest(patches[some], own)[0], at_most[some])
+            distances = torch.cat([found, nearest])
             found = distances.sort(descending=True).values[:count]
             start, several = start + several, 2 * several
         return found

@@ -197,18 +197,20 @@ class PictureSearch:
         # Anywhere; and near the same place where that is known.
         self.best = [_MostSimilar(vectors, count) for _ in range(1 if beside is None else 2)]
 
-    def see(self, patches: Tensor, pictures: Tensor) -> None:
+    def see(self, patches: Tensor, pictures: Tensor, rows: Tensor) -> None:
         """Take notice of some pictures.
 
         Args:
             patches: ``(r, P, D)``, of pictures or of their tiles.
             pictures: ``(r,)`` int64, ascending, the picture each is from; all of a picture's at
                 once.
+            rows: ``(r,)`` int64, which of the caller's they are, for ``like``.
         """
-        several, rows = torch.unique(pictures, return_counts=True)
+        positions = patches.shape[1]
+        several, tiles = torch.unique(pictures, return_counts=True)
         flat = patches.flatten(0, 1)
         spans, start = [], 0
-        for length in (rows * patches.shape[1]).tolist():
+        for length in (tiles * positions).tolist():
             spans.append(slice(start, start + length))
             start += length
         centers = self.bounds.centers_from(flat)
@@ -235,7 +237,12 @@ class PictureSearch:
         for one, distance, patch in zip(self.best, nearest, winner, strict=True):
             distance[own] = torch.inf
             limit = self.bounds.limit(everything, one.farthest(), centers)
-            one.keep(flat, several, distance, patch, limit)
+            number = rows.to(device)[patch // positions] * positions + patch % positions
+            one.keep(flat, several, distance, patch, number, limit)
+
+    def like(self) -> Tensor:
+        """``(m,)`` int64: which of all R * P patches of other pictures is nearest; -1 for none."""
+        return self.best[0].nearest()
 
     def found(self) -> list[Support]:
         """What the pictures seen have, anywhere; and near the same place where that is known."""
@@ -251,6 +258,7 @@ class _MostSimilar:
         device = vectors.device
         self.distances = torch.full((len(vectors), 0), torch.inf, device=device)
         self.pictures = torch.full((len(vectors), 0), -1, dtype=torch.long, device=device)
+        self.numbers = self.pictures
 
     def farthest(self) -> Tensor:
         """``(m,)`` float32: a picture that is farther is not among the most similar."""
@@ -259,8 +267,9 @@ class _MostSimilar:
         return self.distances.amax(dim=1)
 
     def keep(
-        self, flat: Tensor, several: Tensor, nearest: Tensor, winner: Tensor, limit: Tensor
-    ) -> None:
+        self, flat: Tensor, several: Tensor, nearest: Tensor, winner: Tensor, number: Tensor,
+        limit: Tensor,
+    ) -> None:  # fmt: skip
         """The exact distances of those that may be nearer than what was found so far.
 
         Args:
@@ -268,6 +277,7 @@ class _MostSimilar:
             several: ``(s,)`` the pictures they are of.
             nearest: ``(m, s)`` approximate squared distances to each picture.
             winner: ``(m, s)`` to which of the patches.
+            number: ``(m, s)`` which of all patches these are.
             limit: ``(m,)``: above it they are farther than ``farthest``.
         """
         take = min(self.count, nearest.shape[1])
@@ -280,9 +290,18 @@ class _MostSimilar:
         of = several[at].where(near, -1)
         every = torch.cat([self.distances, exact], dim=1)
         pictures = torch.cat([self.pictures, of], dim=1)
+        numbers = torch.cat([self.numbers, number.gather(1, at)], dim=1)
         kept = min(self.count, every.shape[1])
         self.distances, order = every.topk(kept, dim=1, largest=False)
         self.pictures = pictures.gather(1, order)
+        self.numbers = numbers.gather(1, order)
+
+    def nearest(self) -> Tensor:
+        """``(m,)``: which of all patches is the nearest; -1 where none was seen."""
+        if not self.distances.shape[1]:
+            return self.numbers.new_full((len(self.vectors),), -1)
+        distance, first = self.distances.min(dim=1)
+        return self.numbers.gather(1, first.unsqueeze(1)).squeeze(1).where(distance.isfinite(), -1)
 
     def ascending(self) -> tuple[Tensor, Tensor]:
         """``(m, n)`` distances, ascending, and the pictures."""

@@ -45,6 +45,10 @@ class BankOptions:
         scores = bank.score(patches.flatten(0, 1), self.distance, origins)
         return scores.view(patches.shape[:2])  # (B * P) -> (B, P)
 
+    def score(self, distances: Tensor) -> Tensor:
+        """Scores of patches that lie so far from vectors without weights."""
+        return distances.square() if self.distance == "squared" else distances
+
     def image_scores(
         self,
         bank: MemoryBank | BankEnsemble,

@@ -12,9 +12,10 @@ from torch import Tensor
 from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
+from softpatch.bank.stand_ins import StandIns
 from softpatch.calling.threshold import Threshold, threshold_without_labels
 from softpatch.compute.progress import Progress
-from softpatch.detectors.bank_options import BankOptions, Origins
+from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.look_alikes import LookAlikes
 from softpatch.detectors.patch_table import PatchTable
 from softpatch.detectors.reservoir import take_union
@@ -125,6 +126,7 @@ class HeldOut:
         before: how many images the model learned from earlier; indices of ``suspects`` begin there.
         floors: of a bank that has some, whose vectors then have those without the image.
         look_alikes: with which image scores are compared, if they are.
+        stand_ins: for the vectors of images that are held out, of a bank with floors.
     """
 
     bank: MemoryBank | BankEnsemble
@@ -136,6 +138,7 @@ class HeldOut:
     before: int = 0
     floors: Floors | None = None
     look_alikes: LookAlikes | None = None
+    stand_ins: StandIns | None = None
 
     def limit(self) -> float:
         """The normal limit, from a sample of the patches.
@@ -146,18 +149,30 @@ class HeldOut:
         positions = self.patches.shape[1]
         row, position = normal_sample(self.image_index + self.before, self.suspects, positions)
         patches, of = self.patches[row, position], self.image_index[row]
-        several = [(self.bank, slice(0, len(of)))]
-        if self.floors is not None:  # drawn image by image
-            ends = [0, *of.bincount().cumsum(dim=0).tolist()]
-            spans = enumerate(slice(*ends[at : at + 2]) for at in range(len(ends) - 1))
-            several = [(self._without(at), part) for at, part in spans if part.start < part.stop]
-        found = [
-            bank.score(patches[part], self.options.distance, (of[part], self.bank_image_index))
-            for bank, part in several
-        ]
+        if self.floors is None:
+            found = [self._of(self.bank, patches, of)]
+        else:  # drawn image by image
+            images = torch.unique_consecutive(of).tolist()
+            found = [self._of_image(image, patches[of == image]) for image in images]
         scores = torch.cat(found)
         scores = scores[scores.isfinite()]  # infinite where the whole bank is from one image
         return float(torch.quantile(scores, NORMAL_SHARE))
+
+    def _of(self, bank: MemoryBank | BankEnsemble, patches: Tensor, images: Tensor) -> Tensor:
+        """``(q, D)`` patches of ``(q,)`` images -> ``(q,)`` scores, without vectors of these."""
+        return bank.score(patches, self.options.distance, (images, self.bank_image_index))
+
+    def _of_image(self, image: int, patches: Tensor) -> Tensor:
+        """``(q, D)`` patches of one image -> ``(q,)`` scores, as if the bank had not seen it."""
+        images = torch.full((len(patches),), image, device=patches.device)
+        bank = self._without(image)
+        scores = self._of(bank, patches, images)
+        if self.stand_ins is None:
+            return scores
+        assert isinstance(bank, MemoryBank)
+        assert bank.floors is not None
+        instead = self.stand_ins.nearest(patches, image, bank.floors)
+        return torch.minimum(scores, self.options.score(instead))
 
     def _without(self, image: int) -> MemoryBank | BankEnsemble:
         """The bank with the floors that it would have without the image."""
@@ -172,12 +187,10 @@ class HeldOut:
             scores[self.image_index == image] = self._scored(image)[1]
         return scores
 
-    def _scored(self, image: int) -> tuple[Tensor, Tensor, Origins]:
-        """Its ``(t, P, D)`` patches, of its tiles, their ``(t, P)`` scores, and their origins."""
+    def _scored(self, image: int) -> tuple[Tensor, Tensor]:
+        """Its ``(t, P, D)`` patches, of its tiles, and their ``(t, P)`` scores."""
         own = self.patches[self.image_index == image]
-        of = torch.full((own.shape[:2].numel(),), image, device=own.device)
-        origins = of, self.bank_image_index
-        return own, self.options.patch_scores(self._without(image), own, origins), origins
+        return own, self._of_image(image, own.flatten(0, 1)).view(own.shape[:2])
 
     def scores(self, progress: Progress) -> tuple[Tensor, Tensor]:
         """``held_out`` and ``held_out_of`` of a ``Calibration``."""
@@ -185,13 +198,14 @@ class HeldOut:
         drawn = images[held_out_images(len(images)).to(images.device)].tolist()
         scores, scored = [], []
         for done, image in enumerate(drawn, start=1):
-            own, found, (of, of_bank) = self._scored(image)
+            own, found = self._scored(image)
             tile = found.amax(dim=1).argmax(keepdim=True)  # of the worst patch, speaks for it
+            itself = self.image_index.new_full((1,), image)
             score = self.options.image_scores(
-                self._without(image), own[tile], found[tile], (of[:1], of_bank)
+                self._without(image), own[tile], found[tile], (itself, self.bank_image_index)
             ).squeeze()
             if self.look_alikes is not None:
-                looks, itself = own[tile].mean(dim=1), of[:1] + self.before
+                looks, itself = own[tile].mean(dim=1), itself + self.before
                 score = score / self.look_alikes.allowance(looks, itself).squeeze()
             if score.isfinite():  # else the whole bank is from this image
                 scores.append(score)

@@ -18,6 +18,7 @@ from softpatch.bank.coreset import greedy_coreset
 from softpatch.bank.floor_rule import FloorRule
 from softpatch.bank.floors import Floors, spacing
 from softpatch.bank.memory_bank import MemoryBank
+from softpatch.bank.stand_ins import StandIns
 from softpatch.bank.support import PictureSearch, Support, neighbourhood
 from softpatch.compute.scratch import chunks
 from softpatch.detectors.bank_options import BankOptions
@@ -80,12 +81,14 @@ class SupportedBank:
         floors: where they are from, and what they would be without one image.
         support: of the same kind as the floors', for every rank of ``RANKS``.
         picks: ``(m,)`` int64, which of the M * P patches the bank is.
+        stand_ins: for the vectors of images that are held out; None of a bank without floors.
     """
 
     bank: MemoryBank
     floors: Floors
     support: Support
     picks: Tensor
+    stand_ins: StandIns | None = None
 
     def for_an_audit(self) -> Self:
         """With floors that ask for two other pictures at least, whatever good pictures then score.
@@ -112,6 +115,7 @@ class SupportedBank:
                 bank_image_index=self.floors.support.own,
                 suspects=suspects(None, self.bank.vectors.device),
                 floors=self.floors,
+                stand_ins=self.stand_ins,
             )
             scores[rows] = held_out.patch_scores().cpu()
             run.progress("hold out", images.stop, len(table.names))
@@ -137,16 +141,17 @@ class SupportedBank:
                 bank = self.bank.with_floors(floors)
                 some = some.with_floors(floors[: len(some)])
                 at_most, _ = some.nearest(patches, (of, own[: len(some)]))
+                if self.stand_ins is not None:
+                    instead = self.stand_ins.nearest(patches, image, floors)
+                    at_most = torch.minimum(at_most, instead)
                 worst[row] = bank.farthest(patches, worst.shape[1], at_most, (of, own))
                 drawn = sampled == row
                 place = places[drawn].to(device)
-                sample[drawn.to(device)] = bank.score(
-                    patches[place], options.distance, (of[place], own)
-                )
+                found, _ = bank.nearest(patches[place], (of[place], own))
+                sample[drawn.to(device)] = torch.minimum(found, at_most[place])
             run.progress("hold out", images.stop, len(table.names))
-        if options.distance == "squared":
-            worst = worst.square()
-        return WorstHeldOut(worst, looks, sample, index[sampled].to(device))
+        of_sample = index[sampled].to(device)
+        return WorstHeldOut(options.score(worst), looks, options.score(sample), of_sample)
 
 
 def learn_supported(table: PatchTable, options: BankOptions, floors: bool, run: Run) -> LearnedBank:
@@ -188,6 +193,7 @@ class Found:
             other images: anywhere, and near the same place where that is known.
         whole: the same of all vectors and in all images.
         spacing: see ``softpatch.bank.floors.spacing``.
+        stand_ins: of the vectors.
     """
 
     picks: Tensor
@@ -196,6 +202,7 @@ class Found:
     early: list[Support]
     whole: list[Support]
     spacing: float
+    stand_ins: StandIns
 
     def candidates(self, supports: list[Support]) -> list[Floors]:
         """Floors by every rule that there can be."""
@@ -218,7 +225,7 @@ def support_bank(table: PatchTable, options: BankOptions, run: Run) -> Supported
     floors = Floors.of(support, rule, found.spacing)
     weights = torch.ones(len(found.picks), device=found.vectors.device)
     bank = MemoryBank(found.vectors, weights, floors=floors.every())
-    return SupportedBank(bank, floors, support, found.picks)
+    return SupportedBank(bank, floors, support, found.picks, found.stand_ins)
 
 
 def find_support(table: PatchTable, options: BankOptions, run: Run) -> Found:
@@ -245,7 +252,9 @@ def find_support(table: PatchTable, options: BankOptions, run: Run) -> Found:
     _see(search, table, others, 0, run)
     early = [support.take(known.to(device)) for support in search.found()]
     _see(search, table, withheld, len(table.names) - len(kept_back), run)
-    return Found(picks, vectors, withheld, early, search.found(), spacing(vectors))
+    apart, like = spacing(vectors), search.like()
+    stand_ins = StandIns(own.where(like >= 0, -1), table.take(like.clamp(min=0)), apart)
+    return Found(picks, vectors, withheld, early, search.found(), apart, stand_ins)
 
 
 def withheld_images(images: int) -> Tensor:
@@ -282,7 +291,7 @@ def _see(search: PictureSearch, table: PatchTable, rows: Tensor, done: int, run:
     for images, some in _parts(table, rows):
         here, at = table.at_hand(some)
         device = here.patches.device
-        search.see(here.patches[at.to(device)], index[some].to(device))
+        search.see(here.patches[at.to(device)], index[some].to(device), some)
         run.progress("support", done + images.stop, len(table.names))
 
 

@@ -11,6 +11,7 @@ from softpatch.bank.coreset import greedy_coreset
 from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.random_draw import random_draw
+from softpatch.bank.stand_ins import StandIns
 from softpatch.bank.support import PictureSearch, neighbourhood
 from softpatch.detectors.calibration import HeldOut, recalibrate
 from softpatch.detectors.learned_bank import LearnedBank
@@ -66,9 +67,11 @@ def update(
         picks = _pick(learned, vectors, scores.admitted, kept, share, run)
     of_patch = table.image_index.repeat_interleave(table.shape[1])
     origin = torch.cat([of_patch.new_full((old,), -1), of_patch])[picks]
-    floors = None
+    floors = stand_ins = None
     if learned.floors is not None:
-        floors = _floors(learned, learned.floors, vectors, picks, table, run)
+        floors, like = _floors(learned, learned.floors, vectors, picks, table, run)
+        instead = table.flat[like.clamp(min=0)]
+        stand_ins = StandIns(origin.where(like >= 0, -1), instead, floors.spacing)
     bank = MemoryBank(
         vectors[picks], scores.weights[picks], floors=None if floors is None else floors.every()
     )
@@ -79,7 +82,7 @@ def update(
         reservoir = scores.images.subsample(picks, len(table.image_index), share, draw)
     held_out = HeldOut(
         bank, learned.options, table.patches, table.image_index, origin,
-        suspects(suspicion, device), before, floors,
+        suspects(suspicion, device), before, floors, stand_ins=stand_ins,
     )  # fmt: skip
     look_alikes = learned.look_alikes
     if floors is not None:
@@ -194,8 +197,10 @@ def _draw(learned: LearnedBank, patches: int, kept: Tensor, share: float, seed: 
 def _floors(
     learned: LearnedBank, floors: Floors, vectors: Tensor, picks: Tensor, table: LocalPatches,
     run: Run,
-) -> Floors:  # fmt: skip
+) -> tuple[Floors, Tensor]:  # fmt: skip
     """Of the picked ones, ascending, of ``(n, D)`` old and new vectors.
+
+    And ``(m,)`` which of the new patches of other images is nearest to each, -1 for none.
 
     What a new vector has in old images is known by way of the old vector nearest to it.
     """
@@ -219,10 +224,10 @@ def _floors(
         vectors[picks], support.own, support.places, support.count, beside, run.scratch
     )
     for image in table.image_index.unique().tolist():  # type: ignore[no-untyped-call]
-        rows = table.image_index == image
-        search.see(table.patches[rows], before + table.image_index[rows])
+        rows = (table.image_index == image).nonzero().flatten()
+        search.see(table.patches[rows], before + table.image_index[rows], rows)
     support = support.and_in(search.found()[floors.rule.near])
-    return Floors.of(support, floors.rule, floors.spacing)
+    return Floors.of(support, floors.rule, floors.spacing), search.like()
 
 
 def _suspicion(learned: LearnedBank, table: LocalPatches, scores: UpdateScores) -> Tensor:

@@ -1,0 +1,52 @@
+"""Stand-ins: what a bank would have held in place of a picture's vectors, had it not been seen.
+
+A bank keeps one vector for what many pictures show. A picture that is scored without its own
+vectors meets the holes that they leave, which a new picture never does: of 24 parts in a steady
+fixture, such scores are up to 4.8 times the worst that new good ones have. A bank picked without
+the picture would have had something like the nearest patch of another one there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Of the bank's spacing, added in quadrature: a bank keeps a tenth of the patches, not the nearest.
+# Without it 60 turned parts score 4 % less than new ones and 60 screws 5 %; with it 0 and 2 %.
+SPREAD = 0.5
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """Of m bank vectors.
+
+    Attributes:
+        own: ``(m,)`` int64, the picture that each vector is from; -1 where nothing stands in.
+        vectors: ``(m, D)`` float32: of each the nearest patch of another picture.
+        spacing: of the bank, see ``softpatch.bank.floors.spacing``.
+    """
+
+    own: Tensor
+    vectors: Tensor
+    spacing: float
+
+    def nearest(self, patches: Tensor, picture: int, floors: Tensor) -> Tensor:
+        """How far the picture's patches are from what stands in for its vectors.
+
+        Args:
+            patches: ``(q, D)`` float32.
+            picture: whose they are.
+            floors: ``(m,)`` of the bank's vectors; a stand-in has that of its vector.
+
+        Returns:
+            ``(q,)`` float32 distances, infinite where the picture has no vectors in the bank.
+        """
+        rows = self.own == picture
+        if not bool(rows.any()):
+            return torch.full((len(patches),), torch.inf, device=patches.device)
+        instead = self.vectors[rows]
+        apart = torch.cdist(patches, instead, compute_mode="donot_use_mm_for_euclid_dist")
+        apart = (apart.square() + (SPREAD * self.spacing) ** 2).sqrt()
+        return torch.maximum(apart, floors[rows]).amin(dim=1)
