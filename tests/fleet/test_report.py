@@ -26,7 +26,7 @@ PLENTY = Threshold(2.0, 0.01, 200, 0.00995, 0.6)
 
 
 def learned(rate: float = 0.0, low: float = 0.0, suspects: tuple[str, ...] = ()) -> Learned:
-    return Learned(200, rate, (low, 0.2), suspects, 2.0, PLENTY)
+    return Learned(100, rate, (low, 0.2), suspects, 2.0, PLENTY)
 
 
 def fleet(folder: Path) -> Fleet:
@@ -82,7 +82,7 @@ def test_each_kind_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert look.startswith("softpatch predict ")
     assert accept == "softpatch fit-many plant -o models --only b/drifted --force"
     assert said[3] is not None
-    assert said[3].text == ("about 10.0% are bad (95 % interval 4.0% to 20.0%); 3 of 200 stand out")
+    assert said[3].text == ("3 of 100 stand out; about 10.0% are bad (95 % interval 4.0% to 20.0%)")
     assert said[3].commands[0].startswith("softpatch audit ")
     assert said[4] is not None
     assert said[4].text == (

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from softpatch.auditing.duplicates import exact_duplicates, near_duplicates
 from softpatch.auditing.evidence import Evidence, gather
 from softpatch.auditing.image_quality import ImageFacts, measure_images, oddities
-from softpatch.calling.contamination import estimate_contamination
+from softpatch.calling.contamination import LIKELY, estimate_contamination
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.embedder import Embedder
 from softpatch.detectors.patch_table import PatchTable
@@ -37,7 +37,6 @@ from softpatch.runtime.intensity import Intensity
 # Of the patches are what pictures are held against, up to ``bank_size``. By a sparse bank scores
 # are uneven: of 44 magnetic tiles, 4 bad, the ranking has an AUROC of 0.894, for 0.862 with 0.1.
 WHOLE = 1.0
-LIKELY = 0.5  # confidence from which a picture is called suspicious
 CALM = 0.999  # quantile of good pictures' patches, from which heat maps have colour
 
 
@@ -112,8 +111,10 @@ class Audit:
 
     Attributes:
         images: the readable pictures, most suspicious first.
-        contamination: estimated share of bad ones, 0..1.
-        interval: its 95 % interval.
+        contamination: estimated share of bad ones, 0..1; None where the scores do not tell.
+        interval: its 95 % interval; None where the scores do not tell.
+        called: how many stand out and how many are bad, or that it cannot be told, in words.
+        look_first: how many of the most suspicious pictures are worth a look.
         discriminator: what the suspicion comes from, such as ``lof``, or ``held-out``; ``why``: in
             words.
         duplicates: groups of paths with the same pixels.
@@ -124,8 +125,10 @@ class Audit:
     """
 
     images: list[AuditedPicture]
-    contamination: float
-    interval: tuple[float, float]
+    contamination: float | None
+    interval: tuple[float, float] | None
+    called: str
+    look_first: int
     discriminator: str
     why: str
     duplicates: list[list[str]]
@@ -140,7 +143,9 @@ class Audit:
         return {
             "images": [image.as_dict() for image in self.images],
             "contamination": self.contamination,
-            "interval": list(self.interval),
+            "interval": self.interval and list(self.interval),
+            "called": self.called,
+            "look_first": self.look_first,
             "discriminator": self.discriminator,
             "why": self.why,
             "duplicates": self.duplicates,
@@ -225,7 +230,7 @@ def _conclude(
 ) -> Audit:
     estimate = estimate_contamination(evidence.suspicion, detector.seed)
     exact, near = exact_duplicates(pictures), near_duplicates(pictures)
-    suspicious = estimate.confidence >= LIKELY
+    suspicious = estimate.confidence > LIKELY
     copies = _copies(pictures, exact, near, suspicious)
     odd = oddities(pictures)
     order = np.argsort(-evidence.suspicion, kind="stable").tolist()
@@ -252,7 +257,9 @@ def _conclude(
     return Audit(
         images=images,
         contamination=estimate.rate,
-        interval=(estimate.low, estimate.high),
+        interval=estimate.interval,
+        called=str(estimate),
+        look_first=estimate.look_first,
         discriminator=evidence.discriminator,
         why=evidence.why,
         duplicates=[[pictures[at].name for at in group] for group in exact],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from softpatch.auditing.audit import LIKELY, Audit
+from softpatch.auditing.audit import Audit
 from softpatch.compute.progress import Progress, silent
 from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
 from softpatch.runtime.files import csv_bytes, digest_if_there, write_files
@@ -38,11 +38,8 @@ def write_report(
 
 def summary(audit: Audit) -> list[str]:
     """The findings in sentences."""
-    low, high = audit.interval
-    likely = sum(image.confidence >= LIKELY for image in audit.images)
     lines = [
-        f"{len(audit.images)} pictures, of which about {audit.contamination:.1%} are bad "
-        f"(95 % interval {low:.1%} to {high:.1%}); {likely} more likely than not.",
+        f"{audit.called}.",
         f"Ranked by {audit.discriminator}: {audit.why}.",
     ]
     odd = {reason.code for image in audit.images for reason in image.reasons}

@@ -16,23 +16,57 @@ FITTED = (0.1, 0.5)  # quantiles of the good pictures that the Gumbel law is lai
 TAIL = 0.01  # share of good pictures that lie beyond where bad ones are counted
 MOST = 0.5  # of the pictures can be bad; beyond, they would be the rule
 ROUNDS = 50
-SUSPECT = 0.5  # chance of being bad from which an image does not count as good
+LIKELY = 0.5  # confidence from which a picture stands out
+# Confidence is 1 / (1 + exp(EVEN - STEEP * z)) of a picture that lies z scales of the law above its
+# location. Fitted to pictures of seven sets, with none to a fifth bad; each set, left out in
+# turn, has an expected calibration error of at most 0.06 (benchmarks.calling).
+EVEN, STEEP = 4.08, 0.74
+# An interval is given where half of those that stand out lie so far above the law's location, and
+# they are so many. Elsewhere it would hold the truth three times of four: bad pictures that look
+# like good ones do not stand out, and a set with them looks like a clean one.
+CLEAR, SEVERAL = 9.0, 3
+LOOK, LOOK_SHARE = 12, 0.2  # pictures to look at, at least, where it is not told how many are bad
 
 
 @dataclass(frozen=True)
 class ContaminationEstimate:
-    """An estimate.
+    """What the suspicion of N pictures says.
 
     Attributes:
-        rate: share of bad pictures, 0..``MOST``.
-        low, high: ends of its 95 % interval.
         confidence: ``(N,)`` in 0..1, that each picture is bad; more suspicion never means less.
+        rate: share of bad pictures, 0..``MOST``; None where the scores do not tell.
+        interval: its 95 % interval; None where the scores do not tell.
     """
 
-    rate: float
-    low: float
-    high: float
     confidence: Floats
+    rate: float | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def standing_out(self) -> int:
+        """How many pictures are more likely bad than not."""
+        return int((self.confidence > LIKELY).sum())
+
+    @property
+    def look_first(self) -> int:
+        """How many of the most suspicious pictures are worth a look."""
+        count = len(self.confidence)
+        return min(count, max(LOOK, math.ceil(LOOK_SHARE * count), self.standing_out))
+
+    def __str__(self) -> str:
+        count, out = len(self.confidence), self.standing_out
+        stand = "stands" if out == 1 else "stand"
+        if self.rate is not None and self.interval is not None:
+            low, high = self.interval
+            return (
+                f"{out} of {count} pictures {stand} out clearly; about {self.rate:.1%} are bad "
+                f"(95 % interval {low:.1%} to {high:.1%})"
+            )
+        first = f"look at the first {self.look_first}"
+        return (
+            f"{out or 'none'} of {count} pictures {stand} out; how many are bad cannot be told, as "
+            f"some may look like good ones to the network: {first}"
+        )
 
 
 @dataclass(frozen=True)
@@ -46,22 +80,25 @@ class _Good:
     scale: float
     rate: float
 
-    def density(self, values: Floats) -> Floats:
-        """Of good pictures at each value."""
-        z = np.maximum((values - self.location) / self.scale, -50)  # 0 there already
-        density: Floats = np.exp(-z - np.exp(-z)) / self.scale
-        return density
-
     @property
     def tail(self) -> float:
         """Where the last ``TAIL`` of the good pictures begins."""
         return self.location + self.scale * _standard_quantile(1 - TAIL)
 
+    def above(self, values: Floats) -> Floats:
+        """How many scales each value lies above the location."""
+        return (values - self.location) / self.scale
 
-def chance_of_bad(suspicion: npt.NDArray[np.floating]) -> Floats:
-    """``(N,)`` suspicion -> ``(N,)`` confidence alone, as ``estimate_contamination`` has it."""
+
+def suspicious(suspicion: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """``(N,)``: beyond where the last hundredth of good pictures begins, so that they do not count.
+
+    Args:
+        suspicion: ``(N,)``, at least 0.
+    """
     values = _logarithms(suspicion)
-    return _confidence(values, _fit(values))
+    beyond: npt.NDArray[np.bool_] = values > _fit(values).tail
+    return beyond
 
 
 def estimate_contamination(suspicion: Floats, seed: int = 0) -> ContaminationEstimate:
@@ -69,8 +106,7 @@ def estimate_contamination(suspicion: Floats, seed: int = 0) -> ContaminationEst
 
     The law is fitted to the less suspicious half of the good pictures, where no bad ones are. Bad
     pictures are counted beyond where 1 % of the good ones lie; how many are good decides which half
-    the law is fitted to, so that both are found in turns. A picture's confidence is the posterior
-    of being bad, bad ones being as likely anywhere beyond that point.
+    the law is fitted to, so that both are found in turns.
 
     Args:
         suspicion: ``(N,)``, above 0.
@@ -78,14 +114,16 @@ def estimate_contamination(suspicion: Floats, seed: int = 0) -> ContaminationEst
     """
     values = _logarithms(suspicion)
     good = _fit(values)
+    above = good.above(values)
+    confidence = 1 / (1 + np.exp(np.minimum(EVEN - STEEP * above, 700)))
+    out = above[confidence > LIKELY]
+    if len(out) < SEVERAL or np.median(out) < CLEAR:
+        return ContaminationEstimate(confidence)
     random = np.random.default_rng(seed)
     rates = [_fit(random.choice(values, len(values))).rate for _ in range(RESAMPLES)]
     low, high = np.quantile(rates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    # No bad picture among N does not prove a rate of 0: 3 / N could well have shown none.
-    high = max(float(high), good.rate, 1 - (1 - LEVEL) ** (1 / len(values)))
-    return ContaminationEstimate(
-        good.rate, min(float(low), good.rate), high, _confidence(values, good)
-    )
+    interval = min(float(low), good.rate), max(float(high), good.rate)
+    return ContaminationEstimate(confidence, good.rate, interval)
 
 
 def _logarithms(suspicion: npt.NDArray[np.floating]) -> Floats:
@@ -106,16 +144,6 @@ def _fit(values: Floats) -> _Good:
             break
         rate = found
     return _Good(good.location, good.scale, found)
-
-
-def _confidence(values: Floats, good: _Good) -> Floats:
-    reach = float(values.max()) - good.tail
-    if good.rate == 0 or reach <= 0:
-        return np.zeros(len(values))
-    bad = good.rate / reach  # density, beyond the tail's beginning
-    posterior = bad / (bad + (1 - good.rate) * good.density(values))
-    posterior[values <= good.tail] = 0.0
-    return posterior
 
 
 def _standard_quantile(share: float) -> float:

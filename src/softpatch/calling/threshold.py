@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from softpatch.calling.contamination import SUSPECT, chance_of_bad
+from softpatch.calling.contamination import suspicious
 from softpatch.errors import DatasetError
 from softpatch.ranges.table import check
 
@@ -61,7 +61,7 @@ def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Thresho
         UsageError: ``max_false_alarms`` outside (0, 1).
     """
     max_false_alarms = check("threshold.max_false_alarms", max_false_alarms)
-    good = np.sort(scores[chance_of_bad(scores) <= SUSPECT])
+    good = np.sort(scores[~suspicious(scores)])
     count = len(good)
     rank = max(1, int(max_false_alarms * (count + 1)))
     return Threshold(

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from softpatch.calling.contamination import SEVERAL
 from softpatch.fleet.drift import Drift
 from softpatch.fleet.fitting import CHECKED, FAILED, GONE, KEPT, Learned, Visit
 
@@ -14,6 +15,7 @@ from softpatch.fleet.fitting import CHECKED, FAILED, GONE, KEPT, Learned, Visit
 CODES = ("failed", "drifted", "gone", "bad pictures", "other light", "unreadable", "few pictures")
 OK = "ok"
 NAMED = 3  # unreadable pictures that are listed
+BY_CHANCE = 0.02  # of good pictures, some sets have as many that stand out
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ def advise(visit: Visit, again: str) -> list[Advice]:
         kept = "; the model was not fitted again" if visit.outcome == KEPT else ""
         text = f"{in_words(drift)}{kept}: look at them, and accept them if they are right"
         found.append(Advice("drifted", text, (look, f"{again} --only {name} --force")))
-    if learned is not None and learned.suspects and learned.interval and learned.interval[0] > 0:
-        text = f"{share_in_words(learned)}; {len(learned.suspects)} of {learned.pictures} stand out"
+    if learned is not None and _stand_out(learned):
+        out = f"{len(learned.suspects or ())} of {learned.pictures} stand out"
+        text = f"{out}; {share_in_words(learned)}"
         found.append(Advice("bad pictures", text, (audit,)))
     if drift is not None and (light := light_in_words(drift)):
         commands = () if drift.drifted else (look,)
@@ -87,9 +90,14 @@ def light_in_words(drift: Drift) -> str:
     return " and ".join(words)
 
 
+def _stand_out(learned: Learned) -> bool:
+    """Whether more pictures do than of good ones alone."""
+    return len(learned.suspects or ()) >= max(SEVERAL, BY_CHANCE * learned.pictures)
+
+
 def share_in_words(learned: Learned) -> str:
     """Such as ``about 10.0% are bad (95 % interval 4.0% to 20.0%)``."""
     if learned.contamination is None or learned.interval is None:
-        return "unknown"
+        return "how many are bad cannot be told"
     low, high = learned.interval
     return f"about {learned.contamination:.1%} are bad (95 % interval {low:.1%} to {high:.1%})"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softpatch.calling.contamination import SUSPECT, estimate_contamination
+from softpatch.calling.contamination import LIKELY, estimate_contamination
 from softpatch.calling.threshold import Threshold
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors import Detector, PatchCore, make_detector
@@ -65,9 +65,10 @@ class Learned:
 
     Attributes:
         pictures: number of training pictures.
-        contamination: estimated share of bad ones among them, with its 95 % ``interval``; None for
+        contamination: estimated share of bad ones among them, with its 95 % ``interval``; None
+            where the scores do not tell.
+        suspects: paths of pictures more likely bad than good, most suspicious first; None for
             methods that do not rank pictures.
-        suspects: paths of pictures more likely bad than good, most suspicious first.
         threshold: None without one.
         promise: how the threshold was chosen without labels; None if it was set by hand or labels.
         intensity: which values of pictures of more than 8 bits are black and white.
@@ -76,7 +77,7 @@ class Learned:
     pictures: int
     contamination: float | None
     interval: tuple[float, float] | None
-    suspects: tuple[str, ...]
+    suspects: tuple[str, ...] | None
     threshold: float | None
     promise: Threshold | None
     intensity: Intensity = FULL
@@ -89,17 +90,17 @@ class Learned:
     def of(cls, header: Mapping[str, Any], state: Mapping[str, Tensor]) -> Learned:
         """From the content of a model file."""
         names = header["images"]
-        contamination, interval, suspects = None, None, []
+        contamination, interval, suspects = None, None, None
         if "suspicion" in state:
             suspicion = state["suspicion"].double().numpy()
             estimate = estimate_contamination(suspicion, header["parameters"]["seed"])
-            contamination, interval = estimate.rate, (estimate.low, estimate.high)
+            contamination, interval = estimate.rate, estimate.interval
             order = suspicion.argsort(kind="stable")[::-1].tolist()
-            suspects = [names[row] for row in order if estimate.confidence[row] > SUSPECT]
+            suspects = tuple(names[row] for row in order if estimate.confidence[row] > LIKELY)
         calibration = Calibration.restored(header, state)
         promise = calibration.promise(header["parameters"].get("max_false_alarms"))
         return cls(
-            len(names), contamination, interval, tuple(suspects), calibration.threshold, promise,
+            len(names), contamination, interval, suspects, calibration.threshold, promise,
             Intensity(*header["preprocessing"].get("intensity", FULL)),
         )  # fmt: skip
 

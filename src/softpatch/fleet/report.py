@@ -96,9 +96,11 @@ def cells(line: CameraReport) -> dict[str, str]:
     if learned is not None:
         words["pictures"] = str(learned.pictures)
         words["threshold"] = "none" if learned.threshold is None else f"{learned.threshold:.4g}"
-        if learned.contamination is not None and learned.interval is not None:
-            low, high = learned.interval
-            words["bad"] = f"{learned.contamination:.1%} ({low:.1%} to {high:.1%})"
+        if learned.suspects is not None:
+            words["bad"] = "not told"
+            if learned.contamination is not None and learned.interval is not None:
+                low, high = learned.interval
+                words["bad"] = f"{learned.contamination:.1%} ({low:.1%} to {high:.1%})"
             names = ", ".join(_below(line.visit.folder, learned.suspects[:NAMED]))
             more = ", ..." if len(learned.suspects) > NAMED else ""
             words["suspects"] = f"{len(learned.suspects)}: {names}{more}" if names else "0"
@@ -125,7 +127,7 @@ def _numbers(line: CameraReport) -> dict[str, object]:
     promise = learned.promise if learned is not None else None
     found = drift.compared if drift is not None else None
     low, high = (learned.interval if learned is not None else None) or (None, None)
-    suspects = learned.suspects if learned is not None else ()
+    suspects = (learned.suspects or ()) if learned is not None else ()
     first = line.advice[0] if line.advice else None
     return {
         "camera": visit.camera,
@@ -191,7 +193,7 @@ def _shown(visit: Visit) -> dict[str, list[str]]:
     if visit.drift is not None and visit.drift.drifted:
         shown["Highest scores among the new pictures"] = list(visit.drift.worst)
     if visit.learned is not None:
-        shown["Most suspicious training pictures"] = list(visit.learned.suspects[:NAMED])
+        shown["Most suspicious training pictures"] = list((visit.learned.suspects or ())[:NAMED])
     return shown
 
 

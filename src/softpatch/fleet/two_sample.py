@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from softpatch.calling.contamination import SUSPECT, chance_of_bad
+from softpatch.calling.contamination import suspicious
 
 Floats = npt.NDArray[np.floating]
 
@@ -37,7 +37,7 @@ def compare(new: Floats, old: Floats) -> Comparison:
     distribution. The tails begin where those of the good old pictures do, as bad ones would move
     them far out; but the gaps of bad ones count, as there are bad ones among the new pictures, too.
     """
-    usual = np.sort(old[chance_of_bad(old) <= SUSPECT])
+    usual = np.sort(old[~suspicious(old)])
     rank = max(1, int(OUTSIDE / 2 * (len(usual) + 1)))
     lowest, highest = usual[rank - 1], usual[-rank]
     gaps = int(((old <= lowest) | (old >= highest)).sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from softpatch.calling.contamination import SUSPECT, chance_of_bad
+from softpatch.calling.contamination import suspicious
 
 SUSPICION_SHARE = 0.01  # of its patches, the worst, make an image suspicious
 MOST_PATCHES = 16
@@ -48,8 +48,8 @@ def worst_count(positions: int) -> int:
 
 
 def suspects(suspicion: Tensor | None, device: torch.device) -> Tensor:
-    """Int64 indices of the images that are more likely bad than good; none of None."""
+    """Int64 indices of the images that do not count as good ones; none of None."""
     if suspicion is None:
         return torch.empty(0, dtype=torch.long, device=device)
-    chances = torch.from_numpy(chance_of_bad(suspicion.cpu().numpy()))
-    return (chances > SUSPECT).nonzero().flatten().to(device)
+    found = torch.from_numpy(suspicious(suspicion.cpu().numpy()))
+    return found.nonzero().flatten().to(device)
