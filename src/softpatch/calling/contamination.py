@@ -101,6 +101,18 @@ def suspicious(suspicion: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     return beyond
 
 
+def above_good(suspicion: npt.NDArray[np.floating]) -> Floats:
+    """``(N,)``: how many scales of the good pictures' law each lies above the law's location."""
+    values = _logarithms(suspicion)
+    return _fit(values).above(values)
+
+
+def confidence_of(above: Floats) -> Floats:
+    """``(N,)`` places as ``above_good`` has them -> ``(N,)`` confidence that each is bad, 0..1."""
+    confidence: Floats = 1 / (1 + np.exp(np.minimum(EVEN - STEEP * above, 700)))
+    return confidence
+
+
 def estimate_contamination(suspicion: Floats, seed: int = 0) -> ContaminationEstimate:
     """Tell the bad pictures from the good ones by the law of the good.
 
@@ -115,7 +127,7 @@ def estimate_contamination(suspicion: Floats, seed: int = 0) -> ContaminationEst
     values = _logarithms(suspicion)
     good = _fit(values)
     above = good.above(values)
-    confidence = 1 / (1 + np.exp(np.minimum(EVEN - STEEP * above, 700)))
+    confidence = confidence_of(above)
     out = above[confidence > LIKELY]
     if len(out) < SEVERAL or np.median(out) < CLEAR:
         return ContaminationEstimate(confidence)

@@ -45,7 +45,9 @@ class Threshold:
         )
 
 
-def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Threshold:
+def threshold_without_labels(
+    scores: Floats, max_false_alarms: float, known_good: npt.NDArray[np.bool_] | None = None
+) -> Threshold:
     """Choose by scores of pictures of which most are good.
 
     A new good picture is as likely to have any rank among the n good training pictures, so that
@@ -56,12 +58,13 @@ def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Thresho
     Args:
         scores: ``(N,)`` image scores, above 0, none from a bank that holds the picture's patches.
         max_false_alarms: share of good pictures, in (0, 1).
+        known_good: ``(N,)``, whom people have looked at and called good; see ``scores_of_good``.
 
     Raises:
         UsageError: ``max_false_alarms`` outside (0, 1).
     """
     max_false_alarms = check("threshold.max_false_alarms", max_false_alarms)
-    good = np.sort(scores[~suspicious(scores)])
+    good = scores_of_good(scores, known_good)
     count = len(good)
     rank = max(1, int(max_false_alarms * (count + 1)))
     return Threshold(
@@ -71,6 +74,15 @@ def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Thresho
         expected=rank / (count + 1),
         confidence=_at_least(rank, count, max_false_alarms),
     )
+
+
+def scores_of_good(scores: Floats, known_good: npt.NDArray[np.bool_] | None = None) -> Floats:
+    """Those of ``(N,)`` scores that count as good pictures', ascending; limits rest on them.
+
+    Suspects do not, unless people have looked at them and called them good.
+    """
+    counts = ~suspicious(scores)
+    return np.sort(scores[counts if known_good is None else counts | known_good])
 
 
 def threshold_with_labels(good: Floats, bad: Floats) -> float:
