@@ -61,7 +61,7 @@ def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Thresho
         UsageError: ``max_false_alarms`` outside (0, 1).
     """
     max_false_alarms = check("threshold.max_false_alarms", max_false_alarms)
-    good = np.sort(scores[chance_of_bad(scores) <= SUSPECT])
+    good = scores_of_good(scores)
     count = len(good)
     rank = max(1, int(max_false_alarms * (count + 1)))
     return Threshold(
@@ -71,6 +71,14 @@ def threshold_without_labels(scores: Floats, max_false_alarms: float) -> Thresho
         expected=rank / (count + 1),
         confidence=_at_least(rank, count, max_false_alarms),
     )
+
+
+def scores_of_good(scores: Floats) -> Floats:
+    """Those of ``(N,)`` scores that are no suspects', ascending; limits and p-values rest on them.
+
+    None of the scores may be from a bank that holds the picture's patches.
+    """
+    return np.sort(scores[chance_of_bad(scores) <= SUSPECT])
 
 
 def threshold_with_labels(good: Floats, bad: Floats) -> float:
