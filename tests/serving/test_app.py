@@ -38,6 +38,9 @@ def test_records_are_the_detector_s_own(client: TestClient, model: Path) -> None
         assert level is not None
         assert result["Score"] == pytest.approx(prediction.score, rel=1e-5)
         assert result["IsAnomalous"] is prediction.anomalous is bad
+        assert result["Verdict"] == prediction.verdict == ("bad" if bad else "good")
+        assert (result["Look"], result["PValue"]) == (prediction.look, prediction.p_value)
+        assert result["Rarity"] == prediction.rarity
         assert result["Level"] == pytest.approx(level, rel=1e-5)
         assert result["Confidence"] == pytest.approx(max(level, 1 - level), rel=1e-5)
         assert (result["Threshold"], result["Width"], result["Height"]) == (120, 64, 48)
@@ -189,7 +192,7 @@ def test_metrics_count_what_happened(client: TestClient) -> None:
     assert found['softpatch_requests_total{method="other",route="none",status="404"}'] == 1
     assert found["softpatch_batch_pictures_sum"] == 3
     assert found["softpatch_waiting_pictures"] == 0
-    assert set(VERDICTS.values()) == {"anomalous", "good", "none"}
+    assert set(VERDICTS.values()) == {"anomalous", "look", "good", "none"}
 
 
 def test_logs_are_json_and_tell_nothing_of_pictures(
