@@ -54,6 +54,34 @@ def test_records_are_the_detector_s_own(client: TestClient, model: Path) -> None
     assert 10 < region["PercentageArea"] < 90
 
 
+def test_a_picture_to_look_at(make: Make, model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    detector = load(model)
+    [good, dark] = (detector.predict(one).score for one in (GOOD, DARK))
+    detector.threshold_, detector.look_ = 2 * dark, (good + dark) / 2
+    detector._recalibrate(held_out=torch.tensor([good, 3 * dark]))
+    detector.save(model)
+    with TestClient(make()) as client, caplog.at_level("INFO"):
+        [served] = client.get("/models").json()
+        assert (served["Threshold"], served["Look"]) == (2 * dark, detector.look_)
+        answer = client.post(f"{DETECT}?map=png", files=sent(encoded(GOOD), encoded(DARK)))
+        calm, look = answer.json()["Results"]
+        assert (calm["Verdict"], look["Verdict"]) == ("good", "look")
+        assert look["IsAnomalous"] is False
+        assert look["Regions"] == []
+        assert look["PValue"] == 2 / 3
+        assert look["Rarity"] == "of 1,000 good pictures about 667 score this high"
+        drawn = []
+        for one in (calm, look):
+            with Image.open(io.BytesIO(base64.b64decode(one["AnomalyMask"]))) as mask:
+                drawn.append(bool(np.asarray(mask)[..., 3].any()))
+        assert drawn == [False, True]
+        assert counted(client)['softpatch_pictures_total{model="part",verdict="look"}'] == 1
+    [line] = [
+        one.fields for one in caplog.records if one.__dict__.get("fields", {}).get("verdicts")
+    ]
+    assert line["verdicts"] == {"good": 1, "look": 1}
+
+
 def test_map_as_png(client: TestClient, model: Path) -> None:
     [result] = client.post(f"{DETECT}?map=png", files=sent(encoded(DARK))).json()["Results"]
     detector = load(model)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI, Request
 
+from softpatch import load
 from softpatch.runtime.listing import EXTENSIONS
 from softpatch.serving.app import _fixed
 from tests.auditing.browser import CHROMIUM
@@ -87,6 +88,57 @@ def opened(
             yield results.get(timeout=300)
         finally:
             browser.terminate()
+
+
+def test_a_picture_to_look_at(make: Make, model: Path, tmp_path: Path) -> None:
+    """Between the limits: told apart by word, sign and colour, and so while a threshold is tried."""
+    detector = load(model)
+    [good, dark] = (detector.predict(one).score for one in (GOOD, DARK))
+    detector.threshold_, detector.look_ = 2 * dark, (good + dark) / 2
+    detector.save(model)
+    script = """
+    await ready();
+    choose([await picture("good.png"), await picture("dark.png")]); await scored(2);
+    const words = () => texts("#history .word");
+    const found = {own: words(), effect: $("effect").textContent,
+      verdict: [$("verdict").className, $("verdict").textContent],
+      outlines: $$("#outlines polygon").length,
+      dots: $$("#scores circle").map(each => each.getAttribute("class"))};
+    const tint = kind => { $("verdict").className = `verdict ${kind}`;
+      const style = getComputedStyle($("verdict")); return [style.color, style.backgroundColor]; };
+    found.tints = ["good", "look", "bad"].map(tint);
+    enter("limit", "0"); found.lower = words();
+    return found;
+    """
+    with opened(make(), script, tmp_path) as found:
+        assert "error" not in found, found
+    assert found["own"] == ["? Look at it", "✓ Good"]
+    assert found["effect"].endswith(", 1 to look at")
+    assert found["verdict"][0] == "verdict look"
+    assert found["verdict"][1].startswith("? Look at itdark.png")
+    assert found["outlines"] == 0  # nothing is called defective
+    assert [one.split()[0] for one in found["dots"]] == ["look", "good"]
+    assert found["lower"] == ["✕ Bad", "✕ Bad"]
+    assert len({tuple(one) for one in found["tints"]}) == 3
+    assert min(contrast(*map(rgb, one)) for one in found["tints"]) >= 4.5
+
+
+def rgb(text: str) -> list[int]:
+    return [int(one) for one in re.findall(r"\d+", text)[:3]]
+
+
+def contrast(one: list[int], other: list[int]) -> float:
+    """As WCAG 2 has it."""
+
+    def luminance(colour: list[int]) -> float:
+        linear = [
+            share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+            for share in (value / 255 for value in colour)
+        ]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_pictures_verdicts_and_thresholds(make: Make, small_model: Path, tmp_path: Path) -> None:

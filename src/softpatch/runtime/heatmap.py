@@ -15,8 +15,8 @@ from .own_files import MADE_BY
 from .prediction import Prediction
 
 LONGEST_SIDE = 1024  # pixels of an overlay; larger images are scaled down
-# Times the threshold, where colour is strongest; without one, times the value where it begins. In the
-# median, bad bottles score 2.6 times the threshold, and the bad magnetic tiles it finds 1.1 times.
+# Times the threshold, where colour is strongest; without one, times the value where it begins. Bad
+# bottles score 2.6 times the threshold in the median, bad magnetic tiles that exceed it 1.1 times.
 FULL_COLOUR = 2.0
 CLEAR = 1 / 3  # of the way to that, at the threshold: from yellow, to be looked at, to orange, bad
 OPACITY = 0.65
