@@ -91,7 +91,7 @@ def opened(
 
 
 def test_a_picture_to_look_at(make: Make, model: Path, tmp_path: Path) -> None:
-    """Between the limits: told apart by word, sign and colour, and so while a threshold is tried."""
+    """Told apart by word, sign and colour, also while another threshold is tried."""
     detector = load(model)
     [good, dark] = (detector.predict(one).score for one in (GOOD, DARK))
     detector.threshold_, detector.look_ = 2 * dark, (good + dark) / 2
