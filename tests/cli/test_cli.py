@@ -243,7 +243,7 @@ def test_predict_writes_table_json_and_heat_maps(
     written = json.loads((output / "predictions.json").read_text(encoding="utf-8"))
     assert list(rows[0]) == [
         "path", "score", "anomalous", "level", "threshold", "width", "height", "heatmap", "remark",
-        "error",
+        "error", "verdict", "p_value",
     ]  # fmt: skip
     broken = rows.pop()
     assert rows == [
@@ -258,6 +258,14 @@ def test_predict_writes_table_json_and_heat_maps(
     for row in written["predictions"]:
         assert row["threshold"] == written["threshold"]
         assert row["anomalous"] == (row["score"] > written["threshold"]) == (row["level"] > 0.5)
+        look = written["look"] if written["look"] is not None else written["threshold"]
+        assert row["verdict"] == (
+            "bad" if row["anomalous"] else "look" if row["score"] > look else "good"
+        )
+        assert 0 < row["p_value"] <= 1
+    found = [row["verdict"] for row in written["predictions"]]
+    bad, worth, good = (found.count(word) for word in ("bad", "look", "good"))
+    assert f"{bad} of 11 pictures are bad, {worth} to look at, {good} good" in result.out
     for row in written["predictions"]:
         name = Path(row["path"]).relative_to(photos).as_posix()
         assert row["heatmap"] == f"heatmaps/{name}.png"  # a.png and a.jpg stay apart

@@ -49,6 +49,21 @@ def test_more_false_alarms_lower_it(run: Run, model: Path, tmp_path: Path) -> No
     assert after.threshold_ == after.choose_threshold(0.5).value
 
 
+def test_the_look_limit_is_set_by_itself(run: Run, model: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.softpatch"
+    result = run("threshold", model, "--look-share", "0.4", "-o", new)
+    assert result.code == 0, result.err
+    before, after = load(model, SoftPatch), load(new, SoftPatch)
+    assert after.threshold_ == before.threshold_
+    assert after.look_ == after.choose_look(0.4) is not None
+    assert f"look limit {after.look_:.6g}" in result.out
+    for options in (("--value", "1e6"), ("--max-false-alarms", "0.3")):
+        assert run("threshold", new, *options).code == 0
+        assert load(new).look_ == after.look_
+    assert run("threshold", new, "--look-share", "0").code == 0
+    assert load(new).look_ is None
+
+
 def test_without_output_the_model_itself_changes(run: Run, model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "part.softpatch"
     copy.write_bytes(model.read_bytes())
@@ -73,7 +88,9 @@ def test_labels_decide(run: Run, model: Path, small_pictures: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        ((), 2, "give one of --max-false-alarms, --validation and --value"),
+        ((), 2, "give one of --max-false-alarms, --validation, --value and --look-share"),
+        (("--look-share", "1"), 2, "--look-share must lie in [0, 1), got 1"),
+        (("--look-share", "0.1", "--value", "1"), 2, "give one of"),
         (("--value", "1", "--max-false-alarms", "0.1"), 2, "give one of"),
         (("--value", "-1"), 2, "--value must lie in [0, 1e+30], got -1"),
         (("--value", "nan"), 2, "--value must lie in [0, 1e+30], got nan"),

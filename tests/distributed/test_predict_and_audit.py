@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +51,15 @@ def test_parquet_holds_what_predict_says(
     assert broken["error"] == f"not judged: {unreadable[0].reason}"
     assert [row["path"] for row in rows] == [f"file://{one.name}" for one in expected]
     for row, one in zip(rows, expected, strict=True):
-        told = (row["score"], row["anomalous"], row["level"], row["threshold"])
-        assert told == (one.score, one.anomalous, one.level, one.threshold)
+        for name in ("score", "anomalous", "level", "threshold", "verdict", "p_value"):
+            assert row[name] == getattr(one, name)
         assert (row["height"], row["width"]) == one.size
         shape = (row["map_height"], row["map_width"])
         assert np.array_equal(np.float32(row["map"]).reshape(shape), one.anomaly_map)
     assert scored.pictures == len(expected)
-    assert scored.anomalous == sum(bool(one.anomalous) for one in expected)
+    assert scored.verdicts == Counter(one.verdict for one in expected)
     worst = sorted(expected, key=lambda one: -one.score)[:10]
-    assert scored.worst == [(f"file://{one.name}", one.score) for one in worst]
+    assert scored.worst == [(f"file://{one.name}", one.score, one.verdict) for one in worst]
 
 
 def test_nothing_readable_leaves_nothing(model: Path, cluster: Cluster, tmp_path: Path) -> None:

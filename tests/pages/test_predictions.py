@@ -55,7 +55,8 @@ def test_with_a_threshold_the_page_tells_who_is_above(
         tmp_path,
     ).read_bytes()  # fmt: skip
     cards = embedded(page)["cards"]
-    assert f"2 anomalous: their score is above the threshold, {threshold:.4g}." in page.decode()
+    words = f"2 of {len(cards)} pictures are bad, 0 to look at, {len(cards) - 2} good"
+    assert f"{words}: bad is above the threshold, {threshold:.4g}." in page.decode()
     assert [[reason["code"] for reason in card["reasons"]] for card in cards] == [
         ["anomalous"], ["anomalous"], *[[]] * (len(cards) - 2)
     ]  # fmt: skip

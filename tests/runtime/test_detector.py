@@ -163,7 +163,8 @@ def test_no_torch_is_needed(
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith(f"skipped {pictures / 'broken.png'}: not a picture")
     header, *rows = (out / "predictions.csv").read_text().splitlines()
-    assert header == "path,score,anomalous,level,threshold,width,height,heatmap,error"
+    assert header == "path,score,anomalous,level,threshold,width,height,heatmap,error,verdict"
+    assert done.stdout.splitlines()[0] == "2 of 2 pictures are bad, 0 to look at, 0 good"
     assert len(rows) == 3
     assert rows[-1].startswith(f"{pictures / 'broken.png'},,,,,,,,not judged: not a picture")
     assert (out / "predictions.json").is_file()

@@ -33,9 +33,11 @@ def test_a_row_has_what_the_prediction_says(predictions: list[Prediction]) -> No
     one = predictions[1]
     assert row(one) == {
         "path": one.name, "score": 3.0, "anomalous": True, "level": 0.6, "threshold": 2.0,
-        "width": 6, "height": 4,
+        "width": 6, "height": 4, "verdict": "bad",
     }  # fmt: skip
     assert list(row(replace(one, threshold=None))) == ["path", "score", "width", "height"]
+    assert row(replace(one, look=2.5, threshold=3.0))["verdict"] == "look"
+    assert row(replace(one, reference=np.array([2.0, 4.0])))["p_value"] == 2 / 3
     at_zero = row(replace(one, threshold=0.0))
     assert (at_zero["anomalous"], at_zero["threshold"]) == (True, 0.0)
 
@@ -58,7 +60,7 @@ def test_every_writer_gets_all_of_them(predictions: list[Prediction], tmp_path: 
         [
             Drawings(out, root, "heatmap", lambda one: overlay(one.name, one, 1.0)),
             Drawings(out, root, "mask", mask), own,
-            Tables(out, tmp_path / "m", 1.0, 2.0, [ImageError("b.png", "no picture")]),
+            Tables(out, tmp_path / "m", 1.0, 2.0, [ImageError("b.png", "no picture")], 1.5),
         ],
     )  # fmt: skip
     assert own.seen == [one.name for one in predictions]
@@ -74,9 +76,11 @@ def test_every_writer_gets_all_of_them(predictions: list[Prediction], tmp_path: 
         table = list(csv.DictReader(file))
     assert [line["path"] for line in table] == [*(one["path"] for one in rows), "b.png"]
     assert [line["error"] for line in table] == ["", "", "not judged: no picture"]
+    assert [line["verdict"] for line in table] == ["bad", "good", ""]
+    assert list(table[0])[-2:] == ["error", "verdict"]  # columns of before keep their places
     assert json.loads((out / "predictions.json").read_text("utf-8")) == {
-        "model": str(tmp_path / "m"), "normal_limit": 1.0, "threshold": 2.0, "predictions": rows,
-        "skipped": [{"path": "b.png", "reason": "no picture"}],
+        "model": str(tmp_path / "m"), "normal_limit": 1.0, "threshold": 2.0, "look": 1.5,
+        "predictions": rows, "skipped": [{"path": "b.png", "reason": "no picture"}],
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -38,6 +39,9 @@ def test_records_are_the_detector_s_own(client: TestClient, model: Path) -> None
         assert level is not None
         assert result["Score"] == pytest.approx(prediction.score, rel=1e-5)
         assert result["IsAnomalous"] is prediction.anomalous is bad
+        assert result["Verdict"] == prediction.verdict == ("bad" if bad else "good")
+        assert (result["Look"], result["PValue"]) == (prediction.look, prediction.p_value)
+        assert result["Rarity"] == prediction.rarity
         assert result["Level"] == pytest.approx(level, rel=1e-5)
         assert result["Confidence"] == pytest.approx(max(level, 1 - level), rel=1e-5)
         assert (result["Threshold"], result["Width"], result["Height"]) == (120, 64, 48)
@@ -49,6 +53,32 @@ def test_records_are_the_detector_s_own(client: TestClient, model: Path) -> None
     assert 20 < x < 40  # where the spot is
     assert 10 < y < 30
     assert 10 < region["PercentageArea"] < 90
+
+
+def test_a_picture_to_look_at(make: Make, model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    detector = load(model)
+    [good, dark] = (detector.predict(one).score for one in (GOOD, DARK))
+    detector.threshold_, detector.look_ = 2 * dark, (good + dark) / 2
+    detector._recalibrate(held_out=torch.tensor([good, 3 * dark]))
+    detector.save(model)
+    with TestClient(make()) as client, caplog.at_level("INFO"):
+        [served] = client.get("/models").json()
+        assert (served["Threshold"], served["Look"]) == (2 * dark, detector.look_)
+        answer = client.post(f"{DETECT}?map=png", files=sent(encoded(GOOD), encoded(DARK)))
+        calm, look = answer.json()["Results"]
+        assert (calm["Verdict"], look["Verdict"]) == ("good", "look")
+        assert look["IsAnomalous"] is False
+        assert look["Regions"] == []
+        assert look["PValue"] == 2 / 3
+        assert look["Rarity"] == "of 1,000 good pictures about 667 score this high"
+        drawn = []
+        for one in (calm, look):
+            with Image.open(io.BytesIO(base64.b64decode(one["AnomalyMask"]))) as mask:
+                drawn.append(bool(np.asarray(mask)[..., 3].any()))
+        assert drawn == [False, True]
+        assert counted(client)['softpatch_pictures_total{model="part",verdict="look"}'] == 1
+    fields = [vars(record).get("fields", {}) for record in caplog.records]
+    assert [one["verdicts"] for one in fields if "verdicts" in one] == [{"good": 1, "look": 1}]
 
 
 def test_map_as_png(client: TestClient, model: Path) -> None:
@@ -189,7 +219,7 @@ def test_metrics_count_what_happened(client: TestClient) -> None:
     assert found['softpatch_requests_total{method="other",route="none",status="404"}'] == 1
     assert found["softpatch_batch_pictures_sum"] == 3
     assert found["softpatch_waiting_pictures"] == 0
-    assert set(VERDICTS.values()) == {"anomalous", "good", "none"}
+    assert set(VERDICTS.values()) == {"anomalous", "look", "good", "none"}
 
 
 def test_logs_are_json_and_tell_nothing_of_pictures(

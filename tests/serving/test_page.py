@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI, Request
 
+from softpatch import load
 from softpatch.runtime.listing import EXTENSIONS
 from softpatch.serving.app import _fixed
 from tests.auditing.browser import CHROMIUM
@@ -89,6 +90,57 @@ def opened(
             browser.terminate()
 
 
+def test_a_picture_to_look_at(make: Make, model: Path, tmp_path: Path) -> None:
+    """Told apart by word, sign and colour, also while another threshold is tried."""
+    detector = load(model)
+    [good, dark] = (detector.predict(one).score for one in (GOOD, DARK))
+    detector.threshold_, detector.look_ = 2 * dark, (good + dark) / 2
+    detector.save(model)
+    script = """
+    await ready();
+    choose([await picture("good.png"), await picture("dark.png")]); await scored(2);
+    const words = () => texts("#history .word");
+    const found = {own: words(), effect: $("effect").textContent,
+      verdict: [$("verdict").className, $("verdict").textContent],
+      outlines: $$("#outlines polygon").length,
+      dots: $$("#scores circle").map(each => each.getAttribute("class"))};
+    const tint = kind => { $("verdict").className = `verdict ${kind}`;
+      const style = getComputedStyle($("verdict")); return [style.color, style.backgroundColor]; };
+    found.tints = ["good", "look", "bad"].map(tint);
+    enter("limit", "0"); found.lower = words();
+    return found;
+    """
+    with opened(make(), script, tmp_path) as found:
+        assert "error" not in found, found
+    assert found["own"] == ["? Look at it", "✓ Good"]
+    assert found["effect"].endswith(", 1 to look at")
+    assert found["verdict"][0] == "verdict look"
+    assert found["verdict"][1].startswith("? Look at itdark.png")
+    assert found["outlines"] == 0  # nothing is called defective
+    assert [one.split()[0] for one in found["dots"]] == ["look", "good"]
+    assert found["lower"] == ["✕ Bad", "✕ Bad"]
+    assert len({tuple(one) for one in found["tints"]}) == 3
+    assert min(contrast(*map(rgb, one)) for one in found["tints"]) >= 4.5
+
+
+def rgb(text: str) -> list[int]:
+    return [int(one) for one in re.findall(r"\d+", text)[:3]]
+
+
+def contrast(one: list[int], other: list[int]) -> float:
+    """As WCAG 2 has it."""
+
+    def luminance(colour: list[int]) -> float:
+        linear = [
+            share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+            for share in (value / 255 for value in colour)
+        ]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
 def test_pictures_verdicts_and_thresholds(make: Make, small_model: Path, tmp_path: Path) -> None:
     script = """
     await ready();
@@ -125,23 +177,23 @@ def test_pictures_verdicts_and_thresholds(make: Make, small_model: Path, tmp_pat
         assert "error" not in found, found
     assert found["models"] == ["part", "plain"]
     no = "no.png: not a picture in a format that can be read"
-    assert found["history"] == [no, "Anomalous", "Good"]
+    assert found["history"] == [no, "✕ Bad", "✓ Good"]
     assert found["names"] == ["no.png", "dark.png", "good.png"]
-    assert found["verdict"].startswith("Anomalousdark.pngscore ")
+    assert found["verdict"].startswith("✕ Baddark.pngscore ")
     assert found["outlines"] == 1
     assert found["heat"] == "data:image/png;base64,"
     assert found["box"][0] == found["box"][1] == found["box"][2]
     assert found["box"][0][2] / found["box"][0][3] == pytest.approx(64 / 48, rel=0.01)
     assert found["opacity"] == "0.25"
     assert found["hidden"] == 0
-    assert found["effect"] == "1 of 2 pictures anomalous at 120"
+    assert found["effect"] == "1 of 2 pictures bad at 120, 0 to look at"
     words, effect, permanent = found["tried"]
-    assert words == [no, "Good", "Good"]
-    assert effect == "0 of 2 pictures anomalous at 1000000"
+    assert words == [no, "✓ Good", "✓ Good"]
+    assert effect == "0 of 2 pictures bad at 1000000, 0 to look at"
     assert "softpatch threshold FILE --value 1000000" in permanent
-    assert found["none"] == [[no, "Anomalous", "Anomalous"], "0"]
-    assert found["reset"] == [[no, "Anomalous", "Good"], "120"]
-    assert found["moved"][0].startswith("Good")
+    assert found["none"] == [[no, "✕ Bad", "✕ Bad"], "0"]
+    assert found["reset"] == [[no, "✕ Bad", "✓ Good"], "120"]
+    assert found["moved"][0].startswith("✓ Good")
     assert found["moved"][1].startswith("good.png")
     assert found["plain"] == ["This model has no threshold; try one.", "No threshold"]
     assert found["cleared"] == [0, True]
@@ -184,7 +236,7 @@ def test_every_picture_is_shown_as_it_was_scored(make: Make, tmp_path: Path) -> 
         assert np.abs(shown - DARK[:, :, 0].astype(int)).mean() < 12
         assert one.pop("thumb") > 150
         assert one.pop("shape") == pytest.approx(64 / 48, rel=0.01)
-        assert one == {"heat": True, "remark": "", "word": "Anomalous"}
+        assert one == {"heat": True, "remark": "", "word": "✕ Bad"}
     assert wide["shape"] == pytest.approx(128 / 48, rel=0.01)
     assert wide["remark"] == (
         "This picture has 128 x 48 pixels, and training pictures have 64 x 48 pixels: another "
@@ -233,7 +285,7 @@ def test_one_picture_that_is_refused_is_sent_once_and_hides_no_other(
         "words": [
             "black.png: not judged: it is black: its brightest place has 0% of white, that of "
             "training pictures 81%; take it again",
-            "Good", "Anomalous",
+            "✓ Good", "✕ Bad",
             "no.txt: not a picture in a format that can be read",
             "drawing.svg: not a picture in a format that can be read",
         ],
@@ -267,7 +319,7 @@ def test_camera(make: Make, tmp_path: Path) -> None:
     with opened(make(), script, tmp_path, *fakes) as found:
         assert "error" not in found, found
     assert found.pop("name").startswith("camera ")
-    assert found == {"word": "Anomalous", "ended": "ended", "live": False}
+    assert found == {"word": "✕ Bad", "ended": "ended", "live": False}
 
 
 def test_key_is_asked_for(make: Make, tmp_path: Path) -> None:
@@ -287,4 +339,4 @@ def test_key_is_asked_for(make: Make, tmp_path: Path) -> None:
     """
     with opened(make(api_key="right"), script, tmp_path) as found:
         assert "error" not in found, found
-    assert found == {"before": [True, True], "after": [False, True], "history": ["Good"]}
+    assert found == {"before": [True, True], "after": [False, True], "history": ["✓ Good"]}

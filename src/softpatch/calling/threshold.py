@@ -77,9 +77,10 @@ def threshold_without_labels(
 
 
 def scores_of_good(scores: Floats, known_good: npt.NDArray[np.bool_] | None = None) -> Floats:
-    """Those of ``(N,)`` scores that count as good pictures', ascending; limits rest on them.
+    """Those of ``(N,)`` scores that count as good pictures', ascending.
 
-    Suspects do not, unless people have looked at them and called them good.
+    Limits and p-values rest on them. Suspects do not count, unless people have looked at them and
+    called them good. None of the scores may be from a bank that holds the picture's patches.
     """
     counts = ~suspicious(scores)
     return np.sort(scores[counts if known_good is None else counts | known_good])

@@ -132,6 +132,8 @@ def fit(
         )
     if isinstance(detector, CalibratedDetector) and (promise := detector.promise()) is not None:
         say(str(promise))
+        if detector.look_ is not None:
+            say(f"look limit {detector.look_:.6g}: pictures from there on are worth a look")
     if isinstance(detector, SoftPatch):
         if detector.floors_ is not None:
             say(f"to be taken as good, a patch of a training picture needs {detector.floors_}")

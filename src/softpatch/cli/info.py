@@ -40,6 +40,8 @@ def info(
         rows.append(("spacing of the bank", f"{spacing:.4g}"))
     threshold = header.get("threshold")
     rows.append(("threshold", "none" if threshold is None else str(threshold)))
+    look = header.get("look")
+    rows.append(("look limit", "none" if look is None else str(look)))
     lineage = lineage_in(model, header)
     rows.append(("version", str(lineage.version)))
     rows += [("made from", parent) for parent in lineage.parents]

@@ -151,6 +151,9 @@ class Threshold:
     max_false_alarms: float | None = of_method(
         "Share of good pictures that the threshold may call anomalous; 0: no threshold.  [0.01]"
     )
+    look_share: float | None = of_method(
+        "Share of good pictures that may be anomalous or worth a look; 0: good or bad only.  [0.05]"
+    )
 
 
 DETECTOR = (Method, Discriminator, Bank, Features, Running)

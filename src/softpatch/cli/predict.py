@@ -14,6 +14,7 @@ from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.runtime.prediction import Prediction
+    from softpatch.runtime.verdict import Verdict
 
 SHOWN = 10
 
@@ -38,8 +39,9 @@ def predict(
 ) -> None:
     """Score IMAGES: OUTPUT gets predictions.csv, predictions.json and heatmaps/.
 
-    Heat-map colours are fixed by the model, so they mean the same in every picture; outlines are
-    around what is defective by its threshold, which is white in masks/ with --masks. On a Ray
+    Each picture is good, worth a look, or bad. Heat-map colours are fixed by the model and go with
+    the verdict: none, faint or clear; outlines are around what is defective by its threshold, which
+    is white in masks/ with --masks. On a Ray
     cluster, OUTPUT gets predictions.parquet, a folder of tables, and no heat maps. The page of
     --report needs the extra: pip install 'softpatch[audit]'
 
@@ -79,6 +81,7 @@ def _predict(
     from softpatch.runtime import writers
     from softpatch.runtime.prediction import odd_ones
     from softpatch.runtime.targets import check_results
+    from softpatch.runtime.verdict import tally
 
     check_results(output, writers.BEGINNINGS)
     if flags["report"]:
@@ -97,7 +100,8 @@ def _predict(
             )
         if flags["masks"]:
             asked.append(writers.Drawings(output, root, "mask", mask))
-        asked.append(writers.Tables(output, model, limit, detector.threshold_, skipped.errors))
+        about = model, limit, detector.threshold_
+        asked.append(writers.Tables(output, *about, skipped.errors, detector.look_))
         if flags["report"]:
             asked.append(Page(output, root, limit, progress))
 
@@ -118,9 +122,9 @@ def _predict(
     if not rows:
         skipped.end()
         raise ImageError(str(images), "none of the pictures can be judged")
-    _show((row["path"], row["score"], row.get("anomalous")) for row in rows[:SHOWN])
-    if "anomalous" in rows[0]:
-        say(f"{sum(row['anomalous'] for row in rows)} of {len(rows)} pictures are anomalous")
+    _show((row["path"], row["score"], row.get("verdict")) for row in rows[:SHOWN])
+    if words := tally(row.get("verdict") for row in rows):
+        say(words)
     took = duration(time.perf_counter() - started)
     say(f"scored {len(rows)} pictures in {took}, wrote {output}")
     skipped.end(odd)
@@ -135,6 +139,7 @@ def _predict_on_cluster(
         from softpatch.distributed.predict import NAME, predict_to_parquet
         from softpatch.images.sources import image_sources
         from softpatch.runtime.prediction import odd_ones
+        from softpatch.runtime.verdict import tally
 
         assert cluster is not None
         found = [Path(images)] if Path(images).is_file() else inputs.found_at(images)
@@ -147,17 +152,21 @@ def _predict_on_cluster(
             skipped.report()
     if words := odd_ones(scored.odd):
         note(words)
-    _show((name, score, None) for name, score in scored.worst)
-    if scored.anomalous is not None:
-        say(f"{scored.anomalous} of {scored.pictures} pictures are anomalous")
+    _show(scored.worst)
+    if words := tally(scored.verdicts.elements()):
+        say(words)
     took = duration(time.perf_counter() - started)
     say(f"scored {scored.pictures} pictures in {took}, wrote {output.rstrip('/')}/{NAME}")
     skipped.end(scored.odd)
 
 
-def _show(worst: Iterable[tuple[str, float, bool | None]]) -> None:
-    """Print name, score and, if known, whether anomalous."""
-    words = {True: ["anomalous"], False: ["good"], None: []}
-    rows = [[f"{score:.6g}", *words[anomalous], name] for name, score, anomalous in worst]
+def _show(worst: Iterable[tuple[str, float, Verdict | None]]) -> None:
+    """Print name, score and, if there is one, the verdict."""
+    from softpatch.runtime.verdict import WORDS
+
+    rows = [
+        [f"{score:.6g}", *([] if verdict is None else [WORDS[verdict]]), name]
+        for name, score, verdict in worst
+    ]
     verdict = ["verdict"] if len(rows[0]) > 2 else []
     show_table("Most anomalous pictures", ["score", *verdict, "picture"], rows)

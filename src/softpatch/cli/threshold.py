@@ -26,24 +26,30 @@ def threshold(
         "Folder with a few pictures that you know, in good/ and bad/."
     ),
     value: float | None = option("The score itself."),
+    look_share: float | None = option(
+        "Set the look limit instead: share of good pictures that may exceed it; 0: none."
+    ),
     output: Path | None = to_output("Model file to write.  [MODEL]", None),
     weights: str | None = options.Features.weights,
     device: str = options.Running.device,
     strict: bool = options.STRICT,
 ) -> None:
-    """Change the threshold of MODEL, by one of three ways.
+    """Change the threshold of MODEL, by one of three ways, or its look limit.
 
     Without labels, by the scores that the training pictures had in fit, each without its own
-    patches; with a few labels; or by hand.
+    patches; with a few labels; or by hand. Pictures between the look limit and the threshold are
+    worth a look.
 
     Examples:
     softpatch threshold part.softpatch --max-false-alarms 0.05
 
     softpatch threshold part.softpatch --validation known/
+
+    softpatch threshold part.softpatch --look-share 0.1
     """
-    ways = (max_false_alarms, validation, value)
+    ways = (max_false_alarms, validation, value, look_share)
     if sum(way is not None for way in ways) != 1:
-        raise UsageError("give one of --max-false-alarms, --validation and --value")
+        raise UsageError("give one of --max-false-alarms, --validation, --value and --look-share")
 
     from softpatch.storage.targets import is_model
 
@@ -60,11 +66,13 @@ def threshold(
     if validation is not None:
         detector.threshold_ = _by_labels(detector, validation, Skipped(strict))
         said = f"threshold {detector.threshold_:.6g}"
-    else:
-        assert max_false_alarms is not None
-        if not isinstance(detector, CalibratedDetector):
-            raise UsageError(f"{model}: {detector.method} takes --validation or --value only")
+    elif not isinstance(detector, CalibratedDetector):
+        raise UsageError(f"{model}: {detector.method} takes --validation or --value only")
+    elif max_false_alarms is not None:
         said = str(detector.choose_threshold(max_false_alarms))
+    else:
+        found = detector.choose_look(look_share)
+        said = "no look limit" if found is None else f"look limit {found:.6g}"
     detector.save(output or model)
     say(said)
     say(f"wrote {output or model}")

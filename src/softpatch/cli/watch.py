@@ -50,6 +50,7 @@ def watch(
     """
     from softpatch.errors import UsageError
     from softpatch.runtime.targets import check_folder
+    from softpatch.runtime.verdict import WORDS
     from softpatch.watch import by_exported, by_model
     from softpatch.watch import watch as watch_folder
     from softpatch.watch.scoring import EXPORTED
@@ -91,6 +92,7 @@ def watch(
             tell=lambda line: remark(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}"),
         ):
             found = [f"{record['score']:.6g}"] if "score" in record else []
+            found += [WORDS[record["verdict"]]] if "verdict" in record else []
             found += [record["remark"]] if "remark" in record else []
             found += [record["error"]] if "error" in record else []
             result(f"{', '.join(found)}  {record['path']}")

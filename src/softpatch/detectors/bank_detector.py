@@ -11,7 +11,7 @@ from torch import Tensor
 from softpatch.bank.memory_bank import Distance, MemoryBank
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.bank_options import BANK_SIZE, BankOptions
-from softpatch.detectors.calibrated import FALSE_ALARMS, CalibratedDetector
+from softpatch.detectors.calibrated import FALSE_ALARMS, LOOK_SHARE, CalibratedDetector
 from softpatch.detectors.comparison import compared_length, to_compare
 from softpatch.detectors.estimate import FitCost, bank_cost
 from softpatch.detectors.learned_bank import LearnedBank
@@ -41,9 +41,10 @@ class BankDetector(CalibratedDetector):
         bank_size: int = BANK_SIZE,
         distance: Distance = "squared",
         max_false_alarms: float | None = FALSE_ALARMS,
+        look_share: float | None = LOOK_SHARE,
         **options: Unpack[CommonOptions],
     ) -> None:
-        super().__init__(max_false_alarms=max_false_alarms, **options)
+        super().__init__(max_false_alarms=max_false_alarms, look_share=look_share, **options)
         check_all(coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance)
         self.coreset_ratio = coreset_ratio
         self.bank_size = bank_size
@@ -61,8 +62,9 @@ class BankDetector(CalibratedDetector):
     def bank_options(self) -> BankOptions:
         """The options that the bank and its scores depend on."""
         return BankOptions(
-            self.coreset_ratio, self.bank_size, self.distance, self.max_false_alarms, self.seed
-        )
+            self.coreset_ratio, self.bank_size, self.distance, self.max_false_alarms, self.seed,
+            look_share=self.look_share,
+        )  # fmt: skip
 
     @property
     def learned_(self) -> LearnedBank:

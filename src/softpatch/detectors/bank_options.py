@@ -33,6 +33,7 @@ class BankOptions:
     seed: int
     reweight: bool = False
     at_random: bool = False
+    look_share: float | None = None
 
     def coreset_size(self, patches: int) -> int:
         """How many of that many training patches enter the bank, at most."""

@@ -96,6 +96,8 @@ class Detector(ABC):
             of heat-map colours.
         threshold_: images with a larger score are called anomalous; None calls none so. May be
             set at any time after ``fit``.
+        look_: images with a larger score, but none above ``threshold_``, should be looked at; None
+            for no such verdict. May be set at any time after ``fit``.
         digests_: of the files of the training images, by which ``softpatch update`` knows them
             again; None for each that was none.
         lineage_: which version of a model this is, and of which models it was made.
@@ -338,7 +340,7 @@ class Detector(ABC):
         if self.appearance_ is not None:
             judge = self.appearance_.check if refuse_unusable else self.appearance_.remark
         predictor = Predictor(
-            self.embedder, learned.score, learned.image_scores, learned.calibration.threshold, judge
+            self.embedder, learned.score, learned.image_scores, learned.calibration, judge
         )
         if is_single_image(images):
             return next(predictor.predict(image_sources(images), fail_unreadable))
@@ -390,6 +392,7 @@ class Detector(ABC):
             "images": learned.image_names,
             "normal_limit": learned.calibration.normal_limit,
             "threshold": learned.calibration.threshold,
+            "look": learned.calibration.look,
             **({"digests": self.digests_} if any(self.digests_) else {}),
             **({} if self.appearance_ is None else {"appearance": self.appearance_.to_header()}),
             **self.lineage_.to_header(),
@@ -438,6 +441,16 @@ class Detector(ABC):
     def threshold_(self, value: float | None) -> None:
         score = check("threshold", value, "the threshold")
         self._recalibrate(threshold=None if score is None else float(score))
+
+    @property
+    def look_(self) -> float | None:
+        """See the class."""
+        return self.learned_.calibration.look
+
+    @look_.setter
+    def look_(self, value: float | None) -> None:
+        score = check("look", value, "the look limit")
+        self._recalibrate(look=None if score is None else float(score))
 
     def _recalibrate(self, **changes: Any) -> None:
         learned: Any = self.learned_

@@ -9,9 +9,10 @@ from torch import Tensor
 from softpatch.calling.threshold import Threshold
 from softpatch.detectors.base import Detector
 from softpatch.detectors.options import CommonOptions
-from softpatch.ranges.table import check_all
+from softpatch.ranges.table import check, check_all
 
 FALSE_ALARMS = 0.01  # share of good images that the default threshold may call anomalous
+LOOK_SHARE = 0.05  # of them, that may be called so or put aside for people to look at
 
 
 class CalibratedDetector(Detector):
@@ -24,10 +25,17 @@ class CalibratedDetector(Detector):
             many images the detector had seen.
     """
 
-    def __init__(self, *, max_false_alarms: float | None, **options: Unpack[CommonOptions]) -> None:
+    def __init__(
+        self,
+        *,
+        max_false_alarms: float | None,
+        look_share: float | None,
+        **options: Unpack[CommonOptions],
+    ) -> None:
         super().__init__(**options)
-        check_all(max_false_alarms=max_false_alarms)
+        check_all(max_false_alarms=max_false_alarms, look_share=look_share)
         self.max_false_alarms = max_false_alarms
+        self.look_share = look_share
 
     @property
     def held_out_(self) -> Tensor | None:
@@ -54,6 +62,20 @@ class CalibratedDetector(Detector):
         chosen = self.learned_.calibration.choose(max_false_alarms)
         self.threshold_ = chosen.value
         return chosen
+
+    def choose_look(self, look_share: float | None) -> float | None:
+        """Set ``look_`` from ``held_out_``, so that this share of good images exceeds it.
+
+        Returns:
+            the limit; None for a share of 0 or None, or where it would be above ``threshold_``.
+
+        Raises:
+            NotFittedError: not fitted, or without ``max_false_alarms``.
+            UsageError: ``look_share`` outside [0, 1).
+        """
+        share = check("look_share", look_share)
+        self.look_ = self.learned_.calibration.look_limit(share)
+        return self.look_
 
     def promise(self) -> Threshold | None:
         """What ``threshold_`` promises; None without one, or where it was set in another way."""

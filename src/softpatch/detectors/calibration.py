@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -13,7 +14,7 @@ from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.stand_ins import StandIns
-from softpatch.calling.threshold import Threshold, threshold_without_labels
+from softpatch.calling.threshold import Threshold, scores_of_good, threshold_without_labels
 from softpatch.compute.progress import Progress
 from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.look_alikes import LookAlikes
@@ -23,6 +24,7 @@ from softpatch.detectors.run import Run
 from softpatch.errors import NotFittedError, UsageError
 from softpatch.noise.suspicion import suspects
 from softpatch.ranges.table import check
+from softpatch.runtime.verdict import Floats
 
 NORMAL_SHARE = 0.99  # of training patches stay below the normal limit
 NORMAL_SAMPLE = 4096  # patches it is estimated from
@@ -41,17 +43,20 @@ class Calibration:
             the bank without the image's own vectors; None where no threshold was asked for.
         held_out_of: ``(n, 2)`` int64, of each the image's index, and how many images the bank had
             seen.
+        look: images with a larger score, but none above the threshold, should be looked at.
     """
 
     normal_limit: float
     threshold: float | None = None
     held_out: Tensor | None = None
     held_out_of: Tensor | None = None
+    look: float | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for what is no calibration."""
         check("value", self.normal_limit, "the normal limit")
         check("threshold", self.threshold, "the threshold")
+        check("look", self.look, "the look limit")
         held_out, of = self.held_out, self.held_out_of
         if held_out is not None:
             if held_out.ndim != 1 or held_out.dtype != torch.float32 or not len(held_out):
@@ -77,11 +82,30 @@ class Calibration:
             )
         return threshold_without_labels(self.held_out.cpu().numpy(), max_false_alarms)
 
-    def chosen(self, max_false_alarms: float | None) -> Self:
-        """With the threshold that this share chooses; with none where nothing is asked for."""
+    @cached_property
+    def reference(self) -> Floats | None:
+        """Of good images what they score, held out, ascending; None if that is not known."""
+        if self.held_out is None:
+            return None
+        return scores_of_good(self.held_out.cpu().numpy()).astype(float)
+
+    def chosen(self, max_false_alarms: float | None, look_share: float | None) -> Self:
+        """With the limits that these shares choose; with none where no threshold is asked for."""
         if not max_false_alarms or self.held_out is None:
-            return replace(self, threshold=None)
-        return replace(self, threshold=self.choose(max_false_alarms).value)
+            return replace(self, threshold=None, look=None)
+        judging = replace(self, threshold=self.choose(max_false_alarms).value)
+        return replace(judging, look=judging.look_limit(look_share))
+
+    def look_limit(self, look_share: float | None) -> float | None:
+        """What that share of good images exceeds; None for none, or if it is above the threshold.
+
+        Raises:
+            NotFittedError: there are no held-out scores.
+        """
+        if not look_share:
+            return None
+        limit = self.choose(look_share).value
+        return limit if self.threshold is None or limit <= self.threshold else None
 
     def promise(self, max_false_alarms: float | None) -> Threshold | None:
         """What the threshold promises; None where it was set in another way."""
@@ -91,7 +115,7 @@ class Calibration:
         return chosen if chosen.value == self.threshold else None
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a model file holds beside ``normal_limit`` and ``threshold``."""
+        """What a model file holds beside ``normal_limit``, ``threshold`` and ``look``."""
         kept = {"held_out": self.held_out, "held_out_of": self.held_out_of}
         return {name: tensor for name, tensor in kept.items() if tensor is not None}
 
@@ -102,12 +126,16 @@ class Calibration:
         Raises:
             KeyError, TypeError, ValueError: no calibration.
         """
-        threshold = header.get("threshold")
+        threshold, look = (
+            None if header.get(name) is None else float(header[name])
+            for name in ("threshold", "look")
+        )
         return cls(
             header["normal_limit"],
-            None if threshold is None else float(threshold),
+            threshold,
             tensors.get("held_out"),
             tensors.get("held_out_of"),
+            look,
         )
 
 
@@ -271,7 +299,8 @@ def calibrate(
     if not options.max_false_alarms:
         return Calibration(limit)
     scores, of = held_out.scores(run.progress)
-    return Calibration(limit, None, scores, of).chosen(options.max_false_alarms)
+    found = Calibration(limit, None, scores, of)
+    return found.chosen(options.max_false_alarms, options.look_share)
 
 
 def calibration_of(
@@ -294,9 +323,8 @@ def calibration_of(
     drawn = held_out_images(len(scores)).to(scores.device)
     drawn = drawn[scores[drawn].isfinite()]
     seen = torch.full_like(drawn, len(scores))
-    return Calibration(
-        limit, None, scores[drawn], torch.stack([drawn, seen], dim=1)
-    ).chosen(options.max_false_alarms)  # fmt: skip
+    found = Calibration(limit, None, scores[drawn], torch.stack([drawn, seen], dim=1))
+    return found.chosen(options.max_false_alarms, options.look_share)
 
 
 def recalibrate(
@@ -306,10 +334,10 @@ def recalibrate(
 
     What no longer shows how good images score is dropped: scores of suspects, and those by a bank
     that had seen half of the images or fewer, which are too high. A threshold that was set in
-    another way than by ``max_false_alarms`` stays.
+    another way than by ``max_false_alarms`` stays, and so does a look limit not by ``look_share``.
     """
     limit = (1 - share) * earlier.normal_limit + share * held_out.limit()
-    asked = held_out.options.max_false_alarms
+    asked, look_share = held_out.options.max_false_alarms, held_out.options.look_share
     if not asked or earlier.held_out is None or earlier.held_out_of is None:
         return replace(earlier, normal_limit=limit)
     new, of_new = held_out.scores(progress)
@@ -318,5 +346,9 @@ def recalibrate(
     of = take_union(earlier.held_out_of, of_new, MOST_HELD_OUT, share, draw)
     counts = (2 * of[:, 1] > of[:, 1].max()) & ~torch.isin(of[:, 0], held_out.suspects)
     counts |= ~counts.any()
-    after = Calibration(limit, earlier.threshold, scores[counts], of[counts])
-    return after.chosen(asked) if earlier.promise(asked) is not None else after
+    after = Calibration(limit, earlier.threshold, scores[counts], of[counts], earlier.look)
+    if earlier.promise(asked) is not None:
+        after = replace(after, threshold=after.choose(asked).value)
+    if earlier.look == earlier.look_limit(look_share):
+        after = replace(after, look=after.look_limit(look_share))
+    return after

@@ -103,7 +103,7 @@ def merge_learned(one: LearnedBank, other: LearnedBank, bank_size: int, run: Run
             vectors[picks], weights[picks], floors=None if floors is None else floors.every()
         ),
         calibration=_merged(one.calibration, other.calibration, before, share, draw).chosen(
-            options.max_false_alarms
+            options.max_false_alarms, options.look_share
         ),
         suspicion=suspicion,
         reservoir=reservoir,

@@ -15,7 +15,7 @@ from torch import Tensor
 from softpatch.bank.memory_bank import Distance, MemoryBank
 from softpatch.detectors.bank_detector import BankDetector
 from softpatch.detectors.bank_options import BANK_SIZE, BankOptions
-from softpatch.detectors.calibrated import FALSE_ALARMS
+from softpatch.detectors.calibrated import FALSE_ALARMS, LOOK_SHARE
 from softpatch.detectors.calibration import calibrate
 from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.options import CommonOptions
@@ -35,6 +35,8 @@ class PatchCore(BankDetector):
         max_false_alarms: choose a threshold that so large a share of good images exceeds at
             most; scores the training images, which takes as long as to predict them. 0 or None
             chooses none.
+        look_share: choose a look limit, too, that so large a share of good images exceeds at most:
+            they are worth a look. 0 or None chooses none.
         reweight: PatchCore's own image-score re-weighting over 9 neighbours (its eq. 7).
         options: see ``CommonOptions``.
     """
@@ -48,12 +50,13 @@ class PatchCore(BankDetector):
         bank_size: int = BANK_SIZE,
         distance: Distance = "squared",
         max_false_alarms: float | None = FALSE_ALARMS,
+        look_share: float | None = LOOK_SHARE,
         reweight: bool = False,
         **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(
             coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance,
-            max_false_alarms=max_false_alarms, **options,
+            max_false_alarms=max_false_alarms, look_share=look_share, **options,
         )  # fmt: skip
         check_all(reweight=reweight)
         self.reweight = reweight

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.embedder import Embedder, Judge
 from softpatch.errors import ImageError, reason_of
 from softpatch.images.image_source import ImageSource
@@ -34,14 +35,14 @@ class Predictor:
         embedder: images -> patches.
         score: ``(B, P, D)`` patches -> ``(B, P)`` scores.
         image_scores: those and their scores -> ``(B,)``.
-        threshold: that records carry, or None.
+        calibration: whose limits records carry.
         judge: see ``Embedder.embed``.
     """
 
     embedder: Embedder
     score: Callable[[Tensor], Tensor]
     image_scores: Callable[[Tensor, Tensor], Tensor]
-    threshold: float | None
+    calibration: Calibration
     judge: Judge | None = None
 
     def predict(
@@ -100,7 +101,9 @@ class Predictor:
             heat.cpu().numpy(),
             (layout.rows.side, layout.columns.side),
             layout.box,
-            self.threshold,
+            self.calibration.threshold,
             first.remark,
             self.embedder.extractor.preprocessing.intensity,
+            self.calibration.look,
+            self.calibration.reference,
         )

@@ -16,7 +16,7 @@ from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.memory_bank import Distance
 from softpatch.bank.random_draw import random_draw
 from softpatch.detectors.bank_options import BankOptions
-from softpatch.detectors.calibrated import FALSE_ALARMS, CalibratedDetector
+from softpatch.detectors.calibrated import FALSE_ALARMS, LOOK_SHARE, CalibratedDetector
 from softpatch.detectors.calibration import MOST_HELD_OUT, Calibration, calibrate
 from softpatch.detectors.estimate import FitCost, search_seconds
 from softpatch.detectors.options import CommonOptions
@@ -99,6 +99,8 @@ class RandomEnsemble(CalibratedDetector):
         max_false_alarms: choose a threshold that so large a share of good images exceeds at
             most; scores the training images, which takes as long as to predict them. 0 or None
             chooses none.
+        look_share: choose a look limit, too, that so large a share of good images exceeds at most:
+            they are worth a look. 0 or None chooses none.
         options: see ``CommonOptions``.
     """
 
@@ -111,9 +113,10 @@ class RandomEnsemble(CalibratedDetector):
         bank_size: int = BANK_SIZE,
         distance: Distance = "squared",
         max_false_alarms: float | None = FALSE_ALARMS,
+        look_share: float | None = LOOK_SHARE,
         **options: Unpack[CommonOptions],
     ) -> None:
-        super().__init__(max_false_alarms=max_false_alarms, **options)
+        super().__init__(max_false_alarms=max_false_alarms, look_share=look_share, **options)
         check_all(banks=banks, bank_size=bank_size, distance=distance)
         self.banks = banks
         self.bank_size = bank_size
@@ -122,7 +125,10 @@ class RandomEnsemble(CalibratedDetector):
     @property
     def bank_options(self) -> BankOptions:
         """Those of each bank: any share of the training patches, up to ``bank_size``."""
-        return BankOptions(1.0, self.bank_size, self.distance, self.max_false_alarms, self.seed)
+        return BankOptions(
+            1.0, self.bank_size, self.distance, self.max_false_alarms, self.seed,
+            look_share=self.look_share,
+        )  # fmt: skip
 
     def _learn(self, table: PatchTable, run: Run) -> LearnedEnsemble:
         images, positions, dimension = table.shape

@@ -18,7 +18,7 @@ from softpatch.calling.contamination import ContaminationEstimate, estimate_cont
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.bank_detector import BankDetector
 from softpatch.detectors.bank_options import BANK_SIZE
-from softpatch.detectors.calibrated import FALSE_ALARMS
+from softpatch.detectors.calibrated import FALSE_ALARMS, LOOK_SHARE
 from softpatch.detectors.calibration import calibrate
 from softpatch.detectors.comparison import to_compare
 from softpatch.detectors.embedder import Embed, Embedder
@@ -95,6 +95,8 @@ class SoftPatch(BankDetector):
         max_false_alarms: choose a threshold that so large a share of good images exceeds at
             most; scores the training images, which takes as long as to predict them. 0 or None
             chooses none.
+        look_share: choose a look limit, too, that so large a share of good images exceeds at most:
+            they are worth a look. 0 or None chooses none.
         options: see ``CommonOptions``.
 
     Attributes after ``fit``, beside those of ``BankDetector``:
@@ -120,11 +122,12 @@ class SoftPatch(BankDetector):
         bank_size: int = BANK_SIZE,
         distance: Distance = "squared",
         max_false_alarms: float | None = FALSE_ALARMS,
+        look_share: float | None = LOOK_SHARE,
         **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(
             coreset_ratio=coreset_ratio, bank_size=bank_size, distance=distance,
-            max_false_alarms=max_false_alarms, **options,
+            max_false_alarms=max_false_alarms, look_share=look_share, **options,
         )  # fmt: skip
         check_all(k=k, tau=tau, denoise=denoise, soft_weight=soft_weight, references=references)
         if isinstance(discriminator, str):

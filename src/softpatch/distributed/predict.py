@@ -10,6 +10,7 @@ import io
 import pickle
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +30,7 @@ from softpatch.images.image_source import ImageSource
 from softpatch.images.sources import OnUnreadable
 from softpatch.runtime.prediction import Prediction, Remark
 from softpatch.runtime.targets import check_folder
+from softpatch.runtime.verdict import Verdict
 from softpatch.runtime.writers import not_judged, row
 from softpatch.storage import model_file
 
@@ -42,15 +44,15 @@ class Scored:
     """The outcome of scoring images."""
 
     pictures: int = 0  # how many were scored
-    anomalous: int | None = None  # how many of them are; None if the model has no threshold
-    worst: list[tuple[str, float]] = field(default_factory=list)  # name and score, worst first
+    verdicts: Counter[Verdict] = field(default_factory=Counter)  # of a model with a threshold
+    # name, score and verdict, worst first
+    worst: list[tuple[str, float, Verdict | None]] = field(default_factory=list)
     odd: list[Remark] = field(default_factory=list)
 
     def add(self, other: Scored) -> None:
         """Take in the outcome of another list of images."""
         self.pictures += other.pictures
-        if other.anomalous is not None:
-            self.anomalous = (self.anomalous or 0) + other.anomalous
+        self.verdicts += other.verdicts
         self.odd += other.odd
         self.worst = sorted(self.worst + other.worst, key=lambda one: -one[1])[:WORST]
 
@@ -79,10 +81,10 @@ class ScoringActor(Worker):
         filesystem.pipe_file(
             f"{folder}/part-{first:012}.parquet", parquet(found, unreadable, self.maps)
         )
-        judged = any(one.anomalous is not None for one in found)
-        scored = Scored(len(found), sum(bool(one.anomalous) for one in found) if judged else None)
+        verdicts = Counter(one.verdict for one in found if one.verdict is not None)
+        scored = Scored(len(found), verdicts)
         odd = [(one.name, one.remark) for one in found if one.remark is not None]
-        scored.add(Scored(worst=[(one.name, one.score) for one in found], odd=odd))
+        scored.add(Scored(worst=[(one.name, one.score, one.verdict) for one in found], odd=odd))
         errors = [(error.name, error.reason) for error in unreadable]
         return {"scored": np.array([pickle.dumps((scored, errors))], dtype=object)}
 
@@ -191,6 +193,7 @@ def parquet(
         for line, one in zip(rows, predictions, strict=True):
             line["map"] = one.anomaly_map.ravel()
             line["map_height"], line["map_width"] = one.anomaly_map.shape
+    columns |= {"verdict": pa.string(), "p_value": pa.float64()}
     rows += map(not_judged, unreadable)
     for line in rows:  # a name may hold bytes that are no UTF-8
         line["path"] = line["path"].encode("utf-8", "backslashreplace").decode("utf-8")

@@ -129,6 +129,7 @@ def _cannot_be_written(output: Path) -> Iterator[None]:
 def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -> dict[str, Any]:
     """Facts that a runtime or a reader needs; no names of pictures, no paths."""
     preprocessing, usual = detector.preprocessing, detector.appearance_
+    reference = detector.learned_.calibration.reference
     box = None  # depends on the picture's size with tiles
     if not graph.tiled:
         box = list(preprocessing.window)
@@ -142,6 +143,8 @@ def metadata(detector: Detector, header: dict[str, Any], graph: DetectorGraph) -
         "training_pictures": len(detector.image_names_),
         "normal_limit": detector.normal_limit_,
         "threshold": graph.threshold,
+        "look": detector.look_,
+        "reference": None if reference is None else reference.tolist(),
         "precision": graph.precision,
         "enough": preprocessing.min_decode_side,
         "box": box,

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 
 from softpatch.compute.progress import Progress, silent
 from softpatch.pages.localize import peak_box
-from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
+from softpatch.pages.review import Card, Reason, as_shares, png_uri, render, thumbnails
 from softpatch.runtime.files import digest_if_there, write_atomically
-from softpatch.runtime.heatmap import FULL_COLOUR
+from softpatch.runtime.heatmap import as_layer, colours
 from softpatch.runtime.prediction import Prediction
+from softpatch.runtime.verdict import tally
 from softpatch.runtime.writers import Row, Writer
 
 CELLS = 32  # a side of a reduced map: ten thousand of them take 40 MB
@@ -56,11 +57,11 @@ def write_page(
 ) -> Path:
     """Write ``predictions.html``, the most anomalous picture first.
 
-    With a threshold only pictures above it have a box, and they can be filtered.
+    With a threshold each has its verdict, by which they can be filtered; good ones have no box.
 
     Args:
         predictions: of files below the folder.
-        normal_limit: the model's ``normal_limit_``, where colour begins, as in heat maps.
+        normal_limit: the model's ``normal_limit_``, for colours as in heat maps.
         folder: of the pictures.
         output: folder to write to.
         progress: called with the step ``draw``.
@@ -74,8 +75,10 @@ def write_page(
     for rank, prediction in enumerate(ranked, start=1):
         path, heat = Path(prediction.name), prediction.anomaly_map
         region = peak_box(heat, prediction.box, prediction.size)
-        calm = prediction.anomalous is False
-        drawn = prediction.name in thumbs
+        calm = prediction.verdict == "good"
+        thumb, layer = thumbs.get(prediction.name), None
+        if thumb is not None:
+            layer = png_uri(as_layer(*colours(heat, prediction, normal_limit)))
         cards.append(
             Card(
                 path=path.relative_to(folder).as_posix(),
@@ -84,8 +87,9 @@ def write_page(
                 reasons=_reasons(prediction),
                 region=None if calm else as_shares(region, prediction.size),
                 box=as_shares(prediction.box, prediction.size),
-                thumb=thumbs.get(prediction.name),
-                heat=heat_layer(heat, normal_limit, FULL_COLOUR * normal_limit) if drawn else None,
+                thumb=thumb,
+                heat=layer,
+                verdict=prediction.verdict,
                 sha256=digest_if_there(path),
             )
         )
@@ -101,14 +105,21 @@ def write_page(
 
 
 def _reasons(prediction: Prediction) -> list[Reason]:
-    if not prediction.anomalous:
+    if prediction.verdict in (None, "good"):
         return []
-    return [Reason("anomalous", f"level {prediction.level:.2f}, where 0.5 is the threshold")]
+    words = f"level {prediction.level:.2f}, where 0.5 is the threshold"
+    if prediction.rarity is not None:
+        words += f"; {prediction.rarity}"
+    return [Reason("anomalous" if prediction.anomalous else "look", words)]
 
 
 def _summary(predictions: Sequence[Prediction]) -> list[str]:
     lines = [f"{len(predictions)} pictures, the most anomalous first."]
-    if predictions and (threshold := predictions[0].threshold) is not None:
-        above = sum(bool(prediction.anomalous) for prediction in predictions)
-        lines.append(f"{above} anomalous: their score is above the threshold, {threshold:.4g}.")
+    counts = tally(prediction.verdict for prediction in predictions)
+    if counts is not None:
+        look, threshold = predictions[0].look, predictions[0].threshold
+        limits = f"bad is above the threshold, {threshold:.4g}"
+        if look is not None and threshold is not None and look < threshold:
+            limits += f"; to look at, above {look:.4g}"
+        lines.append(f"{counts}: {limits}.")
     return lines

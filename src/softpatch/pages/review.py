@@ -24,8 +24,9 @@ from softpatch.images.image_source import ImageSource
 from softpatch.images.sources import ignore_unreadable, prefetch
 from softpatch.pages.localize import Box
 from softpatch.pages.render import fill
-from softpatch.runtime.heatmap import FULL_COLOUR, OPACITY, colourise, png_bytes
+from softpatch.runtime.heatmap import FULL_COLOUR, as_layer, colourise, png_bytes
 from softpatch.runtime.intensity import Intensity
+from softpatch.runtime.verdict import Verdict
 
 THUMBNAILS = 500  # at most: at some 15 kB each they are nearly all of the page
 LONGEST_SIDE = 320  # pixels of a thumbnail
@@ -37,9 +38,9 @@ class Reason:
     """One finding about a picture.
 
     Attributes:
-        code: for programs: ``anomalous``, ``outlier``, ``duplicate``, ``near-duplicate``,
-            ``repeated-defect``, ``other-size``, ``other-mode``, ``blank``, ``blurred``,
-            ``too-dark`` or ``too-bright``.
+        code: for programs: ``anomalous``, ``look``, ``outlier``, ``duplicate``,
+            ``near-duplicate``, ``repeated-defect``, ``other-size``, ``other-mode``, ``blank``,
+            ``blurred``, ``too-dark`` or ``too-bright``.
         text: for people.
     """
 
@@ -60,6 +61,7 @@ class Card:
             the picture's sides.
         thumb, heat: data URIs of a thumbnail and of the heat map.
         sha256: of the file.
+        verdict: shown unless None.
     """
 
     path: str
@@ -72,6 +74,7 @@ class Card:
     thumb: str | None = None
     heat: str | None = None
     sha256: str | None = None
+    verdict: Verdict | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -138,8 +141,11 @@ def thumbnail(picture: Tensor) -> str:
 def heat_layer(heat: npt.NDArray[np.float32], calm: float, strong: float) -> str:
     """``(h, w)`` scores -> data URI of an image of that size, transparent up to ``calm``."""
     level = ((heat - calm) / max(strong - calm, 1e-12)).clip(0, 1).astype(np.float32)
-    colour, opacity = colourise(1 + (FULL_COLOUR - 1) * level, 1.0)
-    layer = np.dstack([colour, 255 * opacity / OPACITY]).round().astype(np.uint8)
+    return png_uri(as_layer(*colourise(1 + (FULL_COLOUR - 1) * level, 1.0)))
+
+
+def png_uri(layer: npt.NDArray[np.uint8]) -> str:
+    """An ``(h, w, 4)`` image as the data URI of a PNG."""
     return f"data:image/png;base64,{base64.b64encode(png_bytes(Image.fromarray(layer))).decode()}"
 
 

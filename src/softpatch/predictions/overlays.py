@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from softpatch.images.decode import read_image
-from softpatch.runtime.heatmap import LONGEST_SIDE, OPACITY, colourise, frame, paint
+from softpatch.runtime.heatmap import LONGEST_SIDE, as_layer, colours, frame, paint
 from softpatch.runtime.prediction import Prediction
 
 LAYER_SIDE = 512  # pixels of a layer: twice the map of most networks
@@ -26,7 +26,7 @@ def overlay(content: object, prediction: Prediction, normal_limit: float) -> Ima
     base = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
     canvas = base.permute(1, 2, 0).numpy() * 255  # (3, H, W) -> (H, W, 3)
     heat = _resized(prediction, box)
-    return paint(canvas, heat, box, prediction.pixel_threshold, normal_limit)
+    return paint(canvas, heat, box, prediction, normal_limit)
 
 
 def mask(prediction: Prediction) -> Image.Image:
@@ -46,13 +46,13 @@ def layer(prediction: Prediction, normal_limit: float) -> Image.Image:
 
     Returns:
         an RGBA image of the image's aspect, at most ``LAYER_SIDE`` pixels long, opaque where
-        colour is strongest and clear where scores are normal or the network does not see.
+        colour is strongest and clear where there is none or the network does not see.
     """
     size, box = frame(prediction, LAYER_SIDE)
     left, top, right, bottom = box
     canvas = np.zeros((*size, 4), dtype=np.uint8)
-    colour, opacity = colourise(_resized(prediction, box), normal_limit)
-    canvas[top:bottom, left:right] = np.dstack([colour, 255 * opacity / OPACITY]).round()
+    heat = _resized(prediction, box)
+    canvas[top:bottom, left:right] = as_layer(*colours(heat, prediction, normal_limit))
     return Image.fromarray(canvas)
 
 

@@ -36,6 +36,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "reweight": Flag(),
         "dimensions": Whole(1, MANY, or_none=True),
         "max_false_alarms": Number(0, 1, below=True, also=(None,)),  # 0 chooses no threshold
+        "look_share": Number(0, 1, below=True, also=(None,)),  # 0 chooses no limit
         # -- what a patch is
         "preset": Text(),
         "backbone": Text(or_none=True),
@@ -61,6 +62,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         # -- what is done with a model
         "forget": Number(0, 1, below=True),
         "threshold": Number(0, LARGEST_SCORE, also=(None,)),
+        "look": Number(0, LARGEST_SCORE, also=(None,)),
         "value": Number(0, LARGEST_SCORE),
         "threshold.max_false_alarms": Number(0, 1, above=True, below=True),
         "first": Whole(0, 1_000_000_000),

@@ -84,6 +84,7 @@ def _run(options: argparse.Namespace) -> None:
     from .listing import LeftOut, list_images
     from .prediction import odd_ones
     from .targets import check_results
+    from .verdict import tally
     from .writers import (
         BEGINNINGS,
         Drawings,
@@ -106,7 +107,8 @@ def _run(options: argparse.Namespace) -> None:
 
     skipped: list[ImageError] = []
     limit = detector.normal_limit
-    writers: list[Writer] = [Tables(output, options.model, limit, detector.threshold, skipped)]
+    about = options.model, limit, detector.threshold
+    writers: list[Writer] = [Tables(output, *about, skipped, detector.look)]
     if not options.no_heatmaps:
         writers.insert(0, Drawings(output, root, "heatmap", lambda p: overlay(p.name, p, limit)))
 
@@ -128,6 +130,8 @@ def _run(options: argparse.Namespace) -> None:
         _note(words)
     if not rows and not options.strict:
         raise ImageError(str(images), "none of the pictures can be judged")
+    if words := tally(row.get("verdict") for row in rows):
+        print(words)
     if rows:
         print(printable(f"scored {len(rows)} pictures, wrote {output}"))
     if options.strict and failed:

@@ -18,6 +18,7 @@ from .listing import list_images
 from .prediction import Prediction
 from .tile_scores import score_tiles
 from .tiling import TileLayout
+from .verdict import Floats
 
 One = str | Path | npt.NDArray[np.uint8]
 
@@ -34,6 +35,10 @@ class Detector:
         metadata: of the model: method, parameters, backbone, threshold and so on.
         normal_limit: patch score that good training patches stay below; fixes heat-map colours.
         threshold: images that score above it are anomalous; None if the model has none.
+        look: images that score above it, but not above the threshold, should be looked at; None if
+            the model has none.
+        reference: ``(n,)`` held-out scores of good training images, ascending; None in a model
+            without.
         intensity: which values of images of more than 8 bits are black and white.
         appearance: what nearly all training images look like; None in exports of before.
     """
@@ -52,6 +57,9 @@ class Detector:
         self._run, self.metadata = open_model(Path(path), threads)
         self.normal_limit: float = self.metadata["normal_limit"]
         self.threshold: float | None = self.metadata["threshold"]
+        self.look: float | None = self.metadata.get("look")
+        reference = self.metadata.get("reference")
+        self.reference: Floats | None = None if reference is None else np.array(reference, float)
         self.intensity = Intensity(*self.metadata["preprocessing"].get("intensity", FULL))
         about = self.metadata.get("appearance")
         self.appearance = None if about is None else UsualAppearance.from_header(about)
@@ -119,5 +127,6 @@ class Detector:
             left, top, right, bottom = self.metadata["box"]
             box = (left * width, top * height, right * width, bottom * height)
         return Prediction(
-            name, score, heat, (height, width), box, self.threshold, remark, self.intensity
-        )
+            name, score, heat, (height, width), box, self.threshold, remark, self.intensity,
+            self.look, self.reference,
+        )  # fmt: skip

@@ -15,14 +15,15 @@ from .own_files import MADE_BY
 from .prediction import Prediction
 
 LONGEST_SIDE = 1024  # pixels of an overlay; larger images are scaled down
-# Times the normal limit, where colour is strongest. Defects' largest scores are 1.1 times the limit
-# on turned parts and magnetic tile, 2.8 on turned bottles and 3.5 on bottles, in the median.
+# Times the threshold, where colour is strongest; without one, times the value where it begins. Bad
+# bottles score 2.6 times the threshold in the median, bad magnetic tiles that exceed it 1.1 times.
 FULL_COLOUR = 2.0
+CLEAR = 1 / 3  # of the way to that, at the threshold: from yellow, to be looked at, to orange, bad
 OPACITY = 0.65
 OUTLINE = (60, 0, 60)  # around what is defective
 
-# Transparent at the model's normal limit, then yellow, orange, red, magenta at FULL_COLOUR times
-# it: warm colours stand out on grey metal, and lightness falls steadily for colour-blind eyes.
+# Transparent where colour begins, then yellow, orange, red, magenta where it is strongest: warm
+# colours stand out on grey metal, and lightness falls steadily for colour-blind eyes.
 _STOPS = np.linspace(0, 1, 4)
 _COLOURS = np.array([[255, 235, 60], [255, 150, 20], [235, 30, 30], [170, 0, 110]])
 
@@ -43,7 +44,7 @@ def overlay(content: object, prediction: Prediction, normal_limit: float) -> Ima
         (right - left, bottom - top), Image.Resampling.BILINEAR
     )
     canvas = np.asarray(base).astype(np.float64)
-    return paint(canvas, np.asarray(heat), box, prediction.pixel_threshold, normal_limit)
+    return paint(canvas, np.asarray(heat), box, prediction, normal_limit)
 
 
 def frame(
@@ -62,17 +63,17 @@ def paint(
     canvas: npt.NDArray[np.floating[Any]],
     heat: npt.NDArray[np.float32],
     box: tuple[int, int, int, int],
-    pixel_threshold: float | None,
+    prediction: Prediction,
     normal_limit: float,
 ) -> Image.Image:
     """Draw scores over an image: RGB, what the network does not see is dimmed, defects outlined.
 
     Args:
         canvas: ``(H, W, 3)`` values 0..255 of the image; drawn on.
-        heat: ``(h, w)`` scores of the pixels in ``box``.
+        heat: ``(h, w)``, the prediction's map at the size of ``box``.
         box: (left, top, right, bottom) that the network sees.
-        pixel_threshold: of the prediction.
-        normal_limit: scores up to it stay transparent, so a good image looks calm.
+        prediction: whose map it is.
+        normal_limit: see ``colours``.
     """
     left, top, right, bottom = box
     seen = np.zeros(canvas.shape[:2], dtype=bool)
@@ -80,21 +81,63 @@ def paint(
     canvas[~seen] *= 0.5
     region = canvas[top:bottom, left:right]
     heat = heat[: len(region), : region.shape[1]]
-    colour, opacity = colourise(heat, normal_limit)
+    colour, opacity = colours(heat, prediction, normal_limit)
     region += (colour - region) * opacity[:, :, None]
-    if pixel_threshold is not None:
+    if (pixel_threshold := prediction.pixel_threshold) is not None:
         region[outline(heat > pixel_threshold)] = OUTLINE
     return Image.fromarray(canvas.clip(0, 255).astype(np.uint8))
 
 
-def colourise(
-    heat: npt.NDArray[np.float32], normal_limit: float
+def colours(
+    heat: npt.NDArray[np.float32], prediction: Prediction, normal_limit: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """``(H, W)`` scores -> ``(H, W, 3)`` colours 0..255 and ``(H, W)`` opacities 0..1."""
-    limit = max(normal_limit, 1e-12)
-    level = ((heat / limit - 1) / (FULL_COLOUR - 1)).clip(0, 1).astype(np.float64)
-    colours = [np.interp(level, _STOPS, _COLOURS[:, channel]) for channel in range(3)]
-    return np.stack(colours, axis=-1), OPACITY * np.sqrt(level)
+    """A prediction's map in the colours that go with its verdict; see ``colourise``.
+
+    A good image has none, one to look at faint ones, and a bad one clear ones: colour begins at the
+    look limit, or at the threshold if that is lower or alone, and the map, which is blurred, is
+    scaled so that its peak is the image's score.
+
+    Args:
+        heat: ``(H, W)``, the prediction's map at any size.
+        prediction: whose it is.
+        normal_limit: the model's, where colour begins if it has no other limit; the map is then
+            taken as it is.
+    """
+    limits = [one for one in (prediction.look, prediction.threshold) if one is not None]
+    if not limits:
+        return colourise(heat, normal_limit)
+    peak = float(prediction.anomaly_map.max())
+    scores = heat.astype(np.float64) * (prediction.score / peak if peak > 0 else 0)
+    # Rounding must not lift the peak over a limit that the score has just not passed.
+    return colourise(np.minimum(scores, prediction.score), min(limits), prediction.threshold)
+
+
+def colourise(
+    heat: npt.NDArray[np.floating[Any]], begin: float, threshold: float | None = None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """``(H, W)`` scores -> ``(H, W, 3)`` colours 0..255 and ``(H, W)`` opacities 0..1.
+
+    Up to ``begin`` they are transparent; above the threshold, which is no less, they are clear.
+    """
+    values, levels = [max(begin, 1e-12)], [0.0]
+    if threshold is not None:
+        if threshold > values[0]:
+            values.append(threshold)
+            levels.append(CLEAR)
+        else:
+            levels = [CLEAR]
+    values.append(FULL_COLOUR * values[-1])
+    levels.append(1.0)
+    level = np.where(heat > values[0], np.interp(heat, values, levels), 0.0)
+    channels = [np.interp(level, _STOPS, _COLOURS[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1), OPACITY * np.sqrt(level)
+
+
+def as_layer(
+    colour: npt.NDArray[np.float64], opacity: npt.NDArray[np.float64]
+) -> npt.NDArray[np.uint8]:
+    """Colours and opacities as ``(H, W, 4)``, to be laid over an image; opaque at ``OPACITY``."""
+    return np.dstack([colour, 255 * opacity / OPACITY]).round().astype(np.uint8)
 
 
 def outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from .intensity import FULL, Intensity
+from .verdict import Floats, Verdict, p_value, rarity, verdict_of
 
 Remark = tuple[str, str]  # an image's name, and what is odd about it
 
@@ -27,6 +28,9 @@ class Prediction:
         threshold: the model's, or None if it has none.
         remark: what is odd about the image, so that the score may mean less; None if nothing is.
         intensity: which of its values are black and white, for drawing it.
+        look: the model's look limit, or None if it has none.
+        reference: ``(n,)`` held-out scores of good training images, ascending; None if the model
+            has none.
     """
 
     name: str
@@ -37,11 +41,35 @@ class Prediction:
     threshold: float | None = None
     remark: str | None = None
     intensity: Intensity = FULL
+    look: float | None = None
+    reference: Floats | None = field(default=None, repr=False)
 
     @property
     def anomalous(self) -> bool | None:
         """Whether the score exceeds the threshold; None without one."""
         return None if self.threshold is None else self.score > self.threshold
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """``good``, ``look`` (people should look at it) or ``bad``; None without a threshold."""
+        return verdict_of(self.score, self.threshold, self.look)
+
+    @property
+    def p_value(self) -> float | None:
+        """Of good images about the share that scores at least as high; None if nothing tells.
+
+        By the held-out scores of the training images that are no suspects. If good images to come
+        are exchangeable with these, at most a share a of them has a p-value of a or less. Bad ones
+        among these, and few of them, make it larger.
+        """
+        return None if self.reference is None else p_value(self.score, self.reference)
+
+    @property
+    def rarity(self) -> str | None:
+        """``p_value`` in words: of 1,000 good pictures about 16 score this high."""
+        if self.reference is None:
+            return None
+        return rarity(p_value(self.score, self.reference), len(self.reference))
 
     @property
     def level(self) -> float | None:

@@ -18,7 +18,8 @@ from .prediction import Prediction, Remark
 from .targets import PAGE, begins, check_folder, check_results, check_target
 
 Row = dict[str, Any]
-SELDOM = ("remark", "error")  # columns, the last ones, that are there if any row has them
+# Columns, the last ones, that are there if any row has them; newer ones go to the end.
+LAST = ("remark", "error", "verdict", "p_value")
 DRAWN = ("heatmap", "mask")  # columns of drawings; folders are called heatmaps and masks
 UNFINISHED = "predictions.unfinished.jsonl"
 BEGINNINGS = {  # of what a run writes, and removes of an earlier one
@@ -32,8 +33,8 @@ def row(prediction: Prediction) -> Row:
     """One image's result, the same in CSV, JSON, Parquet and the journal of a watched folder.
 
     Returns:
-        the columns, of which ``anomalous``, ``level`` and ``threshold`` are there for a model with
-        a threshold only; ``Drawings`` adds its own.
+        the columns, of which ``anomalous``, ``level``, ``threshold`` and ``verdict`` are there for
+        a model with a threshold only; ``Drawings`` adds its own.
 
         - ``path``: the image file as given, or its URL.
         - ``score``: float, at least 0; larger is more anomalous. Comparable within a model.
@@ -45,14 +46,18 @@ def row(prediction: Prediction) -> Row:
         - ``remark``: what is odd about the image, such as values that the model does not know; only
           where something is.
         - ``error``: why there is no drawing.
+        - ``verdict``: ``good``, ``look`` or ``bad``.
+        - ``p_value``: float, of good images about the share that scores at least as high; only
+          where the model knows.
     """
     height, width = prediction.size
     names = () if prediction.threshold is None else ("anomalous", "level", "threshold")
     judged = {name: getattr(prediction, name) for name in names}
+    seldom = {name: getattr(prediction, name) for name in ("remark", "verdict", "p_value")}
     return {
         "path": prediction.name, "score": prediction.score, **judged,
         "width": width, "height": height,
-        **({} if prediction.remark is None else {"remark": prediction.remark}),
+        **{name: value for name, value in seldom.items() if value is not None},
     }  # fmt: skip
 
 
@@ -108,7 +113,7 @@ class Tables(Writer):
 
     def __init__(
         self, output: Path, model: Path, normal_limit: float, threshold: float | None,
-        skipped: Sequence[ImageError],
+        skipped: Sequence[ImageError], look: float | None = None,
     ) -> None:  # fmt: skip
         """Write to ``output``; ``skipped`` may grow until the last prediction.
 
@@ -119,6 +124,7 @@ class Tables(Writer):
         check_results(output, BEGINNINGS)
         self.output, self.skipped, self.noted = output, skipped, 0
         self.about = {"model": str(model), "normal_limit": normal_limit, "threshold": threshold}
+        self.about |= {"look": look}
 
     def begin(self) -> None:
         """Remove older results, which would pass for those of this run."""
@@ -141,8 +147,8 @@ class Tables(Writer):
         unread = [{"path": error.name, "reason": error.reason} for error in self.skipped]
         content = {**self.about, "predictions": rows, "skipped": unread}
         every = [*rows, *map(not_judged, self.skipped)]
-        columns = dict.fromkeys(name for one in every for name in one if name not in SELDOM)
-        columns |= {name: None for name in SELDOM if any(name in one for one in every)}
+        columns = dict.fromkeys(name for one in every for name in one if name not in LAST)
+        columns |= {name: None for name in LAST if any(name in one for one in every)}
         table = [{name: one.get(name, "") for name in columns} for one in every]
         write_atomically(self.output / "predictions.csv", csv_bytes(table))
         text = json.dumps(content, indent=2)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hmac
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -266,7 +267,8 @@ async def detect(
     if isinstance(results, NotJudged):
         return JSONResponse(results.model_dump(exclude_none=True), 422)
     for result in results:
-        service.metrics.pictures.labels(served.name, VERDICTS[result.is_anomalous]).inc()
+        service.metrics.pictures.labels(served.name, VERDICTS[result.verdict]).inc()
+    request.state.about["verdicts"] = Counter(one.verdict for one in results if one.verdict)
     return Detection(model=served.name, results=results)
 
 

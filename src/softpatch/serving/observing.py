@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from softpatch.serving.log_lines import LOGGER
 
-VERDICTS = {True: "anomalous", False: "good", None: "none"}
+# Labels of a metric; what is bad keeps the one that dashboards have known before.
+VERDICTS = {"good": "good", "look": "look", "bad": "anomalous", None: "none"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; "

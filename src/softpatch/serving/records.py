@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_pascal
 from softpatch.predictions.overlays import layer
 from softpatch.runtime.heatmap import png_bytes
 from softpatch.runtime.prediction import Prediction
+from softpatch.runtime.verdict import Verdict
 from softpatch.serving.models import Served
 from softpatch.serving.regions import anomalous_regions
 
@@ -59,13 +60,24 @@ class Result(_Record):
     )
     anomaly_mask: str | None = Field(
         description="with ?map=png: a PNG file as base64, RGBA, of the picture's aspect and at "
-        "most 512 pixels long, to be laid over it; clear where nothing is unusual"
+        "most 512 pixels long, to be laid over it; colourless if Verdict is good, faint if it is "
+        "look"
     )
     picture: str | None = Field(
         description="with ?picture=jpeg: a JPEG file as base64, at most 1024 pixels long: the "
         "picture as it was seen, upright and with the model's black and white, where a browser "
         "may show the file otherwise, or not at all"
     )
+    verdict: Verdict | None = Field(
+        description="bad: Score is above Threshold; look, people should look at it: it is above "
+        "Look and no more; good. Null for a model without a threshold"
+    )
+    look: float | None = Field(description="the model's look limit; null if it has none")
+    p_value: float | None = Field(
+        description="of good pictures about the share that scores at least as high, by the "
+        "training pictures' own scores; null if the model has none"
+    )
+    rarity: str | None = Field(description="PValue in words")
 
     @classmethod
     def of(
@@ -100,6 +112,10 @@ class Result(_Record):
             ],
             anomaly_mask=mask,
             picture=picture,
+            verdict=prediction.verdict,
+            look=prediction.look,
+            p_value=prediction.p_value,
+            rarity=prediction.rarity,
         )
 
 
@@ -121,11 +137,14 @@ class Model(_Record):
     name: str
     method: str
     threshold: float | None
-    normal_limit: float = Field(description="the score where colour begins in maps")
+    normal_limit: float = Field(
+        description="the score where colour begins in maps of a model without other limits"
+    )
     loaded: datetime
     problem: str | None = Field(
         description="why the file, as it is now, could not be loaded; the one before it is served"
     )
+    look: float | None = Field(description="the look limit; null if there is none")
 
     @classmethod
     def of(cls, served: Served) -> Self:
@@ -137,6 +156,7 @@ class Model(_Record):
             normal_limit=served.detector.normal_limit_,
             loaded=served.loaded,
             problem=served.problem,
+            look=served.detector.look_,
         )
 
 

@@ -4,7 +4,8 @@
 const KEPT = 100;  // entries; older ones are forgotten, with their pictures
 const RETRIES = 20;  // of a picture for which the service has no room
 const SVG = "http://www.w3.org/2000/svg";
-const WORDS = {true: ["Anomalous", "bad"], false: ["Good", "good"], null: ["No threshold", ""]};
+const WORDS = {bad: ["✕ Bad", "bad"], look: ["? Look at it", "look"], good: ["✓ Good", "good"],
+  null: ["No threshold", ""]};
 const $ = id => document.getElementById(id);
 const models = new Map();  // name -> what the service says of it
 const tried = new Map();  // name of a model -> the threshold tried on this page
@@ -109,8 +110,9 @@ async function score(entry) {
     }
   }
   const known = models.get(entry.model);
-  // Another threshold than before: the model's file was replaced.
-  if (known && entry.result && entry.result.Threshold !== known.Threshold) await findModels();
+  // Other limits than before: the model's file was replaced.
+  if (known && entry.result && ["Threshold", "Look"].some(each => entry.result[each] !== known[each]))
+    await findModels();
   entry.thumb = await thumbnail(entry.picture);
   if (!current || current === entries[0]) current = entry;  // unless an older one is looked at
   entries = [entry, ...entries];
@@ -129,9 +131,12 @@ function jpeg(text) {
 const own = model => models.get(model)?.Threshold ?? null;
 const threshold = model => tried.has(model) ? tried.get(model) : own(model);
 
-function anomalous(entry) {
-  const limit = threshold(entry.model);
-  return limit === null ? null : entry.result.Score > limit;
+// The service's rule, for a threshold of one's own.
+function verdict(entry) {
+  const limit = threshold(entry.model), look = models.get(entry.model)?.Look ?? null;
+  if (limit === null) return null;
+  if (entry.result.Score > limit) return "bad";
+  return look !== null && entry.result.Score > look ? "look" : "good";
 }
 
 const scored = () => entries.filter(each => each.result && each.model === $("model").value);
@@ -168,7 +173,7 @@ function showLimits() {
   $("scores").replaceChildren(drawn("line", {x1: 4, x2: 296, y1: 36, y2: 36}));
   all.forEach((entry, index) => {
     const dot = drawn("circle", {cx: at(entry.result.Score), cy: 30 - 5 * (index % 5), r: 4});
-    dot.classList.toggle("bad", anomalous(entry) === true);
+    dot.classList.add(verdict(entry) ?? "good");
     dot.classList.toggle("here", entry === current);
     $("scores").append(dot);
   });
@@ -177,9 +182,9 @@ function showLimits() {
     line.classList.add("limit");
     $("scores").append(line);
   }
-  const alarms = all.filter(anomalous).length;
+  const having = word => all.filter(each => verdict(each) === word).length;
   $("effect").textContent = limit === null ? "This model has no threshold; try one."
-    : all.length ? `${alarms} of ${all.length} picture${all.length > 1 ? "s" : ""} anomalous at ${number(limit)}` : "";
+    : all.length ? `${having("bad")} of ${all.length} picture${all.length > 1 ? "s" : ""} bad at ${number(limit)}, ${having("look")} to look at` : "";
   $("permanent").replaceChildren(...tried.has(model) ? [
     "Tried on this page only. To keep it: ",
     element("code", {textContent: `softpatch threshold FILE --value ${tried.get(model)}`}),
@@ -190,7 +195,7 @@ function showPicture() {
   $("shown").hidden = !current;
   if (!current) return;
   const {result, failed, picture, seen, name, model} = current;
-  const [word, kind] = failed ? ["Not scored", "bad"] : WORDS[anomalous(current)];
+  const [word, kind] = failed ? ["Not scored", "bad"] : WORDS[verdict(current)];
   $("verdict").className = `verdict ${kind}`;
   $("verdict").replaceChildren(
     element("strong", {textContent: word}), element("span", {textContent: failed || name}),
@@ -210,7 +215,7 @@ function showPicture() {
   $("heat").src = `data:image/png;base64,${result.AnomalyMask}`;
   $("heat").style.opacity = $("opacity").value;
   $("outlines").setAttribute("viewBox", `0 0 ${result.Width} ${result.Height}`);
-  $("outlines").replaceChildren(...$("outlined").checked && anomalous(current) !== false
+  $("outlines").replaceChildren(...$("outlined").checked && ["bad", null].includes(verdict(current))
     ? result.Regions.map(each => drawn("polygon", {points: each.Polygon.join(" ")})) : []);
   const limit = threshold(model);
   const facts = {
@@ -219,6 +224,7 @@ function showPicture() {
     Level: limit === null ? "–" : (result.Score + limit > 0 ? result.Score / (result.Score + limit) : 0.5).toFixed(2),
     Regions: result.Regions.length,
     Size: `${result.Width} × ${result.Height}`,
+    ...(result.Rarity ? {Rarity: result.Rarity} : {}),
   };
   $("facts").replaceChildren(...Object.entries(facts).map(([term, value]) =>
     element("div", {}, element("dt", {textContent: term}), element("dd", {textContent: value}))));
@@ -245,10 +251,10 @@ function list() {
 }
 
 function paint(entry) {
-  const [word, kind] = entry.failed ? [entry.failed, "failed"] : WORDS[anomalous(entry)];
-  const [, , verdict, score] = entry.button.children;
-  verdict.className = `word ${kind}`;
-  verdict.textContent = word;
+  const [word, kind] = entry.failed ? [entry.failed, "failed"] : WORDS[verdict(entry)];
+  const [, , told, score] = entry.button.children;
+  told.className = `word ${kind}`;
+  told.textContent = word;
   score.textContent = entry.result ? number(entry.result.Score) : "";
   entry.button.setAttribute("aria-current", entry === current);
 }
