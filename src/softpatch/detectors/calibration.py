@@ -6,13 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
-from softpatch.calling.threshold import Threshold, threshold_without_labels
+from softpatch.calling.threshold import (
+    MOST_HELD_OUT,
+    Threshold,
+    counting,
+    threshold_without_labels,
+)
 from softpatch.compute.progress import Progress
 from softpatch.detectors.bank_options import BankOptions, Origins
 from softpatch.detectors.look_alikes import LookAlikes
@@ -25,7 +32,6 @@ from softpatch.ranges.table import check
 
 NORMAL_SHARE = 0.99  # of training patches stay below the normal limit
 NORMAL_SAMPLE = 4096  # patches it is estimated from
-MOST_HELD_OUT = 500  # training images that are scored for the threshold
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class Calibration:
             raise UsageError("held_out_of does not match held_out")
 
     def choose(self, max_false_alarms: float) -> Threshold:
-        """The threshold without labels.
+        """The threshold without labels; what it rests on are indices of images.
 
         Raises:
             NotFittedError: there are no held-out scores.
@@ -74,7 +80,21 @@ class Calibration:
                 "the training pictures have not been scored for a threshold; "
                 "fit with max_false_alarms, or set threshold_"
             )
-        return threshold_without_labels(self.held_out.cpu().numpy(), max_false_alarms)
+        chosen = threshold_without_labels(self.held_out.cpu().numpy(), max_false_alarms)
+        if self.held_out_of is None:
+            return replace(chosen, rests_on=(), without=None)
+        return chosen.of_images(self.held_out_of[:, 0].tolist())
+
+    def good(self) -> npt.NDArray[np.floating]:
+        """Held-out scores of the images that count as good, ascending.
+
+        Raises:
+            NotFittedError: there are none.
+        """
+        if self.held_out is None:
+            raise NotFittedError("the training pictures have not been scored for a threshold")
+        scores = self.held_out.cpu().numpy()
+        return scores[counting(scores)]
 
     def chosen(self, max_false_alarms: float | None) -> Self:
         """With the threshold that this share chooses; with none where nothing is asked for."""
