@@ -13,7 +13,11 @@ from scipy.stats import beta, gumbel_r
 
 from softpatch import PatchCore, SoftPatch, load
 from softpatch.bank.memory_bank import MemoryBank
-from softpatch.calling.threshold import threshold_with_labels, threshold_without_labels
+from softpatch.calling.threshold import (
+    threshold_of_misses,
+    threshold_with_labels,
+    threshold_without_labels,
+)
 from softpatch.detectors import BankDetector, make_detector
 from softpatch.errors import DatasetError, NotFittedError, UsageError
 from softpatch.runtime.prediction import Prediction
@@ -166,3 +170,76 @@ def test_level_is_one_half_at_the_threshold(score: float, threshold: float) -> N
     at_it = Prediction("a.png", threshold, heat, (2, 2), (0, 0, 2, 2), threshold)
     assert at_it.level == 0.5
     assert at_it.anomalous is False
+
+
+def test_the_promise_is_told_in_pictures() -> None:
+    met = threshold_without_labels(np.linspace(10.0, 20.0, 229), 0.01)
+    assert str(met) == (
+        f"limit {met.value:.4g}: about 9 of 1,000 good pictures will be called bad "
+        f"({met.pictures} training pictures)"
+    )
+    few = threshold_without_labels(np.linspace(10.0, 20.0, 65), 0.01)
+    assert str(few) == (
+        "limit 20: about 15 of 1,000 good pictures will be called bad, not the 10 asked for: "
+        "65 pictures cannot promise fewer; 34 more good ones would do"
+    )
+    assert threshold_without_labels(np.linspace(10.0, 20.0, 65 + 34), 0.01).missing == 0
+    assert threshold_without_labels(np.linspace(10.0, 20.0, 65 + 33), 0.01).missing == 1
+
+
+def test_no_pictures_are_asked_for_that_would_not_be_scored() -> None:
+    chosen = threshold_without_labels(np.linspace(10.0, 20.0, 500), 0.001)
+    assert str(chosen).endswith("nor could 500, and no more are scored for it")
+
+
+@given(st.lists(st.floats(10, 12), min_size=4, max_size=60, unique=True), st.floats(0.001, 0.3))
+@settings(max_examples=60, deadline=None)
+def test_what_it_rests_on_moves_it_most(scores: list[float], share: float) -> None:
+    values = np.array(scores)
+    chosen = threshold_without_labels(values, share)
+    named = [index for index, _ in chosen.rests_on]
+    assert [score for _, score in chosen.rests_on] == values[named].tolist()
+    counts = np.sort(values)[::-1][len(values) - chosen.pictures :]
+    assert [score for _, score in chosen.rests_on] == counts[: len(named)].tolist()
+    # Once they are out of it, the largest rank that keeps below the share is this one.
+    left = len(counts) - len(named)
+    assert chosen.without == counts[len(named) + max(1, int(share * (left + 1))) - 1]
+
+
+def test_pictures_far_above_the_others_are_named() -> None:
+    scores = np.array([4757.0, 6222, 6253, 5507, 5250, *np.linspace(2000, 4700, 60)])
+    chosen = threshold_without_labels(scores, 0.01)
+    names = [f"wood/IMG_{index}.png" for index in range(len(scores))]
+    assert chosen.told(names)[1] == (
+        "it rests on IMG_2.png (6253) and IMG_1.png (6222); without them 5507"
+    )
+    assert len(threshold_without_labels(np.linspace(100, 102, 80), 0.01).told(names)) == 1
+
+
+@given(scores, scores, st.floats(0, 0.99))
+@settings(max_examples=100, deadline=None)
+def test_misses_stay_within_the_share_with_the_fewest_false_alarms(
+    good: list[float], bad: list[float], share: float
+) -> None:
+    good, bad = [one + 1 for one in good], [one + 1 for one in bad]
+    chosen = threshold_of_misses(np.array(good), np.array(bad), share)
+    allowed = int(share * len(bad) + 1e-9)
+    assert sum(one <= chosen for one in bad) <= allowed
+    for other in np.arange(0, 33, 0.5):
+        if sum(one <= other for one in bad) <= allowed:
+            assert sum(one > other for one in good) >= sum(one > chosen for one in good)
+
+
+@given(scores, scores, st.floats(0.01, 100), st.floats(0.01, 0.99))
+@settings(max_examples=100, deadline=None)
+def test_no_threshold_costs_less(
+    good: list[float], bad: list[float], miss_cost: float, bad_share: float
+) -> None:
+    def cost(threshold: float) -> float:
+        missed, stopped = (np.array(bad) <= threshold).mean(), (np.array(good) > threshold).mean()
+        return float(bad_share * miss_cost * missed + (1 - bad_share) * stopped)
+
+    chosen = threshold_with_labels(
+        np.array(good), np.array(bad), miss_cost=miss_cost, bad_share=bad_share
+    )
+    assert cost(chosen) <= min(map(cost, np.arange(0, 32, 0.5))) * (1 + 1e-6)

@@ -171,7 +171,7 @@ def test_fit_writes_a_model_and_all_suspects(
     model, suspects, result = fitted
     assert result.code == 0
     assert "fitted softpatch on 11 pictures" in result.out
-    assert "of good pictures exceed it" in result.out
+    assert "good pictures will be called bad" in result.out
     assert str(model) in result.out
     detector = load(model)
     assert len(detector.image_names_) == 11

@@ -30,7 +30,7 @@ def test_from_measuring_to_predicting(
     model, out = tmp_path / "m.softpatch", tmp_path / "out"
     fitted = process("fit", small_pictures, "-o", model, *options)
     assert fitted.code == 0, fitted.err
-    assert "of good pictures exceed it" in fitted.out
+    assert "good pictures will be called bad" in fitted.out
     lowered = run("threshold", model, "--max-false-alarms", "0.5")
     assert lowered.code == 0, lowered.err
     done = process("predict", model, small_pictures, "-o", out)

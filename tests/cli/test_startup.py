@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from softpatch import SoftPatch, load
 
 WITHOUT_TORCH = """
 import sys
@@ -26,6 +29,10 @@ def folder(small_model: Path, small_pictures: Path, tmp_path: Path) -> Path:
     versions.mkdir()
     shutil.copy(small_model, tmp_path / "part.softpatch")
     shutil.copy(small_model, versions / "0001.softpatch")
+    scored = load(small_model)
+    assert isinstance(scored, SoftPatch)
+    scored.held_out_ = torch.arange(1.0, 61.0)
+    scored.save(tmp_path / "scored.softpatch")
     for half in ("train/good", "test/good", "test/bad"):
         shutil.copytree(small_pictures, tmp_path / "data" / "part" / half)
     return tmp_path
@@ -37,6 +44,7 @@ def folder(small_model: Path, small_pictures: Path, tmp_path: Path) -> Path:
         (["info", "part.softpatch"], "training pictures"),
         (["info", "part.softpatch", "--json"], '"method": "softpatch"'),
         (["threshold", "part.softpatch", "--value", "7"], "threshold 7"),
+        (["threshold", "scored.softpatch"], "by 60 training pictures"),
         (["verify", "part.softpatch"], "intact"),
         (["rollback", "part.softpatch", "--to", "1"], "is version 1"),
         (["datasets"], "MVTec AD"),

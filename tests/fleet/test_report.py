@@ -90,7 +90,10 @@ def test_each_kind_is_told_with_what_to_do(tmp_path: Path) -> None:
         "weaker fine detail"
     )
     assert said[6] is not None
-    assert said[6].text.endswith("not 1.0%: add 69 good ones")
+    assert said[6].text.endswith(
+        "about 32 of 1,000 good pictures will be called bad, not the 10 asked for: 30 pictures "
+        "cannot promise fewer; 69 more good ones would do"
+    )
     assert summary(fleet(tmp_path)).startswith("8 camera(s): 1 failed, 1 drifted, 1 gone, ")
 
 

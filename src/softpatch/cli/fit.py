@@ -69,8 +69,10 @@ def fit(
     options.check_output(output, "the model", is_model)
     options.check_output(suspects, "the suspects", is_ranking)
 
+    from softpatch.calling.words import rounded
     from softpatch.detectors import BankDetector, CalibratedDetector, SoftPatch, make_detector
     from softpatch.detectors.embedder import Embed, Embedder
+    from softpatch.images.days import one_day
     from softpatch.runtime.intensity import FULL
     from softpatch.storage.versions import lineage_of, versions_folder, write_version
 
@@ -131,9 +133,16 @@ def fit(
             f"{coverage.separation / 2:.4g}"
         )
     if isinstance(detector, CalibratedDetector) and (promise := detector.promise()) is not None:
-        say(str(promise))
+        for line in promise.told(detector.image_names_):
+            say(line)
         if detector.look_ is not None:
-            say(f"look limit {detector.look_:.6g}: pictures from there on are worth a look")
+            say(f"look limit {rounded(detector.look_)}: pictures from there on are worth a look")
+    if detector.threshold_ is not None and (day := one_day(pictures)) is not None:
+        note(
+            f"all pictures were taken on {day}: a limit learned from one day often does "
+            f"not hold on the next; softpatch threshold {output} --holdout FOLDER, with good "
+            "pictures of another day, checks it"
+        )
     if isinstance(detector, SoftPatch):
         if detector.floors_ is not None:
             say(f"to be taken as good, a patch of a training picture needs {detector.floors_}")

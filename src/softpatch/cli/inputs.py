@@ -14,6 +14,7 @@ from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
     from softpatch.auditing.decisions import Decisions
+    from softpatch.detectors import Detector
     from softpatch.distributed.cluster import Cluster
     from softpatch.images.image_source import ImageSource
     from softpatch.runtime.listing import LeftOut
@@ -119,3 +120,12 @@ def without(decisions: Path | None, pictures: Sequence[Path], folder: Path) -> l
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         note(f"not in {folder}, so not left out: {unknown[0]}{more}")
     return kept
+
+
+def learned_before(detector: Detector, pictures: Sequence[Path]) -> set[Path]:
+    """The pictures whose files the model knows, after a second run on the same folder, say."""
+    from softpatch.storage.lineage import image_digests
+
+    known = set(detector.digests_) - {None}
+    digests = image_digests(pictures)
+    return {path for path, digest in zip(pictures, digests, strict=True) if digest in known}

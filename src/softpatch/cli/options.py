@@ -242,17 +242,24 @@ def changes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
         @functools.wraps(command)
         def run(**arguments: Any) -> None:
             path = next((arguments[name] for name in names if arguments[name] is not None), None)
-            if path is None or not path.parent.is_dir():  # the subcommand has words for that
-                command(**arguments)
-                return
-            from softpatch.storage.lock import changing
-
-            with changing(path):
+            with alone(path):
                 command(**arguments)
 
         return run
 
     return decorate
+
+
+@contextmanager
+def alone(path: Path | None) -> Iterator[None]:
+    """Let no other subcommand change that file or folder while the block runs."""
+    if path is None or not path.parent.is_dir():  # the subcommand has words for that
+        yield
+        return
+    from softpatch.storage.lock import changing
+
+    with changing(path):
+        yield
 
 
 def reads_pictures(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""``softpatch threshold``: where a fitted model draws the line, without fitting it again."""
+"""``softpatch threshold``: where a fitted model draws the line, and what that costs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softpatch.cli import options
-from softpatch.cli.inputs import listed
 from softpatch.cli.options import option, to_output
-from softpatch.cli.terminal import Skipped, progress_bars, say
+from softpatch.cli.terminal import Skipped, say
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from softpatch.detectors import Detector
 
 
 @options.reads_pictures
-@options.changes("output", "model")
 def threshold(
     model: Path = options.MODEL,
     max_false_alarms: float | None = option(
@@ -25,56 +25,106 @@ def threshold(
     validation: Path | None = option(
         "Folder with a few pictures that you know, in good/ and bad/."
     ),
+    max_misses: float | None = option(
+        "With --validation: share of the bad ones that may be missed; the fewest false alarms."
+    ),
+    miss_cost: float | None = option(
+        "With --validation: what a missed bad picture costs, in false alarms; the least cost."
+    ),
+    bad_share: float | None = option(
+        "With --miss-cost: share of bad ones among pictures to come.  [that of the folder]"
+    ),
     value: float | None = option("The score itself."),
     look_share: float | None = option(
         "Set the look limit instead: share of good pictures that may exceed it; 0: none."
     ),
+    holdout: Path | None = option(
+        "Folder with good pictures of another day: does the limit hold for them? Changes nothing."
+    ),
+    csv: Path | None = option("Also write the pictures of --validation or --holdout, scored."),
     output: Path | None = to_output("Model file to write.  [MODEL]", None),
     weights: str | None = options.Features.weights,
     device: str = options.Running.device,
     strict: bool = options.STRICT,
 ) -> None:
-    """Change the threshold of MODEL, by one of three ways, or its look limit.
+    """Show what limits of MODEL cost, or change its threshold or its look limit.
 
     Without labels, by the scores that the training pictures had in fit, each without its own
     patches; with a few labels; or by hand. Pictures between the look limit and the threshold are
-    worth a look.
+    worth a look. Without any of these, nothing is changed.
 
     Examples:
+    softpatch threshold part.softpatch
+
     softpatch threshold part.softpatch --max-false-alarms 0.05
 
-    softpatch threshold part.softpatch --validation known/
+    softpatch threshold part.softpatch --validation known/ --max-misses 0.02
 
     softpatch threshold part.softpatch --look-share 0.1
+
+    softpatch threshold part.softpatch --holdout tuesday/
     """
     ways = (max_false_alarms, validation, value, look_share)
-    if sum(way is not None for way in ways) != 1:
-        raise UsageError("give one of --max-false-alarms, --validation, --value and --look-share")
+    if sum(way is not None for way in (*ways, holdout)) > 1:
+        raise UsageError(
+            "give one of --max-false-alarms, --validation, --value, --look-share and --holdout, or "
+            "none"
+        )
+    if validation is None and (max_misses is not None or miss_cost is not None):
+        raise UsageError("--max-misses and --miss-cost go with --validation")
+    if max_misses is not None and miss_cost is not None:
+        raise UsageError("give one of --max-misses and --miss-cost")
+    if bad_share is not None and miss_cost is None:
+        raise UsageError("--bad-share goes with --miss-cost")
+    if csv is not None and validation is None and holdout is None:
+        raise UsageError("--csv goes with --validation or --holdout")
+    changes = any(way is not None for way in ways)
+    if output is not None and not changes:
+        raise UsageError(
+            "--output goes with --max-false-alarms, --validation, --value or --look-share; nothing "
+            "else changes a model"
+        )
+    from softpatch.storage.targets import is_judged, is_model
 
-    from softpatch.storage.targets import is_model
+    options.check_output(output, "the model", is_model)
+    options.check_output(csv, "the scores", is_judged)
+    if csv is not None and csv.resolve() == (output or model).resolve():
+        raise UsageError(f"{csv}: cannot be both the model and the scores")
+    if not changes and holdout is None:
+        from softpatch.cli.costs import show_costs
 
-    if output is not None:
-        options.check_output(output, "the model", is_model)
-    if value is not None:
-        _set(model, value, output or model)
+        show_costs(model)
         return
+    from softpatch.calling.words import rounded
 
-    from softpatch.detectors import CalibratedDetector
-    from softpatch.detectors.load import load
+    with options.alone((output or model) if changes else None):
+        if value is not None:
+            _set(model, value, output or model)
+            return
 
-    detector = load(model, device=device, weights=weights)
-    if validation is not None:
-        detector.threshold_ = _by_labels(detector, validation, Skipped(strict))
-        said = f"threshold {detector.threshold_:.6g}"
-    elif not isinstance(detector, CalibratedDetector):
-        raise UsageError(f"{model}: {detector.method} takes --validation or --value only")
-    elif max_false_alarms is not None:
-        said = str(detector.choose_threshold(max_false_alarms))
-    else:
-        found = detector.choose_look(look_share)
-        said = "no look limit" if found is None else f"look limit {found:.6g}"
-    detector.save(output or model)
-    say(said)
+        from softpatch.detectors import CalibratedDetector
+        from softpatch.detectors.load import load
+
+        detector = load(model, device=device, weights=weights)
+        if holdout is not None:
+            from softpatch.cli.holdout import hold_out
+
+            hold_out(model, detector, holdout, Skipped(strict), csv)
+            return
+        if validation is not None:
+            costs = {"max_misses": max_misses, "miss_cost": miss_cost, "bad_share": bad_share}
+            said = _by_labels(detector, validation, costs, Skipped(strict), csv)
+        elif not isinstance(detector, CalibratedDetector):
+            raise UsageError(f"{model}: {detector.method} takes --validation or --value only")
+        elif max_false_alarms is not None:
+            chosen = detector.choose_threshold(max_false_alarms)
+            said = chosen.told(detector.image_names_)
+        else:
+            found = detector.choose_look(look_share)
+            said = ["no look limit" if found is None else f"look limit {rounded(found)}"]
+        detector.save(output or model)
+    for line in said:
+        say(line)
     say(f"wrote {output or model}")
 
 
@@ -93,29 +143,50 @@ def _set(model: Path, value: float, output: Path) -> None:
     say(f"wrote {output}")
 
 
-def _by_labels(detector: Detector, folder: Path, skipped: Skipped) -> float:
+def _by_labels(
+    detector: Detector,
+    folder: Path,
+    costs: Mapping[str, float | None],
+    skipped: Skipped,
+    csv: Path | None,
+) -> list[str]:
+    """Set the threshold; returns what to say of it once it is written."""
     import numpy as np
 
-    from softpatch.calling.threshold import threshold_with_labels
-    from softpatch.errors import DatasetError
+    from softpatch.calling.threshold import threshold_of_misses, threshold_with_labels
+    from softpatch.calling.words import rounded
+    from softpatch.cli import known
+    from softpatch.cli.costs import show_table_of_costs
+    from softpatch.detectors import CalibratedDetector
 
-    pictures = {}
-    for label in ("good", "bad"):
-        if not (folder / label).is_dir():
-            raise DatasetError(f"{folder}: expected the folders good and bad in it")
-        pictures[label] = listed(folder / label)
-    scores: dict[str, list[float]] = {"good": [], "bad": []}
-    total = sum(map(len, pictures.values()))
-    with progress_bars() as progress:
-        for label, paths in pictures.items():
-            for prediction in detector.predict(paths, on_unreadable=skipped.handler):
-                scores[label].append(prediction.score)
-                progress("predict", sum(map(len, scores.values())), total)
+    found = known.scored(detector, known.labelled(folder), skipped.handler)
     skipped.report()
-    good, bad = (np.array(scores[label]) for label in ("good", "bad"))
-    chosen = threshold_with_labels(good, bad)
-    say(
-        f"{(good <= chosen).sum()} of {len(good)} good and {(bad > chosen).sum()} of {len(bad)} "
-        "bad pictures are told right"
+    good, bad = (known.scores_of(found, label) for label in (known.GOOD, known.BAD))
+    max_misses, miss_cost = costs["max_misses"], costs["miss_cost"]
+    if max_misses is not None:
+        chosen = threshold_of_misses(good, bad, max_misses)
+    elif miss_cost is not None:
+        share = costs["bad_share"] or len(bad) / max(1, len(good) + len(bad))
+        chosen = threshold_with_labels(good, bad, miss_cost=miss_cost, bad_share=share)
+    else:
+        chosen = threshold_with_labels(good, bad)
+    before, detector.threshold_ = detector.threshold_, chosen
+    calibrated = isinstance(detector, CalibratedDetector)
+    reference = detector.learned_.calibration.reference if calibrated else None
+    held_out = np.array([]) if reference is None else reference
+    named = {} if before is None else {before: "before"}
+    show_table_of_costs(
+        held_out, {**named, chosen: "chosen now"}, {known.GOOD: good, known.BAD: bad}
     )
-    return chosen
+    known.show_wrong(found, chosen)
+    if csv is not None:
+        known.write_judged(found, chosen, csv)
+    stopped, caught = known.above(good, chosen), known.above(bad, chosen)
+    return [
+        f"threshold {rounded(chosen)}",
+        f"{stopped.of - stopped.count} of {stopped.of} good and {caught.count} of {caught.of} "
+        "bad pictures are told right",
+        f"false alarms: {stopped}",
+        f"found: {caught}",
+        "of other pictures a little less well, as these have chosen it",
+    ]

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from softpatch.cli import options
-from softpatch.cli.inputs import listed, without
+from softpatch.cli.inputs import learned_before, listed, without
 from softpatch.cli.options import argument, option
 from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say
 from softpatch.errors import DatasetError, ImageError, UsageError
-
-if TYPE_CHECKING:
-    from softpatch.detectors import Detector
 
 
 @options.reads_pictures
@@ -65,7 +60,7 @@ def update(
         known = set(detector.image_names_) & set(map(str, pictures))
         if known:
             note(f"{len(known)} of the pictures have names of pictures learned before")
-        again = _learned_before(detector, pictures)
+        again = learned_before(detector, pictures)
         if again:
             note(f"left out {len(again)} picture(s) that {model} has learned already")
             pictures = [path for path in pictures if path not in again]
@@ -97,12 +92,3 @@ def update(
         say(f"threshold {detector.threshold_}, as it was set")
     if isinstance(detector, SoftPatch):
         show_suspects(detector.suspects(first=before), "Most suspicious new pictures")
-
-
-def _learned_before(detector: Detector, pictures: Sequence[Path]) -> set[Path]:
-    """The pictures whose files the model knows, after a second run on the same folder, say."""
-    from softpatch.storage.lineage import image_digests
-
-    known = set(detector.digests_) - {None}
-    digests = image_digests(pictures)
-    return {path for path, digest in zip(pictures, digests, strict=True) if digest in known}

@@ -55,6 +55,8 @@ class CalibratedDetector(Detector):
     def choose_threshold(self, max_false_alarms: float) -> Threshold:
         """Set ``threshold_`` from ``held_out_``, without labels; nothing is fitted again.
 
+        What it rests on are indices in ``image_names_``.
+
         Raises:
             NotFittedError: not fitted, or without ``max_false_alarms``.
             UsageError: ``max_false_alarms`` outside (0, 1).

@@ -14,7 +14,12 @@ from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.floors import Floors
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.stand_ins import StandIns
-from softpatch.calling.threshold import Threshold, scores_of_good, threshold_without_labels
+from softpatch.calling.threshold import (
+    MOST_HELD_OUT,
+    Threshold,
+    scores_of_good,
+    threshold_without_labels,
+)
 from softpatch.compute.progress import Progress
 from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.look_alikes import LookAlikes
@@ -28,7 +33,6 @@ from softpatch.runtime.verdict import Floats
 
 NORMAL_SHARE = 0.99  # of training patches stay below the normal limit
 NORMAL_SAMPLE = 4096  # patches it is estimated from
-MOST_HELD_OUT = 500  # training images that are scored for the threshold
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Calibration:
             raise UsageError("held_out_of does not match held_out")
 
     def choose(self, max_false_alarms: float) -> Threshold:
-        """The threshold without labels.
+        """The threshold without labels; what it rests on are indices of images.
 
         Raises:
             NotFittedError: there are no held-out scores.
@@ -80,7 +84,10 @@ class Calibration:
                 "the training pictures have not been scored for a threshold; "
                 "fit with max_false_alarms, or set threshold_"
             )
-        return threshold_without_labels(self.held_out.cpu().numpy(), max_false_alarms)
+        chosen = threshold_without_labels(self.held_out.cpu().numpy(), max_false_alarms)
+        if self.held_out_of is None:
+            return replace(chosen, rests_on=(), without=None)
+        return chosen.of_images(self.held_out_of[:, 0].tolist())
 
     @cached_property
     def reference(self) -> Floats | None:

@@ -15,10 +15,10 @@ import torch
 from softpatch.bank.bounds import number_format, row_length
 from softpatch.bank.memory_bank import MemoryBank
 from softpatch.bank.support import COORDINATES
+from softpatch.calling.threshold import MOST_HELD_OUT
 from softpatch.compute.progress import silent
 from softpatch.compute.scratch import RESERVE, ScratchSpace, resident_bytes
 from softpatch.detectors.bank_options import BankOptions
-from softpatch.detectors.calibration import MOST_HELD_OUT
 from softpatch.detectors.comparison import compared_length
 from softpatch.detectors.embedder import Embedder
 from softpatch.detectors.look_alikes import KEPT

@@ -13,9 +13,10 @@ from softpatch.bank.coreset import greedy_coreset
 from softpatch.bank.floor_rule import FloorRule
 from softpatch.bank.floors import Floors, spacing
 from softpatch.bank.memory_bank import MemoryBank
+from softpatch.calling.threshold import MOST_HELD_OUT
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.bank_detector import BankDetector
-from softpatch.detectors.calibration import MOST_HELD_OUT, Calibration
+from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.learned_bank import LearnedBank
 from softpatch.detectors.reservoir import draw_union, shift_indices, take_union
 from softpatch.detectors.run import Run

@@ -15,9 +15,10 @@ from torch import Tensor
 from softpatch.bank.bank_ensemble import BankEnsemble
 from softpatch.bank.memory_bank import Distance
 from softpatch.bank.random_draw import random_draw
+from softpatch.calling.threshold import MOST_HELD_OUT
 from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibrated import FALSE_ALARMS, LOOK_SHARE, CalibratedDetector
-from softpatch.detectors.calibration import MOST_HELD_OUT, Calibration, calibrate
+from softpatch.detectors.calibration import Calibration, calibrate
 from softpatch.detectors.estimate import FitCost, search_seconds
 from softpatch.detectors.options import CommonOptions
 from softpatch.detectors.patch_table import LocalPatches, PatchTable

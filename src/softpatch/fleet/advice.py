@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +56,8 @@ def advise(visit: Visit, again: str) -> list[Advice]:
         text = f"{len(visit.unreadable)} picture(s) cannot be read: {names}{more}"
         found.append(Advice("unreadable", text, (audit,)))
     promise = None if learned is None else learned.promise
-    if promise is not None and promise.expected > promise.max_false_alarms:
-        needed = math.ceil(1 / promise.max_false_alarms) - 1 - promise.pictures
-        text = (
-            f"about {promise.expected:.1%} of good pictures will be called anomalous, not "
-            f"{promise.max_false_alarms:.1%}: add {needed} good ones"
-        )
-        found.append(Advice("few pictures", text))
+    if promise is not None and promise.missing:
+        found.append(Advice("few pictures", str(promise)))
     return sorted(found, key=lambda advice: CODES.index(advice.code))
 
 

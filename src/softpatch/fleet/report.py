@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from softpatch.calling.words import of_so_many
 from softpatch.compute.progress import Progress, silent
 from softpatch.fleet.advice import CODES, OK, in_words, light_in_words
 from softpatch.fleet.fitting import UNCHANGED, Visit
@@ -105,7 +106,8 @@ def cells(line: CameraReport) -> dict[str, str]:
             more = ", ..." if len(learned.suspects) > NAMED else ""
             words["suspects"] = f"{len(learned.suspects)}: {names}{more}" if names else "0"
         if learned.promise is not None:
-            words["false alarms"] = f"about {learned.promise.expected:.1%}"
+            (many,), base = of_so_many(learned.promise.expected)
+            words["false alarms"] = f"about {many:,} of {base:,}"
         elif learned.threshold is not None:
             words["false alarms"] = "set by hand or labels"
     return words
@@ -168,11 +170,8 @@ def _card(line: CameraReport, thumbs: Mapping[str, str]) -> dict[str, Any]:
         if light := light_in_words(visit.drift):
             facts.append(f"They {light}.")
     promise = visit.learned.promise if visit.learned is not None else None
-    if promise is not None:
-        facts.append(
-            f"{promise.confidence:.0%} sure that at most {promise.max_false_alarms:.1%} of good "
-            f"pictures exceed the threshold ({promise.pictures} training pictures)."
-        )
+    if promise is not None and not promise.missing:  # else it is advice
+        facts.append(f"{str(promise).capitalize()}.")
     facts += [f"Cannot be read: {path} ({reason})." for path, reason in visit.unreadable[:NAMED]]
     return {
         "cells": cells(line),

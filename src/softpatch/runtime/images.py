@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -36,6 +37,7 @@ FORMATS = (
 MAX_PIXELS = 64_000_000  # 8,000 x 8,000: one float32 copy is 768 MB; more may be a bomb
 PIXELS_VARIABLE = "SOFTPATCH_MAX_PIXELS"  # of the environment, for larger pictures
 WHITE_IS_ZERO = 0  # of a TIFF's PhotometricInterpretation
+DAY = re.compile(r"(?!0000)([0-9]{4}):([0-9]{2}):([0-9]{2})\b")  # in EXIF
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 Levels = npt.NDArray[np.uint8]
@@ -269,6 +271,20 @@ def file_mode(file: Path | io.BytesIO, name: str) -> str:
     """
     with _opened(file, name) as image:
         return str(image.mode)
+
+
+def file_day(file: Path | io.BytesIO, name: str) -> str | None:
+    """The day on which the camera says that it took an image file, as ``YYYY-MM-DD``.
+
+    None where it does not say, as in files without EXIF, or with a clock that was never set.
+
+    Raises:
+        ImageError: unreadable, or no image.
+    """
+    with _opened(file, name) as image:
+        taken = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
+    found = DAY.match(str(taken))
+    return "-".join(found.groups()) if found else None
 
 
 @contextmanager

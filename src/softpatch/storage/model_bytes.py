@@ -50,6 +50,7 @@ ITEM_SIZES = {
     "U8": 1, "BOOL": 1,
 }  # fmt: skip
 FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+NUMBERS = {**FLOATS, "I64": np.int64}
 AT_ONCE = 2**24  # bytes
 _UNKNOWN = "0" * 8  # in place of the header's checksum while it is computed
 _ENTRIES = {
@@ -133,12 +134,12 @@ def read_checked(path: Path) -> Contents:
 
 
 def read_array(path: Path, name: str) -> npt.NDArray[Any]:
-    """One tensor of floats, checked; KeyError if there is none of that name."""
+    """One tensor of numbers, checked; KeyError if there is none of that name."""
     with opened(path) as (file, contents):
         place = contents.places[name]
         _check(path, file, name, place, contents.checksums)
         file.seek(place.start)
-        return np.frombuffer(file.read(place.size), FLOATS[place.dtype]).reshape(place.shape)
+        return np.frombuffer(file.read(place.size), NUMBERS[place.dtype]).reshape(place.shape)
 
 
 def with_header(path: Path, **changes: Any) -> bytes:

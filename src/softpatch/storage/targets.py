@@ -11,6 +11,7 @@ from softpatch.runtime.targets import begins
 MARK = b"softpatch"  # the key of what is told of the model in its file, and in an exported one
 HEAD = 1_000_000  # bytes of a model file, at the beginning, that have it; read at a time
 is_ranking = begins(b"rank,suspicion,path")  # what ``--suspects`` writes
+is_judged = begins(b"path,known_as,score,told_right")  # what ``threshold --csv`` writes
 
 
 def is_model(path: Path) -> bool:
