@@ -11,6 +11,7 @@ from PIL import ExifTags, Image
 
 from softpatch import SoftPatch, load
 from softpatch.calling.threshold import threshold_with_labels
+from softpatch.calling.words import rounded
 from softpatch.runtime.files import csv_rows
 from tests.cli.test_cli import SMALL, Run, run
 
@@ -58,7 +59,7 @@ def test_the_look_limit_is_set_by_itself(run: Run, model: Path, tmp_path: Path) 
     before, after = load(model, SoftPatch), load(new, SoftPatch)
     assert after.threshold_ == before.threshold_
     assert after.look_ == after.choose_look(0.4) is not None
-    assert f"look limit {after.look_:.6g}" in result.out
+    assert f"look limit {rounded(after.look_)}" in result.out
     for options in (("--value", "1e6"), ("--max-false-alarms", "0.3")):
         assert run("threshold", new, *options).code == 0
         assert load(new).look_ == after.look_

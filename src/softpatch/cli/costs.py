@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from softpatch.calling.costs import costs_of
 from softpatch.calling.threshold import counting, threshold_without_labels
 from softpatch.calling.words import PARTS, rounded
@@ -15,7 +17,6 @@ from softpatch.errors import NotFittedError
 from softpatch.storage.model_bytes import read_array, read_header
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.floating]
@@ -37,11 +38,14 @@ def show_costs(model: Path) -> None:
             f"{model}: its training pictures were not scored for a threshold, so that what a limit "
             "costs is not known; give --validation, or fit with --max-false-alarms"
         ) from None
+    known_good = None
+    if header.get("known_good"):
+        known_good = np.isin(read_array(model, "held_out_of")[:, 0], header["known_good"])
     named = {} if own is None else {float(own): "the model's"}
-    show_table_of_costs(scores[counting(scores)], named, {})
+    show_table_of_costs(scores[counting(scores, known_good)], named, {})
     if own is None or not asked:
         return
-    chosen = threshold_without_labels(scores, asked)
+    chosen = threshold_without_labels(scores, asked, known_good)
     if chosen.value == own:  # else it was set otherwise
         images = read_array(model, "held_out_of")[:, 0].tolist()
         for line in chosen.of_images(images).told(header["images"]):

@@ -393,6 +393,7 @@ class Detector(ABC):
             "normal_limit": learned.calibration.normal_limit,
             "threshold": learned.calibration.threshold,
             "look": learned.calibration.look,
+            "known_good": list(learned.calibration.known_good),
             **({"digests": self.digests_} if any(self.digests_) else {}),
             **({} if self.appearance_ is None else {"appearance": self.appearance_.to_header()}),
             **self.lineage_.to_header(),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any, Unpack
 
+import numpy as np
 from torch import Tensor
 
+from softpatch.calling.looks import LOOKS, to_look_at
 from softpatch.calling.threshold import Threshold
 from softpatch.detectors.base import Detector
 from softpatch.detectors.options import CommonOptions
+from softpatch.errors import UsageError
 from softpatch.ranges.table import check, check_all
 
 FALSE_ALARMS = 0.01  # share of good images that the default threshold may call anomalous
@@ -78,6 +83,53 @@ class CalibratedDetector(Detector):
         share = check("look_share", look_share)
         self.look_ = self.learned_.calibration.look_limit(share)
         return self.look_
+
+    def to_look_at(self, count: int = LOOKS) -> list[tuple[str, float]]:
+        """The training images that the limits rest on: of the largest held-out scores, in order.
+
+        What people say of them, ``after_looks`` takes. Those that they have called good do not
+        come again.
+
+        Returns:
+            names, and held-out scores.
+
+        Raises:
+            NotFittedError: not fitted, or it is not known which images the scores are of.
+        """
+        calibration = self.learned_.calibration.after_looks((), ())
+        assert calibration.held_out is not None
+        assert calibration.held_out_of is not None
+        scores, images = calibration.held_out.cpu().numpy(), calibration.held_out_of[:, 0].tolist()
+        known = np.isin(images, calibration.known_good)
+        names = self.image_names_
+        return [(names[images[at]], float(scores[at])) for at in to_look_at(scores, known, count)]
+
+    def after_looks(self, good: Collection[str], bad: Collection[str]) -> Threshold:
+        """Choose the limits anew, by what people say of training images; nothing is fitted again.
+
+        Bad ones no longer count as good, and good ones always do. The bank stays as it is: to fit
+        without the bad ones is better still.
+
+        Args:
+            good: names of ``image_names_`` that are good.
+            bad: names of it that are bad.
+
+        Raises:
+            NotFittedError: see ``to_look_at``.
+            UsageError: a name is none of the training images', or all are bad.
+        """
+        place = {name: at for at, name in enumerate(self.image_names_)}
+        for name in (*good, *bad):
+            if name not in place:
+                raise UsageError(f"{name}: no training picture of the model")
+        learned: Any = self.learned_
+        share = self.max_false_alarms or FALSE_ALARMS
+        calibration = learned.calibration.after_looks(
+            [place[name] for name in good], [place[name] for name in bad]
+        )
+        self._learned = replace(learned, calibration=calibration.chosen(share, self.look_share))
+        chosen: Threshold = calibration.choose(share)
+        return chosen
 
     def promise(self) -> Threshold | None:
         """What ``threshold_`` promises; None without one, or where it was set in another way."""

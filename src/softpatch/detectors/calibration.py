@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -48,6 +50,7 @@ class Calibration:
         held_out_of: ``(n, 2)`` int64, of each the image's index, and how many images the bank had
             seen.
         look: images with a larger score, but none above the threshold, should be looked at.
+        known_good: indices of images that people have looked at and called good.
     """
 
     normal_limit: float
@@ -55,6 +58,7 @@ class Calibration:
     held_out: Tensor | None = None
     held_out_of: Tensor | None = None
     look: float | None = None
+    known_good: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise UsageError for what is no calibration."""
@@ -84,7 +88,9 @@ class Calibration:
                 "the training pictures have not been scored for a threshold; "
                 "fit with max_false_alarms, or set threshold_"
             )
-        chosen = threshold_without_labels(self.held_out.cpu().numpy(), max_false_alarms)
+        chosen = threshold_without_labels(
+            self.held_out.cpu().numpy(), max_false_alarms, self.looked_at()
+        )
         if self.held_out_of is None:
             return replace(chosen, rests_on=(), without=None)
         return chosen.of_images(self.held_out_of[:, 0].tolist())
@@ -94,7 +100,39 @@ class Calibration:
         """Of good images what they score, held out, ascending; None if that is not known."""
         if self.held_out is None:
             return None
-        return scores_of_good(self.held_out.cpu().numpy()).astype(float)
+        return scores_of_good(self.held_out.cpu().numpy(), self.looked_at()).astype(float)
+
+    def looked_at(self) -> npt.NDArray[np.bool_] | None:
+        """``(n,)``, which held-out scores are of images in ``known_good``; None if none can be."""
+        if self.held_out_of is None or not self.known_good:
+            return None
+        return np.isin(self.held_out_of[:, 0].cpu().numpy(), self.known_good)
+
+    def after_looks(self, good: Iterable[int], bad: Iterable[int]) -> Self:
+        """Without the scores of images that are bad, and with good ones known to be; see ``looks``.
+
+        The limits are as they were.
+
+        Raises:
+            NotFittedError: it is not known which images the held-out scores are of.
+            UsageError: all of them are said to be bad.
+        """
+        if self.held_out is None or self.held_out_of is None:
+            raise NotFittedError(
+                "the model does not know which training pictures its limit rests on; fit again"
+            )
+        bad = set(bad)
+        of = self.held_out_of[:, 0]
+        stay = ~torch.isin(of, of.new_tensor(sorted(bad)))
+        if not bool(stay.any()):
+            raise UsageError("all pictures that the limit rests on are said to be bad")
+        known = (set(self.known_good) | set(good)) - bad
+        return replace(
+            self,
+            held_out=self.held_out[stay],
+            held_out_of=self.held_out_of[stay],
+            known_good=tuple(sorted(known)),
+        )
 
     def chosen(self, max_false_alarms: float | None, look_share: float | None) -> Self:
         """With the limits that these shares choose; with none where no threshold is asked for."""
@@ -143,6 +181,7 @@ class Calibration:
             tensors.get("held_out"),
             tensors.get("held_out_of"),
             look,
+            tuple(map(int, header.get("known_good", ()))),
         )
 
 
@@ -353,7 +392,7 @@ def recalibrate(
     of = take_union(earlier.held_out_of, of_new, MOST_HELD_OUT, share, draw)
     counts = (2 * of[:, 1] > of[:, 1].max()) & ~torch.isin(of[:, 0], held_out.suspects)
     counts |= ~counts.any()
-    after = Calibration(limit, earlier.threshold, scores[counts], of[counts], earlier.look)
+    after = replace(earlier, normal_limit=limit, held_out=scores[counts], held_out_of=of[counts])
     if earlier.promise(asked) is not None:
         after = replace(after, threshold=after.choose(asked).value)
     if earlier.look == earlier.look_limit(look_share):
