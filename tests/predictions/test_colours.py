@@ -29,8 +29,8 @@ def spot(
 
 
 def change(drawn: object) -> npt.NDArray[np.float64]:
-    found: npt.NDArray[np.float64] = np.abs(np.asarray(drawn).astype(float) - 100).max(axis=2)
-    return found
+    changed: npt.NDArray[np.float64] = np.abs(np.asarray(drawn).astype(float) - 100).max(axis=2)
+    return changed
 
 
 DRAWINGS: dict[str, Drawing] = {

@@ -42,12 +42,13 @@ def demo(
 
     from softpatch.cli.evaluate import show
     from softpatch.datasets import contaminate, make_product_line, read_category
-    from softpatch.detectors import SoftPatch, make_detector, no_threshold
+    from softpatch.detectors import SoftPatch, make_detector
     from softpatch.evaluation.protocol import evaluate
     from softpatch.predictions.overlays import overlay
     from softpatch.runtime.files import write_atomically
     from softpatch.runtime.own_files import is_drawing
     from softpatch.runtime.targets import begins, check_folder, check_results
+    from softpatch.runtime.verdict import tally
     from softpatch.runtime.writers import Drawings, without_drawing, write_predictions
     from softpatch.storage.targets import is_manifest, is_model
 
@@ -78,7 +79,7 @@ def demo(
     rows, predictions, detectors = [], {}, {}
     skipped = Skipped(strict=False)
     for method in METHODS:
-        detector = make_detector(method, seed=seed, **no_threshold(method))
+        detector = make_detector(method, seed=seed)
         with progress_bars(prefix=f"{method}: ") as progress:
             row, predictions[method] = evaluate(
                 method, detector, contamination, on_unreadable=skipped.handler, progress=progress
@@ -90,6 +91,8 @@ def demo(
     softpatch = detectors["softpatch"]
     assert isinstance(softpatch, SoftPatch)
     _name_planted(softpatch, contamination)
+    verdicts = tally(one.verdict for one in predictions["softpatch"])
+    say(f"SoftPatch's verdicts on the test set: {verdicts}")
     write_atomically(output / "results.json", (json.dumps(rows, indent=2) + "\n").encode())
     softpatch.save(output / "model.softpatch")
     limit = softpatch.normal_limit_

@@ -450,7 +450,7 @@ class Detector(ABC):
 
     @look_.setter
     def look_(self, value: float | None) -> None:
-        score = check("look", value, "the look limit")
+        score = check("threshold", value, "the look limit")
         self._recalibrate(look=None if score is None else float(score))
 
     def _recalibrate(self, **changes: Any) -> None:

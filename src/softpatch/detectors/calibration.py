@@ -64,7 +64,7 @@ class Calibration:
         """Raise UsageError for what is no calibration."""
         check("value", self.normal_limit, "the normal limit")
         check("threshold", self.threshold, "the threshold")
-        check("look", self.look, "the look limit")
+        check("threshold", self.look, "the look limit")
         held_out, of = self.held_out, self.held_out_of
         if held_out is not None:
             if held_out.ndim != 1 or held_out.dtype != torch.float32 or not len(held_out):

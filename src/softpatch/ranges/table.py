@@ -62,7 +62,6 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         # -- what is done with a model
         "forget": Number(0, 1, below=True),
         "threshold": Number(0, LARGEST_SCORE, also=(None,)),
-        "look": Number(0, LARGEST_SCORE, also=(None,)),
         "value": Number(0, LARGEST_SCORE),
         "threshold.max_false_alarms": Number(0, 1, above=True, below=True),
         "max_misses": Number(0, 1, below=True),
