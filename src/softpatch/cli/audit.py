@@ -99,8 +99,9 @@ def _show(found: Audit) -> None:
     for image in found.images[:SHOWN]:
         reasons = ", ".join(reason.code for reason in image.reasons)
         score, confidence = f"{image.score:.3f}", f"{image.confidence:.0%}"
-        rows.append((str(image.rank), score, confidence, image.path, reasons))
-    columns = ("rank", "suspicion", "confidence", "picture", "reasons")
+        group = "" if image.group is None else str(image.group)
+        rows.append((str(image.rank), score, confidence, image.path, group, reasons))
+    columns = ("rank", "suspicion", "confidence", "picture", "group", "reasons")
     show_table("Most suspicious training pictures", columns, rows)
     for line in summary(found):
         say(line)
