@@ -16,10 +16,10 @@ ALIKE = 0.5
 LEAST = 3  # pictures of a group
 
 
-def groups_of(spots: OddestSpots, pictures: int) -> list[int | None]:
+def groups_of(spots: OddestSpots, pictures: int, alike: float = ALIKE) -> list[int | None]:
     """The group of each of so many pictures, from 1 on in order of suspicion; None is alone."""
     unit = F.normalize(spots.looks.double(), dim=1)
-    found = _linked((1 - unit @ unit.T).cpu().numpy())
+    found = _linked((1 - unit @ unit.T).cpu().numpy(), alike)
     images, group = spots.images.tolist(), list[int | None]([None] * pictures)
     for number, members in enumerate((one for one in found if len(one) >= LEAST), start=1):
         for at in members:
@@ -27,12 +27,12 @@ def groups_of(spots: OddestSpots, pictures: int) -> list[int | None]:
     return group
 
 
-def _linked(apart: npt.NDArray[np.float64]) -> list[list[int]]:
-    """Agglomerative clustering by average linkage of ``(n, n)`` distances, until ``ALIKE``."""
+def _linked(apart: npt.NDArray[np.float64], alike: float) -> list[list[int]]:
+    """Agglomerative clustering by average linkage of ``(n, n)`` distances, until ``alike``."""
     count = len(apart)
     members = [[at] for at in range(count)]
     np.fill_diagonal(apart, np.inf)
-    while count and apart.min() <= ALIKE:
+    while count and apart.min() <= alike:
         one, other = divmod(int(apart.argmin()), count)  # one < other: the first of equals
         sizes = len(members[one]), len(members[other])
         mean = (sizes[0] * apart[one] + sizes[1] * apart[other]) / sum(sizes)

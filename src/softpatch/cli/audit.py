@@ -11,7 +11,7 @@ import typer
 
 from softpatch.cli import inputs, options
 from softpatch.cli.options import flag, to_output
-from softpatch.cli.terminal import Skipped, progress_bars, say, show_table
+from softpatch.cli.terminal import Skipped, progress_bars, say, say_next, show_table
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ def audit(
         _show(found)
         if written:
             say(f"wrote {', '.join(map(str, written))}")
+            more = f"  (decide in {written[-1]}, which exports it)"
+            say_next("softpatch", "clean", folder, "decisions.json", more=more)
+        elif "://" not in folder:
+            say_next("softpatch", "audit", folder, "-o", "audit/", more="  (a page to decide on)")
     skipped.end()
 
 
