@@ -25,7 +25,7 @@ from softpatch import (
 from softpatch.auditing.audit import LocalBackend
 from softpatch.auditing.evidence import Evidence, gather
 from softpatch.auditing.image_quality import ImageFacts, measure_images
-from softpatch.auditing.report import write_report
+from softpatch.auditing.report import summary, write_report
 from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.embedder import Embedder
 from softpatch.images.image_source import ImageSource
@@ -120,10 +120,10 @@ def test_everything_but_the_maps_goes_through_json(found: Audit, folder: Path) -
     content = json.loads(json.dumps(found.as_dict()))
     assert list(content) == [
         "images", "contamination", "interval", "called", "look_first", "discriminator", "why",
-        "duplicates", "near_duplicates", "unreadable", "intensity",
+        "duplicates", "near_duplicates", "groups", "unreadable", "intensity",
     ]  # fmt: skip
     assert list(content["images"][0]) == [
-        "path", "rank", "score", "confidence", "reasons", "region",
+        "path", "rank", "score", "confidence", "reasons", "region", "group",
     ]  # fmt: skip
     assert list(content["images"][0]["reasons"][0]) == ["code", "text"]
     [unreadable] = content["unreadable"]
@@ -132,6 +132,27 @@ def test_everything_but_the_maps_goes_through_json(found: Audit, folder: Path) -
     }  # fmt: skip
     assert len(found.rows()) == 22
     assert found.rows()[0]["reasons"] == "outlier near-duplicate repeated-defect"
+
+
+def test_what_recurs_is_said_and_told_from_the_rest(tmp_path: Path) -> None:
+    """The same kind of flaw, each time another one at another place."""
+    folder = tmp_path / "parts"
+    parts(folder, 24)
+    for number in range(5):
+        array = part(60 + number)
+        top, left = 20 + 20 * number, 110 - 15 * number
+        array[top : top + 24, left : left + 24] = (200, 30 + number, 20)
+        Image.fromarray(array).save(folder / f"bad {number}.png")
+    found = audit(folder, **SMALL)
+    [group] = [paths for paths in found.groups.values() if "bad" in paths[0]]
+    assert sorted(Path(path).name for path in group) == [f"bad {number}.png" for number in range(5)]
+    number = found.images[0].group
+    assert number is not None
+    assert found.groups[number] == group == found.as_dict()["groups"][number - 1]
+    assert [row["group"] for row in found.rows()].count(number) == 5
+    assert f"5 of the first 5 show one kind of thing where they are oddest (group {number})" in (
+        " ".join(summary(found))
+    )
 
 
 def test_report_is_written_whole(found: Audit, folder: Path, tmp_path: Path) -> None:

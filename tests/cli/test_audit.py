@@ -152,7 +152,7 @@ def test_clean_puts_pictures_where_it_is_told(tmp_path: Path) -> None:
     decisions = write_decisions(tmp_path / "d.json", photos, {"000.png": "remove"})
     store = tmp_path / "elsewhere"
     result = process("clean", photos, decisions, "--quarantine", store)
-    assert (result.code, result.out.count("\n")) == (0, 1)
+    assert (result.code, result.out.count("\n")) == (0, 2)
     assert (store / "000.png").exists()
     assert process("clean", photos, "--undo", "--quarantine", store).code == 0
     assert (photos / "000.png").exists()

@@ -175,11 +175,76 @@ def test_a_merge_says_which_thresholds_it_leaves(run: Run, part: Path, tmp_path:
     assert f"the threshold of {part}," not in result.err
 
 
+@pytest.fixture
+def judging(run: Run, small_pictures: Path, tmp_path: Path) -> Path:
+    """A model with a threshold."""
+    path = tmp_path / "judging.softpatch"
+    assert run("fit", small_pictures, "-o", path, *SMALL).code == 0
+    return path
+
+
+def test_a_merge_says_that_it_made_a_threshold_and_that_nothing_is_lost(
+    run: Run, judging: Path, tmp_path: Path
+) -> None:
+    said = run("merge", judging, judging, "-o", tmp_path / "both").out
+    assert "a threshold was made without labels, from the pictures of both: " in said
+    assert "nothing that either model had is lost" in said
+
+
+def bad_day(folder: Path, bad: int, good: int) -> Path:
+    folder.mkdir()
+    for index, picture in enumerate([*new_pictures(good + 1)[:-1], *([new_pictures()[-1]] * bad)]):
+        picture = picture.copy()
+        picture[0, 0] = index  # no two files are the same
+        Image.fromarray(picture).save(folder / f"{index}.png")
+    return folder
+
+
+def test_a_model_learns_from_a_bad_day_only_if_it_is_told_to(
+    run: Run, judging: Path, tmp_path: Path
+) -> None:
+    part = judging
+    before, suspects = part.read_bytes(), tmp_path / "suspects.csv"
+    folder = bad_day(tmp_path / "bad", bad=5, good=3)
+    result = run("update", part, folder, "--suspects", suspects)
+    assert result.code == 1
+    assert f"5 of 8 new pictures are bad by {part} so far, so nothing was learned" in result.error
+    assert "3.png" in result.error
+    for way in ("--suspects", "--exclude", "--yes"):
+        assert way in result.error
+    assert part.read_bytes() == before
+    ranked = [Path(row["path"]).name for row in csv.DictReader(suspects.read_text().splitlines())]
+    assert set(ranked[:5]) == {f"{index}.png" for index in range(3, 8)}
+    result = run("update", part, folder, "--yes")
+    assert result.code == 0
+    assert "5 of 8 new pictures are bad" in result.err
+    assert "added 8 pictures to 8" in result.out
+
+
+def test_a_good_day_is_learned_unasked(run: Run, judging: Path, tmp_path: Path) -> None:
+    result = run("update", judging, bad_day(tmp_path / "good", bad=0, good=5))
+    assert result.code == 0, result.err
+    assert f"0 of 5 new pictures are bad by {judging} so far" in result.err
+
+
+def test_a_model_without_a_threshold_has_nothing_to_say(
+    run: Run, part: Path, tmp_path: Path
+) -> None:
+    result = run("update", part, bad_day(tmp_path / "bad", bad=5, good=3))
+    assert result.code == 0, result.err
+    assert "so far" not in result.err
+
+
 def test_merge(run: Run, part: Path, small_pictures: Path, tmp_path: Path) -> None:
     both = tmp_path / "both.softpatch"
     result = run("merge", part, part, "-o", both, "--bank-size", "20")
     assert result.code == 0, result.err
-    assert "into 20, the farthest of them" in result.out
+    assert "8 are in both and counted once: " in result.out
+    assert "memory bank: 20 of their " in result.out
+    assert "heat maps begin to show colour at" in result.out
+    assert (
+        f"no threshold and so gives no verdicts; make one: softpatch threshold {both}" in result.out
+    )
     assert not kept_versions(both)
     first = both.read_bytes()
     assert run("merge", part, part, "-o", both).code == 0

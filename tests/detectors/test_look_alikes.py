@@ -115,10 +115,10 @@ def test_bad_ones_that_are_alike_do_not_excuse_each_other() -> None:
 
 def test_those_of_two_models_are_joined_in_their_shares() -> None:
     one, other = some(40), some(20, seed=1)
-    both = one.joined(other, before=40, share=1 / 3, draw=0)
+    both = one.joined(other, 40 + torch.arange(20), share=1 / 3, draw=0)
     assert both.images.tolist() == list(range(60))
     assert torch.equal(both.looks, torch.cat([one.looks, other.looks]))
-    full = some(KEPT).joined(some(KEPT, seed=1), before=KEPT, share=0.5, draw=0)
+    full = some(KEPT).joined(some(KEPT, seed=1), KEPT + torch.arange(KEPT), 0.5, draw=0)
     assert len(full.looks) == len(full.scores) == KEPT
     assert abs(int((full.images < KEPT).sum()) - KEPT / 2) <= 1
 

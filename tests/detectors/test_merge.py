@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from softpatch import PatchCore, SoftPatch, load, merge
 from softpatch.bank.memory_bank import MemoryBank
+from softpatch.detectors import BankDetector, RandomBank
 from softpatch.detectors.merge import covering_radius
 from softpatch.errors import NotFittedError, UsageError
 from tests.detectors.pictures import SMALL, new_pictures, predictions
@@ -91,6 +94,66 @@ def test_a_merged_model_knows_what_either_has_learned(small_pictures: Path, tmp_
     assert back.lineage_ == merged.lineage_
     back.update(new_pictures()[:2])
     assert len(back.image_names_) == 18
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: SoftPatch(**OPTIONS),
+        lambda: SoftPatch(**OPTIONS, discriminator="lof"),
+        lambda: PatchCore(**OPTIONS),
+        lambda: RandomBank(**OPTIONS),
+    ],
+)
+def test_a_model_merged_with_itself_is_that_model(
+    made: Callable[[], BankDetector], small_pictures: Path
+) -> None:
+    model = made().fit(small_pictures)
+    merged = merge(model, model)
+    before, after = model.learned_.tensors(), merged.learned_.tensors()
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        assert torch.equal(after[name], tensor), name
+    assert merged.image_names_ == model.image_names_
+    assert merged.digests_ == model.digests_
+    assert merged.threshold_ == model.threshold_
+
+
+@pytest.mark.parametrize("discriminator", ["auto", "lof"])
+def test_pictures_that_both_have_learned_count_once(
+    discriminator: str, small_pictures: Path, tmp_path: Path
+) -> None:
+    """Whatever their names are; and one is no support of what is in itself."""
+    paths = sorted(small_pictures.iterdir())
+    renamed = [Path(shutil.copy(path, tmp_path / f"again {path.name}")) for path in paths[4:6]]
+    options = {**OPTIONS, "discriminator": discriminator, "coreset_ratio": 1.0}
+    one = SoftPatch(**options).fit(paths[:6])
+    other = SoftPatch(**options).fit([*renamed, *paths[6:]])
+    merged = merge(one, other)
+    assert isinstance(merged, SoftPatch)
+    assert merged.image_names_ == list(map(str, paths))
+    assert merged.digests_ == SoftPatch(**options).fit(paths).digests_
+    suspicion = torch.maximum(one.suspicion_[4:], other.suspicion_[:2])
+    expected = torch.cat([one.suspicion_[:4], suspicion, other.suspicion_[2:]])
+    assert torch.equal(merged.suspicion_, expected)
+    of = merged.held_out_of_
+    assert of is not None
+    assert of[:, 0].tolist() == list(range(8))
+    learned = merged.learned_
+    if learned.floors is not None and learned.look_alikes is not None:
+        support = learned.floors.support
+        assert not (support.pictures == support.own.unsqueeze(1)).any()
+        for row in support.pictures.tolist():
+            known = [picture for picture in row if picture >= 0]
+            assert len(known) == len(set(known))
+        assert learned.look_alikes.images.tolist() == list(range(8))
+    else:
+        reservoir = merged.reservoir_
+        assert reservoir.image_index.tolist() == list(range(8))
+        stored = reservoir.patches.flatten(0, 1)[reservoir.bank_patch_index].float()
+        torch.testing.assert_close(stored, merged.bank_.vectors, rtol=1e-2, atol=1e-2)
+    merged.update(new_pictures()[:2])
+    assert len(merged.image_names_) == 10
 
 
 @pytest.mark.parametrize(

@@ -123,15 +123,15 @@ def test_an_update_forgets_first() -> None:
 
 def test_a_merge_draws_from_both_by_how_many_images_they_have_seen() -> None:
     patches, run = random_patches(images=8), Run(ScratchSpace())
-    share = []
+    share, apart = [], 6 + torch.arange(2)
     for seed in range(60):
         options: dict[str, Any] = {"coreset_ratio": 1.0, "bank_size": 24, "seed": seed}
         one, other = (
             fitted(part, **options, max_false_alarms=None).learned_
             for part in (patches[:6], patches[6:])
         )
-        picks = drawn(merge_learned(one, other, 24, run), patches)
+        picks = drawn(merge_learned(one, other, apart, 24, run), patches)
         assert len(picks) == len(set(picks)) == 24
         share.append(np.mean([pick < 6 * 20 for pick in picks]))
-        assert len(merge_learned(one, other, 100, run).bank) == 48
+        assert len(merge_learned(one, other, apart, 100, run).bank) == 48
     assert np.mean(share) == pytest.approx(6 / 8, abs=0.03)

@@ -98,7 +98,7 @@ def sample_of(patches: Tensor) -> PatchReservoir:
 
 def test_samples_of_two_models_become_comparable() -> None:
     one, other = textured(40, seed=0, rank=50), 1 + textured(40, seed=1, rank=50)
-    joined = sample_of(one).joined(sample_of(other), before=40)
+    joined = sample_of(one).joined(sample_of(other), 40 + torch.arange(40))
     expected = compress(torch.cat([one, other]), joined.axes)
     torch.testing.assert_close(distances(joined.patches), distances(expected), rtol=0.02, atol=0.1)
 
@@ -131,7 +131,7 @@ def test_a_sample_knows_its_pictures_and_the_bank_whatever_is_drawn(
 ) -> None:
     one, bank = made(old, 5, seed)
     other, joining = made(new, 7, seed + 100, one.axes)
-    both, banks = one.joined(other, before=old), torch.cat([bank, joining])
+    both, banks = one.joined(other, old + torch.arange(new)), torch.cat([bank, joining])
     assert both.image_index.tolist() == list(range(old + new))
     assert_describes(both, banks)
     picks = torch.randperm(len(banks), generator=torch.Generator().manual_seed(seed))[:6]

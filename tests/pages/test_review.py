@@ -47,6 +47,7 @@ def cards(count: int = 70) -> list[Card]:
             score=3 - at / 100,
             confidence=max(0.0, 1 - at / 10),
             reasons=reasons.get(at, []),
+            group={2: 1, 5: 1, 69: 1, 3: 2, 4: 2, 6: 2}.get(at),
             region=(0.25, 0.25, 0.5, 0.5),
             box=(0.0, 0.0, 1.0, 1.0),
             thumb=thumb,
@@ -135,8 +136,12 @@ def test_shares() -> None:
 
 
 PRESS = """
-const press = key =>
-  document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+const press = (key, more = {}) =>
+  document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, ...more}));
+const shift = digit => press("!", {shiftKey: true, code: `Digit${digit}`});
+const undo = () => press("z", {ctrlKey: true});
+const removed = () => Object.keys(JSON.parse(exported()).decisions).map(path => path.slice(5, 8));
+const visible = id => !document.getElementById(id).hidden;
 const at = () => document.querySelector("article.here").dataset.path;
 const paths = () => [...document.querySelectorAll("article")].map(each => each.dataset.path);
 const set = (id, value) => { const input = document.getElementById(id); input.value = value;
@@ -213,3 +218,117 @@ def test_filters_and_sorting(browser: Browser) -> None:
     assert found["first"] == HOSTILE
     assert (found["last"], found["made"]) == ("left/069.png", 70)
     assert found["heat"] == "0"
+
+
+def test_a_group_is_shown_before_it_is_decided_about_at_once(browser: Browser) -> None:
+    found = browser.run(
+        page(),
+        PRESS
+        + """
+        const result = {bar: visible("together")};
+        press("j"); press("j");
+        shift(2); result.asked = paths(); result.none = removed(); result.now = at();
+        result.words = document.getElementById("together").textContent;
+        shift(2); result.all = removed();
+        undo(); result.undone = removed();
+        document.querySelector("#together button:nth-of-type(2)").click();
+        result.clicked = removed();
+        press("Escape"); result.back = paths().length >= 60; result.bar ||= visible("together");
+        undo(); result.nothing = removed(); undo();
+        document.querySelector("article:nth-child(4) button.reason").click();
+        result.other = paths();
+        return result;
+        """,
+    )
+    group = ["left/002.png", "left/005.png", "left/069.png"]
+    assert found["asked"] == group
+    assert found["now"] == group[0]
+    assert found["none"] == found["undone"] == found["nothing"] == []
+    assert "Group 1: 3 pictures that look alike" in found["words"]
+    assert found["all"] == found["clicked"] == ["002", "005", "069"]
+    assert found["back"]
+    assert not found["bar"]
+    assert found["other"] == ["left/003.png", "left/004.png", "left/006.png"]
+
+
+def test_no_picture_is_decided_about_with_its_group_while_it_is_not_shown(browser: Browser) -> None:
+    found = browser.run(
+        page(),
+        PRESS
+        + """
+        set("group", "1"); set("text", "00"); const bar = visible("together");
+        shift(2); return {bar, none: removed(), shown: paths().length};
+        """,
+    )
+    assert found == {"bar": False, "none": [], "shown": 3}
+
+
+def test_undo_takes_back_one_decision_after_the_other(browser: Browser) -> None:
+    found = browser.run(
+        page(),
+        PRESS
+        + """
+        const button = document.getElementById("undo"), result = {before: button.disabled};
+        press("j"); press("2"); press("1"); press("k"); press("2");
+        const decided = () => Object.values(JSON.parse(exported()).decisions).join(" ");
+        result.changed = decided(); undo(); result.once = decided(); result.at = at();
+        button.click(); result.twice = decided(); button.click(); result.all = decided();
+        result.after = button.disabled; return result;
+        """,
+    )
+    assert found == {
+        "before": True, "changed": "remove remove", "once": "remove keep", "at": "left/002.png",
+        "twice": "remove", "all": "", "after": True,
+    }  # fmt: skip
+
+
+def test_escape_clears_the_filter_that_it_leaves(browser: Browser) -> None:
+    found = browser.run(
+        page(),
+        PRESS
+        + """
+        set("text", "soft"); const few = paths().length, field = document.getElementById("text");
+        field.focus();
+        field.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape", bubbles: true}));
+        return {few, empty: field.value === "", all: paths().length >= 60,
+          left: document.activeElement !== field};
+        """,
+    )
+    assert found == {"few": 1, "empty": True, "all": True, "left": True}
+
+
+def test_a_picture_is_enlarged_decided_about_and_left(browser: Browser) -> None:
+    found = browser.run(
+        page(),
+        PRESS
+        + """
+        const large = document.getElementById("large"), result = {};
+        press("Enter"); result.open = visible("large"); press("2");
+        result.next = large.textContent; press("k"); result.decided = large.textContent;
+        result.size = large.querySelector(".picture").getBoundingClientRect().width;
+        press("Escape"); result.closed = !visible("large"); result.cards = paths().length >= 60;
+        document.querySelector("article:nth-child(2) .picture").click();
+        result.clicked = large.textContent; large.click(); result.again = visible("large");
+        return result;
+        """,
+    )
+    assert found["open"]
+    assert found["closed"]
+    assert found["cards"]
+    assert not found["again"]
+    assert found["next"] == found["clicked"] == "left/001.png"
+    assert found["decided"].endswith(" · remove")
+    assert found["size"] > 600
+
+
+def test_export_says_what_to_do_with_the_file(browser: Browser) -> None:
+    content = render("Audit", [], "/data/parts", cards(3), "softpatch clean /data decisions.json")
+    found = browser.run(
+        content,
+        PRESS
+        + """
+        const before = visible("after"); exported();
+        return [before, document.getElementById("after").textContent];
+        """,
+    )
+    assert found == [False, "Then: softpatch clean /data decisions.json"]

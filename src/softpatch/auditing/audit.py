@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -81,6 +82,8 @@ class AuditedPicture:
         size: (height, width) in pixels.
         box: the part that ``heat`` covers, as ``region``.
         heat: ``(h, w)`` float32 outlier scores on the grid of patches.
+        group: number of those that show one kind of thing where they are oddest, from 1 on; None
+            is alone with what it shows.
     """
 
     rank: int
@@ -92,6 +95,7 @@ class AuditedPicture:
     size: tuple[int, int]
     box: Box
     heat: npt.NDArray[np.float32] = field(repr=False, compare=False)
+    group: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; without the map."""
@@ -102,6 +106,7 @@ class AuditedPicture:
             "confidence": self.confidence,
             "reasons": [vars(reason) for reason in self.reasons],
             "region": list(self.region),
+            "group": self.group,
         }
 
 
@@ -138,6 +143,15 @@ class Audit:
     strong: float
     intensity: Intensity
 
+    @property
+    def groups(self) -> dict[int, list[str]]:
+        """Number of a group -> paths of its pictures, most suspicious first."""
+        groups = defaultdict[int, list[str]](list)
+        for image in self.images:
+            if image.group is not None:
+                groups[image.group].append(image.path)
+        return dict(sorted(groups.items()))
+
     def as_dict(self) -> dict[str, Any]:
         """All of it for JSON, without the maps."""
         return {
@@ -150,6 +164,7 @@ class Audit:
             "why": self.why,
             "duplicates": self.duplicates,
             "near_duplicates": self.near_duplicates,
+            "groups": list(self.groups.values()),
             "unreadable": [
                 {"path": error.name, "reason": error.reason} for error in self.unreadable
             ],
@@ -166,6 +181,7 @@ class Audit:
                 "confidence": image.confidence,
                 "reasons": " ".join(reason.code for reason in image.reasons),
                 **dict(zip(("left", "top", "right", "bottom"), image.region, strict=True)),
+                "group": image.group,
             }
             for image in self.images
         ]
@@ -252,6 +268,7 @@ def _conclude(
                 size=evidence.sizes[at],
                 box=evidence.boxes[at],
                 heat=evidence.maps[at],
+                group=evidence.groups[at],
             )
         )
     return Audit(

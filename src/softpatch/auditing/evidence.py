@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch.nn.functional as F
 from torch import Tensor
 
+from softpatch.auditing.groups import groups_of
 from softpatch.compute.progress import Progress
 from softpatch.detectors.embedder import Embed
 from softpatch.detectors.softpatch import SoftPatch
@@ -31,6 +32,7 @@ class Evidence:
         maps: for each picture ``(h, w)`` float32 outlier scores on its grid of patches; pictures
             in tiles have larger grids than others.
         sizes: (height, width) of each picture in pixels.
+        groups: of each picture the number of those that show one kind of thing, or None.
         boxes: (left, top, right, bottom) of the part its map covers, in pixels of the picture.
         discriminator: what made the scores, such as ``lof``, or ``held-out``.
         why: that in words.
@@ -39,6 +41,7 @@ class Evidence:
     names: list[str]
     suspicion: npt.NDArray[np.float64]
     maps: list[npt.NDArray[np.float32]]
+    groups: list[int | None]
     sizes: list[tuple[int, int]]
     boxes: list[tuple[float, float, float, float]]
     discriminator: str
@@ -52,6 +55,7 @@ class Evidence:
             names=[self.names[at] for at in kept],
             suspicion=self.suspicion[kept],
             maps=[self.maps[at] for at in kept],
+            groups=[self.groups[at] for at in kept],
             sizes=[self.sizes[at] for at in kept],
             boxes=[self.boxes[at] for at in kept],
         )
@@ -79,6 +83,7 @@ def gather(
         names=found.names,
         suspicion=suspicion.double().cpu().numpy(),
         maps=[_map(detector.roi, found.grid, layout, scores) for layout, scores in pairs],
+        groups=groups_of(found.oddest, len(found.names)),
         sizes=[(layout.rows.side, layout.columns.side) for layout in found.layouts],
         boxes=[layout.box for layout in found.layouts],
         discriminator=found.name,

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 from softpatch.auditing.audit import Audit
 from softpatch.compute.progress import Progress, silent
-from softpatch.pages.review import Card, Reason, as_shares, heat_layer, render, thumbnails
+from softpatch.pages.review import (
+    LONGEST_SIDE,
+    Card,
+    Reason,
+    as_shares,
+    enlarged,
+    heat_layer,
+    render,
+    thumbnails,
+)
 from softpatch.runtime.files import csv_bytes, digest_if_there, write_files
 from softpatch.runtime.targets import PAGE, begins
 
@@ -27,10 +37,11 @@ def write_report(
         MissingExtraError: jinja2 is not installed.
     """
     title, cards = f"Audit of {folder.name or folder}", _cards(audit, folder, progress)
+    after = shlex.join(["softpatch", "clean", str(folder.resolve()), "decisions.json"])
     files = {
         "audit.csv": csv_bytes(audit.rows()),
         "audit.json": f"{json.dumps(audit.as_dict(), indent=1)}\n".encode(),
-        "audit.html": render(title, summary(audit), str(folder.resolve()), cards),
+        "audit.html": render(title, summary(audit), str(folder.resolve()), cards, after),
     }
     output.mkdir(parents=True, exist_ok=True)
     return write_files(output, files)
@@ -42,6 +53,12 @@ def summary(audit: Audit) -> list[str]:
         f"{audit.called}.",
         f"Ranked by {audit.discriminator}: {audit.why}.",
     ]
+    ranks = {image.path: image.rank for image in audit.images}
+    for number, paths in audit.groups.items():
+        lines.append(
+            f"{len(paths)} of the first {ranks[paths[-1]]} show one kind of thing where they are "
+            f"oddest (group {number}). If it is a defect it recurs, and more of it may rank lower."
+        )
     odd = {reason.code for image in audit.images for reason in image.reasons}
     for words, count in (
         ("group(s) of exact duplicates", len(audit.duplicates)),
@@ -56,7 +73,11 @@ def summary(audit: Audit) -> list[str]:
 
 
 def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
-    thumbs = thumbnails({image.path: audit.intensity for image in audit.images}, progress)
+    shown = {image.path: audit.intensity for image in audit.images}
+    thumbs = thumbnails(shown, progress)
+    large = enlarged(
+        {one.path: audit.intensity for one in audit.images if max(one.size) > LONGEST_SIDE}, silent
+    )
     cards = [
         Card(
             path=_relative(image.path, folder),
@@ -64,9 +85,11 @@ def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
             score=image.score,
             confidence=image.confidence,
             reasons=image.reasons,
+            group=image.group,
             region=as_shares(image.region, image.size),
             box=as_shares(image.box, image.size),
             thumb=thumbs.get(image.path),
+            large=large.get(image.path),
             heat=heat_layer(image.heat, audit.calm, audit.strong) if image.path in thumbs else None,
             sha256=digest_if_there(Path(image.path)),
         )

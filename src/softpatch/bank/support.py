@@ -107,9 +107,19 @@ class Support:
         return type(self)(**{name: torch.cat([one[name], other[name]]) for name in one})
 
     def and_in(self, others: Support) -> Self:
-        """With what the same vectors have in other pictures, too; as many are kept."""
+        """With what the same vectors have in other pictures, too; as many are kept.
+
+        A picture in both counts once, by the nearer patch.
+        """
         distances = torch.cat([self.distances, others.distances], dim=1)
         pictures = torch.cat([self.pictures, others.pictures], dim=1)
+        distances, order = distances.sort(dim=1, stable=True)
+        pictures = pictures.gather(1, order)
+        again = torch.zeros_like(pictures, dtype=torch.bool)
+        for column in range(1, pictures.shape[1]):
+            before = pictures[:, :column] == pictures[:, column : column + 1]
+            again[:, column] = before.any(dim=1) & (pictures[:, column] >= 0)
+        distances, pictures = distances.masked_fill(again, torch.inf), pictures.where(~again, -1)
         kept, order = distances.sort(dim=1, stable=True)
         count = max(self.count, others.count)
         return replace(
@@ -119,10 +129,11 @@ class Support:
         )
 
     def by_way_of(self, nearest: Tensor, apart: Tensor, own: Tensor, places: Tensor) -> Self:
-        """What vectors of other pictures have in these, known by a vector of these near to each.
+        """What vectors have in these pictures, known by a vector of these near to each.
 
         The picture of the near vector has it, and what that vector has in other pictures is no
-        farther than by way of it (triangle inequality): distances are upper bounds.
+        farther than by way of it (triangle inequality): distances are upper bounds. A vector's own
+        picture, which may be one of these, does not count.
 
         Args:
             nearest: ``(q,)`` int64, the near one of the m vectors.
@@ -132,12 +143,15 @@ class Support:
         """
         distances = torch.cat([apart.new_zeros(len(apart), 1), self.distances[nearest]], dim=1)
         pictures = torch.cat([self.own[nearest].unsqueeze(1), self.pictures[nearest]], dim=1)
+        itself = (pictures == own.unsqueeze(1)) & (pictures >= 0)
+        distances = (distances + apart.unsqueeze(1)).masked_fill(itself, torch.inf)
+        kept, order = distances.sort(dim=1, stable=True)
         return replace(
             self,
             own=own,
             places=places,
-            distances=(distances + apart.unsqueeze(1))[:, : self.count].contiguous(),
-            pictures=pictures[:, : self.count].contiguous(),
+            distances=kept[:, : self.count].contiguous(),
+            pictures=pictures.where(~itself, -1).gather(1, order)[:, : self.count].contiguous(),
         )
 
 

@@ -11,7 +11,7 @@ import typer
 
 from softpatch.cli import inputs, options
 from softpatch.cli.options import flag, to_output
-from softpatch.cli.terminal import Skipped, progress_bars, say, show_table
+from softpatch.cli.terminal import Skipped, progress_bars, say, say_next, show_table
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ def audit(
         _show(found)
         if written:
             say(f"wrote {', '.join(map(str, written))}")
+            more = f"  (decide in {written[-1]}, which exports it)"
+            say_next("softpatch", "clean", folder, "decisions.json", more=more)
+        elif "://" not in folder:
+            say_next("softpatch", "audit", folder, "-o", "audit/", more="  (a page to decide on)")
     skipped.end()
 
 
@@ -99,8 +103,9 @@ def _show(found: Audit) -> None:
     for image in found.images[:SHOWN]:
         reasons = ", ".join(reason.code for reason in image.reasons)
         score, confidence = f"{image.score:.3f}", f"{image.confidence:.0%}"
-        rows.append((str(image.rank), score, confidence, image.path, reasons))
-    columns = ("rank", "suspicion", "confidence", "picture", "reasons")
+        group = "" if image.group is None else str(image.group)
+        rows.append((str(image.rank), score, confidence, image.path, group, reasons))
+    columns = ("rank", "suspicion", "confidence", "picture", "group", "reasons")
     show_table("Most suspicious training pictures", columns, rows)
     for line in summary(found):
         say(line)

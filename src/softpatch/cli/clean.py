@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 
 from softpatch.cli.inputs import decisions_in
 from softpatch.cli.options import argument, flag, option
-from softpatch.cli.terminal import note, progress_bars, say
+from softpatch.cli.terminal import note, progress_bars, say, say_next
 from softpatch.errors import UsageError
 
 
@@ -67,3 +68,11 @@ def _clean(folder: Path, store: Path, decisions: Path | None, dry_run: bool) -> 
     say(f"{'would move' if dry_run else 'moved'} {len(names) - len(gone)} {what}")
     for name in gone:
         note(f"{store / name}: is gone")
+    if dry_run and names:
+        say("next: the same without --dry-run")
+    elif names and decisions is not None:
+        back = ["softpatch", "clean", str(folder), "--undo"]
+        if store != away.default_quarantine(folder):
+            back += ["--quarantine", str(store)]
+        more = f"; to put them back: {shlex.join(back)}"
+        say_next("softpatch", "fit", folder, "-o", "part.softpatch", more=more)

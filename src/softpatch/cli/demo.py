@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softpatch.cli.options import option, to_output
-from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say, show_table
+from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say, say_next, show_table
 from softpatch.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def demo(
     _write_figure(output / "figure.png", contamination, detectors, predictions, rows)
     say(f"wrote {output}: figure.png, heatmaps/, results.json, manifest.json, model.softpatch")
     say(f"done in {duration(time.perf_counter() - started)}")
+    say_next("softpatch", "fit", "photos/", "-o", "part.softpatch", more="  (with your pictures)")
 
 
 def _name_planted(softpatch: SoftPatch, contamination: Contamination) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from softpatch.cli import options
 from softpatch.cli.inputs import listed
 from softpatch.cli.options import option, to_output
-from softpatch.cli.terminal import progress_bars, say, show_table
+from softpatch.cli.terminal import progress_bars, say, say_next, show_table
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def export(
     if report is not None:
         _show(report)
     say(f"wrote {output}, {size / 1e6:.1f} MB")
+    say_next("softpatch-runtime", output, "new/", "-o", "results/", more="  (without torch)")
 
 
 def _some(model: Path, folder: Path | None, most: int, otherwise: str) -> list[Path]:

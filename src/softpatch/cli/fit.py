@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from softpatch.cli import inputs, options
 from softpatch.cli.options import option, to_output
-from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say, show_table
+from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say, say_next, show_table
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ def fit(
         show_suspects(detector.suspects(), "Most suspicious training pictures")
         if suspects is not None:
             write_suspects(detector.suspects(), suspects)
+    say_next("softpatch", "predict", output, "new/", "-o", "results/")
 
 
 def _say_estimate(detector: Detector, pictures: Sequence[Path | ImageSource]) -> None:

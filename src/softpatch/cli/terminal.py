@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -62,6 +63,11 @@ def stderr() -> Console:
 def say(line: str) -> None:
     """Print a result as one line: paths may look like markup, and must not be wrapped."""
     stdout().print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def say_next(*command: object, more: str = "") -> None:
+    """Print the command that comes next as it can be pasted, and what there is to say about it."""
+    say(f"next: {shlex.join(map(str, command))}{more}")
 
 
 def note(line: str) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
 
 from softpatch.cli import options
 from softpatch.cli.inputs import learned_before, listed, without
-from softpatch.cli.options import argument, option
+from softpatch.cli.options import argument, flag, option
 from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say
 from softpatch.errors import DatasetError, ImageError, UsageError
+
+if TYPE_CHECKING:
+    from softpatch.detectors import BankDetector
+
+NAMED = 5  # pictures that a refusal names
 
 
 @options.reads_pictures
@@ -22,6 +32,7 @@ def update(
     ),
     suspects: Path | None = option("Also write the new pictures, most suspicious first, as CSV."),
     exclude: Path | None = options.EXCLUDE,
+    yes: bool = flag("--yes", "Learn also where MODEL so far calls too many of them bad."),
     weights: str | None = options.Features.weights,
     device: str = options.Running.device,
     memory_limit: int | None = options.Running.memory_limit,
@@ -32,6 +43,10 @@ def update(
     The old pictures are not needed; those that are among the new ones are left out. MODEL becomes
     the next version of itself; the one before is kept beside it, and softpatch rollback brings it
     back.
+
+    First MODEL is asked about the pictures, which are read twice for that. Where it calls more of
+    them bad than of good ones, you are asked whether it is to learn them; where nobody can
+    answer, it does not, unless --yes says so.
 
     Examples:
     softpatch update part.softpatch photos/today/
@@ -65,6 +80,7 @@ def update(
             note(f"left out {len(again)} picture(s) that {model} has learned already")
             pictures = [path for path in pictures if path not in again]
         if pictures:
+            _ask(detector, model, pictures, suspects, yes)
             with progress_bars() as progress:
                 detector.update(
                     pictures, forget=forget, on_unreadable=skipped.handler, progress=progress
@@ -92,3 +108,45 @@ def update(
         say(f"threshold {detector.threshold_}, as it was set")
     if isinstance(detector, SoftPatch):
         show_suspects(detector.suspects(first=before), "Most suspicious new pictures")
+
+
+def _ask(
+    detector: BankDetector, model: Path, pictures: Sequence[Path], suspects: Path | None, yes: bool
+) -> None:
+    """Say how many of the pictures the model calls bad, and ask where these are too many.
+
+    Raises:
+        DatasetError: they are, and nobody says that they are to be learned.
+    """
+    if detector.threshold_ is None:
+        return
+    from softpatch.calling.expected import too_many
+    from softpatch.cli.fit import write_suspects
+    from softpatch.detectors.calibrated import FALSE_ALARMS
+    from softpatch.images.sources import ignore_unreadable
+
+    found = []
+    with progress_bars() as progress:
+        for one in detector.predict(list(pictures), on_unreadable=ignore_unreadable):
+            found.append((one.name, one.score, one.anomalous))
+            progress("predict", len(found), len(pictures))
+    found.sort(key=lambda one: one[1], reverse=True)
+    bad = [Path(path).name for path, _, anomalous in found if anomalous]
+    said = f"{len(bad)} of {len(found)} new pictures are bad by {model} so far"
+    if found:
+        note(said)
+    promise = detector.promise()
+    expected = (detector.max_false_alarms or FALSE_ALARMS) if promise is None else promise.expected
+    if yes or not found or not too_many(len(bad), len(found), expected):
+        return
+    if suspects is not None:  # to look at before anybody answers
+        write_suspects([(path, score) for path, score, _ in found], suspects)
+    if sys.stdin.isatty():
+        note(f"the worst are {', '.join(bad[:NAMED])}")
+        if typer.confirm("Learn them all the same?", err=True):
+            return
+    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    raise DatasetError(
+        f"{said}, so nothing was learned; look at {', '.join(bad[:NAMED])}{more} (--suspects FILE "
+        "lists all by score), leave the bad ones out with --exclude, or give --yes"
+    )

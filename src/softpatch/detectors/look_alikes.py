@@ -13,7 +13,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from softpatch.detectors.reservoir import shift_indices, take_union
+from softpatch.detectors.reservoir import renumber, take_union
 from softpatch.storage.model_file import LARGEST_NUMBER
 
 KEPT = 500  # training images at most
@@ -70,15 +70,20 @@ class LookAlikes:
         tiny = torch.finfo(scores.dtype).tiny  # where all of them are the same picture
         return ((usual + tiny) / (everywhere + tiny)).clamp(1 / MOST, MOST)
 
-    def joined(self, other: Self, before: int, share: float, draw: int) -> Self:
-        """With those of ``before`` images more, which are that share of all."""
+    def joined(self, other: Self, numbers: Tensor, share: float, draw: int) -> Self:
+        """With another's images that are not among these, which are that share of all.
+
+        ``numbers`` ``(n,)`` int64 says which of all images each of the other's is.
+        """
+        images = renumber(other.images, numbers)
+        new = ~torch.isin(images, self.images.to(images.device))
         return type(self)(
             *(
-                take_union(one, another, KEPT, share, draw)
+                take_union(one, another[new], KEPT, share, draw)
                 for one, another in (
                     (self.looks, other.looks),
                     (self.scores, other.scores),
-                    (self.images, shift_indices(other.images, before)),
+                    (self.images, images),
                 )
             )
         )

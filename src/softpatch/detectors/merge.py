@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from softpatch.compute.progress import Progress, silent
 from softpatch.detectors.bank_detector import BankDetector
 from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.learned_bank import LearnedBank
-from softpatch.detectors.reservoir import draw_union, shift_indices, take_union
+from softpatch.detectors.reservoir import draw_union, renumber, take_union
 from softpatch.detectors.run import Run
 from softpatch.errors import UsageError
 from softpatch.storage.checkpoint import fingerprint
@@ -40,6 +41,9 @@ def merge(
     four times what the best m vectors for all patches together would have (Malkomes et al. 2015).
     Banks drawn at random are drawn from, so that a patch of either model is as likely to be left.
 
+    An image that both have learned, the same file by its digest, counts once: what is like it in
+    itself speaks for nothing, and the first model's score is the one that a threshold rests on.
+
     Args:
         first: fitted; the merged model takes its seed and options of the run.
         second: fitted, of the same method, features and options.
@@ -58,52 +62,79 @@ def merge(
         raise UsageError(f"cannot be merged: {name} is {here} in one and {there} in the other")
     merged = first.clone(**({} if bank_size is None else {"bank_size": bank_size}))
     with torch.inference_mode():
-        merged._learned = merge_learned(one, other, merged.bank_size, merged._run(progress))
+        numbers = _numbers(first, second)
+        merged._learned = merge_learned(
+            one, other, numbers, merged.bank_size, merged._run(progress)
+        )
     version = 1 + max(first.lineage_.version, second.lineage_.version)
     if first.appearance_ is not None and second.appearance_ is not None:
         merged.appearance_ = first.appearance_.joined(second.appearance_)
-    merged.digests_ = [*first.digests_, *second.digests_]
+    new = (numbers >= len(one.image_names)).tolist()
+    merged.digests_ = [*first.digests_, *itertools.compress(second.digests_, new)]
     merged.lineage_ = Lineage(version, (first.digest(), second.digest()))
     return merged
 
 
-def merge_learned(one: LearnedBank, other: LearnedBank, bank_size: int, run: Run) -> LearnedBank:
-    """What two fits with the same options have learned, in one bank of that size at most."""
-    before, after = len(one.image_names), len(other.image_names)
+def _numbers(first: BankDetector, second: BankDetector) -> Tensor:
+    """``(n,)`` int64, which of all images each of the second model's is: one of the first, or new.
+
+    By digests; of what has none it is not known.
+    """
+    known = {digest: at for at, digest in reversed(list(enumerate(first.digests_))) if digest}
+    new = itertools.count(len(first.image_names_))
+    digests = second.digests_ or [None] * len(second.image_names_)
+    return torch.tensor([known[digest] if digest in known else next(new) for digest in digests])
+
+
+def merge_learned(
+    one: LearnedBank, other: LearnedBank, numbers: Tensor, bank_size: int, run: Run
+) -> LearnedBank:
+    """What two fits with the same options have learned, in one bank of that size at most.
+
+    ``numbers`` ``(n,)`` int64 says which of all images each of the other's is.
+    """
+    before = len(one.image_names)
+    new = numbers >= before
+    after = int(new.sum())
     options = replace(one.options, bank_size=bank_size)
     device = one.bank.vectors.device
     vectors = torch.cat([one.bank.vectors, other.bank.vectors.to(device)])
     weights = torch.cat([one.bank.weights, other.bank.weights.to(device)])
     share, draw = after / (before + after), options.seed + before + after
     if options.at_random:
-        of_one, of_other = draw_union(len(one.bank), len(other.bank), bank_size, share, draw)
-        picks = torch.cat([of_one, of_other + len(one.bank)]).to(device)
+        apart = one.bank.nearest(vectors[len(one.bank) :])[0] > 0
+        joining = len(one.bank) + apart.cpu().nonzero().flatten()
+        of_one, of_other = draw_union(len(one.bank), len(joining), bank_size, share, draw)
+        picks = torch.cat([of_one, joining[of_other]]).to(device)
     else:
         picks = greedy_coreset(
             vectors, min(bank_size, len(vectors)), seed=options.seed, scratch=run.scratch,
             progress=run.progress,
         )  # fmt: skip
-    floors = _floors(one, other, vectors, picks)
+    floors = _floors(one, other, numbers, vectors, picks)
     picks = picks.sort().values
     if floors is not None:
         floors = replace(floors, support=floors.support.take(picks))
     suspicion, reservoir = one.suspicion, one.reservoir
     if suspicion is not None and other.suspicion is not None:
-        suspicion = torch.cat([suspicion, other.suspicion.to(device)])
+        found = other.suspicion.to(device)
+        suspicion = torch.cat([suspicion, found[new]])
+        suspicion = suspicion.scatter_reduce(0, numbers.to(device), found, "amax")
     if reservoir is not None and other.reservoir is not None:
-        both = reservoir.joined(other.reservoir, before)
-        reservoir = both.subsample(picks, len(other.reservoir.patches), share, draw)
+        both = reservoir.joined(other.reservoir, numbers)
+        more = len(both.patches) - len(reservoir.patches)
+        reservoir = both.subsample(picks, more, share, draw)
     look_alikes = None
     if one.look_alikes is not None and other.look_alikes is not None:
-        look_alikes = one.look_alikes.joined(other.look_alikes, before, share, draw)
+        look_alikes = one.look_alikes.joined(other.look_alikes, numbers, share, draw)
     return replace(
         one,
-        image_names=[*one.image_names, *other.image_names],
+        image_names=[*one.image_names, *itertools.compress(other.image_names, new.tolist())],
         options=options,
         bank=MemoryBank(
             vectors[picks], weights[picks], floors=None if floors is None else floors.every()
         ),
-        calibration=_merged(one.calibration, other.calibration, before, share, draw).chosen(
+        calibration=_merged(one.calibration, other.calibration, numbers, share, draw).chosen(
             options.max_false_alarms, options.look_share
         ),
         suspicion=suspicion,
@@ -113,19 +144,21 @@ def merge_learned(one: LearnedBank, other: LearnedBank, bank_size: int, run: Run
     )
 
 
-def _floors(one: LearnedBank, other: LearnedBank, vectors: Tensor, picks: Tensor) -> Floors | None:
+def _floors(
+    one: LearnedBank, other: LearnedBank, numbers: Tensor, vectors: Tensor, picks: Tensor
+) -> Floors | None:
     """Of the ``(m + m', D)`` vectors of both, by the less strict rule; None of banks without.
 
     What a vector has in the other model's images is known by way of that model's nearest vector.
     """
     if one.floors is None or other.floors is None:
         return None
-    device, before = vectors.device, len(one.image_names)
+    device = vectors.device
     of_one, moved = one.floors.support, other.floors.support.to(device)
     of_other = replace(
         moved,
-        own=shift_indices(moved.own, before),
-        pictures=shift_indices(moved.pictures, before),
+        own=renumber(moved.own, numbers),
+        pictures=renumber(moved.pictures, numbers),
     )
     rules = (one.floors.rule, other.floors.rule)
     rule = FloorRule(
@@ -144,7 +177,7 @@ def _floors(one: LearnedBank, other: LearnedBank, vectors: Tensor, picks: Tensor
 
 
 def _merged(
-    one: Calibration, other: Calibration, before: int, share: float, draw: int
+    one: Calibration, other: Calibration, numbers: Tensor, share: float, draw: int
 ) -> Calibration:
     limit = (1 - share) * one.normal_limit + share * other.normal_limit
     held_out, held_out_of = one.held_out, one.held_out_of
@@ -153,18 +186,20 @@ def _merged(
     if other.held_out is None or other.held_out_of is None:
         return Calibration(limit)
     images, seen = other.held_out_of.unbind(dim=1)
-    of_other = torch.stack([shift_indices(images, before), seen], dim=1)
+    of_other = torch.stack([renumber(images, numbers), seen], dim=1)
+    new = ~torch.isin(of_other[:, 0], held_out_of[:, 0].to(of_other.device))
     return Calibration(
         limit,
         None,
-        take_union(held_out, other.held_out, MOST_HELD_OUT, share, draw),
-        take_union(held_out_of, of_other, MOST_HELD_OUT, share, draw),
+        take_union(held_out, other.held_out[new], MOST_HELD_OUT, share, draw),
+        take_union(held_out_of, of_other[new], MOST_HELD_OUT, share, draw),
+        known_good=tuple(sorted({*one.known_good, *numbers[list(other.known_good)].tolist()})),
     )
 
 
 def covering_radius(vectors: Tensor, bank: MemoryBank) -> float:
-    """How far the farthest of ``(n, D)`` vectors is from a bank's nearest."""
-    return float(bank.nearest(vectors)[0].max())
+    """How far the farthest of ``(n, D)`` vectors is from a bank's nearest, whatever its floors."""
+    return float(bank.with_floors(None).nearest(vectors)[0].max())
 
 
 def _differences(first: BankDetector, second: BankDetector) -> Iterator[tuple[str, Any, Any]]:

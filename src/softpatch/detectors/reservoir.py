@@ -70,18 +70,29 @@ class PatchReservoir:
         every = torch.arange(short.shape[:2].numel(), device=short.device)
         return cls(short, image_index.where(whole, -1), every, axes)
 
-    def joined(self, others: PatchReservoir, before: int) -> Self:
-        """Both, and both banks, where ``before`` images come before the others'.
+    def joined(self, others: PatchReservoir, numbers: Tensor) -> Self:
+        """Both, and both banks; an image that is in both once.
 
         Others along different axes are brought to these, as far as theirs tell.
+
+        Args:
+            others: of other images, or of some of the same.
+            numbers: ``(n,)`` int64, which of all images each of the others' is.
         """
-        patches = self.patches.shape[:2].numel()
+        (count, positions), device = self.patches.shape[:2], self.patches.device
+        images = renumber(others.image_index, numbers).to(device)
+        same = (images.unsqueeze(1) == self.image_index) & (images >= 0).unsqueeze(1)
+        new = ~same.any(dim=1)
+        # The place of each of the others' rows among all, and so of their patches.
+        place = torch.where(new, count + new.cumsum(dim=0) - 1, same.int().argmax(dim=1))
+        first = (place * positions).repeat_interleave(positions)
+        patch = first + torch.arange(positions, device=device).repeat(len(place))
         return replace(
             self,
-            patches=_append(self.patches, others._along(self.axes)),
-            image_index=_append(self.image_index, shift_indices(others.image_index, before)),
+            patches=_append(self.patches, others._along(self.axes)[new.to(others.patches.device)]),
+            image_index=_append(self.image_index, images[new]),
             bank_patch_index=_append(
-                self.bank_patch_index, shift_indices(others.bank_patch_index, patches)
+                self.bank_patch_index, renumber(others.bank_patch_index, patch)
             ),
         )
 
@@ -154,9 +165,10 @@ def _append(one: Tensor, other: Tensor) -> Tensor:
     return torch.cat([one, other.to(one.device)])
 
 
-def shift_indices(indices: Tensor, offset: int) -> Tensor:
-    """Indices shifted by ``offset``; -1, which is none, stays."""
-    return torch.where(indices < 0, -1, indices + offset)
+def renumber(indices: Tensor, numbers: Tensor) -> Tensor:
+    """``(n,)`` other numbers in place of indices in 0..n-1; -1, which is none, stays."""
+    of = numbers.to(indices.device)[indices.clamp(min=0)]
+    return torch.where(indices < 0, -1, of)
 
 
 def _renumbered(of_bank: Tensor, rows: Tensor, count: int, positions: int) -> Tensor:

@@ -24,6 +24,7 @@ from softpatch.detectors.comparison import to_compare
 from softpatch.detectors.embedder import Embed, Embedder
 from softpatch.detectors.estimate import FitCost, supported_cost
 from softpatch.detectors.learned_bank import LearnedBank
+from softpatch.detectors.oddest import OddestSpots, oddest_spots
 from softpatch.detectors.options import CommonOptions
 from softpatch.detectors.patch_table import LocalPatches, PatchTable
 from softpatch.detectors.reservoir import PatchReservoir
@@ -58,6 +59,7 @@ class OutlierScores:
         outlier: ``(M, P)`` scores W of the images or of their tiles, inside the region of
             interest.
         image_index: ``(M,)`` int64, the image each is from, ascending.
+        oddest: what the most suspicious images show where they are oddest.
         name: of what made them: a discriminator's, or ``held-out``.
         words: the same, in words.
     """
@@ -67,6 +69,7 @@ class OutlierScores:
     grid: tuple[int, int]
     outlier: Tensor
     image_index: Tensor
+    oddest: OddestSpots
     name: str
     words: str
 
@@ -217,12 +220,14 @@ class SoftPatch(BankDetector):
             else:
                 compared = to_compare(table, policy.discriminator, self.extractor.embedding, run)
                 outlier = compared.outlier_scores(policy.discriminator, run)
+            oddest = oddest_spots(table, outlier)
         return OutlierScores(
             names=table.names,
             layouts=table.layouts,
             grid=table.grid,
             outlier=outlier,
             image_index=table.image_index,
+            oddest=oddest,
             name=HELD_OUT if policy is None else policy.name,
             words=HELD_OUT_WORDS if policy is None else policy.discriminator.words,
         )

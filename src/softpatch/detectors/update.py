@@ -93,7 +93,8 @@ def update(
         if look_alikes is not None:
             looks, worst = table.patches.mean(dim=1), of_patches.amax(dim=1)
             more = LookAlikes.of(looks, worst, table.image_index)
-            look_alikes = look_alikes.joined(more, before, share, learned.options.seed + before)
+            numbers = before + torch.arange(new, device=device)
+            look_alikes = look_alikes.joined(more, numbers, share, learned.options.seed + before)
         held_out = replace(held_out, suspects=suspects(suspicion, device), look_alikes=look_alikes)
     return replace(
         learned,
@@ -130,7 +131,8 @@ def score_update(
             "a model is updated with pictures of the same size"
         )
     new = PatchReservoir.of_new(compared, learned.reservoir.axes)
-    images = learned.reservoir.joined(new, len(learned.image_names))
+    numbers = len(learned.image_names) + torch.arange(len(compared.names))
+    images = learned.reservoir.joined(new, numbers)
     outlier = outlier_scores(policy.discriminator, images.patches.float(), run.progress)
     known = images.bank_patch_index >= 0
     found = outlier.flatten()[images.bank_patch_index]

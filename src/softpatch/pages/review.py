@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from softpatch.compute.progress import Progress
-from softpatch.images.decode import to_unit
+from softpatch.images.decode import Picture, to_unit
 from softpatch.images.image_source import ImageSource
 from softpatch.images.sources import ignore_unreadable, prefetch
 from softpatch.pages.localize import Box
@@ -30,6 +30,8 @@ from softpatch.runtime.verdict import Verdict
 
 THUMBNAILS = 500  # at most: at some 15 kB each they are nearly all of the page
 LONGEST_SIDE = 320  # pixels of a thumbnail
+ENLARGED = 50  # pictures that can be looked at larger, at some 100 kB each,
+LARGE_SIDE = 1024  # with so many pixels
 QUALITY = 80  # of its JPEG
 
 
@@ -57,9 +59,10 @@ class Card:
         rank: 1 comes first; None is not ranked.
         score, confidence: shown unless None.
         reasons: shown, and filters.
+        group: number of the pictures that are decided about together, if there are others.
         region, box: (left, top, right, bottom) of the odd region and of the heat map, as shares of
             the picture's sides.
-        thumb, heat: data URIs of a thumbnail and of the heat map.
+        thumb, large, heat: data URIs of a thumbnail, of a larger one, and of the heat map.
         sha256: of the file.
         verdict: shown unless None.
     """
@@ -69,9 +72,11 @@ class Card:
     score: float | None = None
     confidence: float | None = None
     reasons: Sequence[Reason] = ()
+    group: int | None = None
     region: Box | None = None
     box: Box | None = None
     thumb: str | None = None
+    large: str | None = None
     heat: str | None = None
     sha256: str | None = None
     verdict: Verdict | None = None
@@ -81,7 +86,9 @@ class Card:
         return vars(self) | {"reasons": [vars(reason) for reason in self.reasons]}
 
 
-def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card]) -> bytes:
+def render(
+    title: str, summary: Sequence[str], folder: str, cards: Sequence[Card], after: str | None = None
+) -> bytes:
     """The page as HTML.
 
     Args:
@@ -89,6 +96,7 @@ def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card
         summary: lines below the title.
         folder: base of the paths, for the exported decisions.
         cards: in the order to be shown.
+        after: what to do with the exported decisions.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
@@ -102,6 +110,7 @@ def render(title: str, summary: Sequence[str], folder: str, cards: Sequence[Card
         "folder": folder,
         "key": hashlib.sha256(known.encode()).hexdigest()[:16],
         "cards": content,
+        "after": after,
     }
     return fill("pages/review.html.jinja", title=title, summary=summary, data=data)
 
@@ -113,23 +122,32 @@ def thumbnails(shown: Mapping[str, Intensity], progress: Progress) -> dict[str, 
         shown: paths, most important first, and which values of them are black and white.
         progress: called with the step ``draw``.
     """
-    first = dict(islice(shown.items(), THUMBNAILS))
+    return _drawn(dict(islice(shown.items(), THUMBNAILS)), LONGEST_SIDE, progress)
+
+
+def enlarged(shown: Mapping[str, Intensity], progress: Progress) -> dict[str, str]:
+    """The same of the first ``ENLARGED``, with ``LARGE_SIDE`` pixels at most."""
+    return _drawn(dict(islice(shown.items(), ENLARGED)), LARGE_SIDE, progress)
+
+
+def _drawn(first: dict[str, Intensity], longest: int, progress: Progress) -> dict[str, str]:
     drawn = {}
+
+    def draw(picture: Picture) -> str:
+        return thumbnail(picture.image, longest)
+
     for intensity in dict.fromkeys(first.values()):
         sources = [ImageSource(path, Path(path)) for path in first if first[path] == intensity]
-        side = 2 * LONGEST_SIDE
-        for one in prefetch(
-            sources, lambda picture: thumbnail(picture.image), ignore_unreadable, side, intensity
-        ):
+        for one in prefetch(sources, draw, ignore_unreadable, 2 * longest, intensity):
             drawn[one.source.name] = one.content
             progress("draw", len(drawn), len(first))
     return drawn
 
 
-def thumbnail(picture: Tensor) -> str:
-    """``(3, H, W)`` uint8 or float in [0, 1] -> data URI of at most ``LONGEST_SIDE`` pixels."""
+def thumbnail(picture: Tensor, longest: int = LONGEST_SIDE) -> str:
+    """``(3, H, W)`` uint8 or float in [0, 1] -> data URI of at most ``longest`` pixels a side."""
     height, width = picture.shape[1:]
-    shrink = min(1.0, LONGEST_SIDE / max(height, width))
+    shrink = min(1.0, longest / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
     small = F.interpolate(to_unit(picture)[None], size=size, mode="bilinear", antialias=True)[0]
     canvas = (small.permute(1, 2, 0).numpy() * 255).round().clip(0, 255).astype(np.uint8)
