@@ -146,11 +146,11 @@ def test_what_recurs_is_said_and_told_from_the_rest(tmp_path: Path) -> None:
     found = audit(folder, **SMALL)
     [group] = [paths for paths in found.groups.values() if "bad" in paths[0]]
     assert sorted(Path(path).name for path in group) == [f"bad {number}.png" for number in range(5)]
-    number = found.images[0].group
-    assert number is not None
-    assert found.groups[number] == group == found.as_dict()["groups"][number - 1]
-    assert [row["group"] for row in found.rows()].count(number) == 5
-    assert f"5 of the first 5 show one kind of thing where they are oddest (group {number})" in (
+    of = found.images[0].group
+    assert of is not None
+    assert found.groups[of] == group == found.as_dict()["groups"][of - 1]
+    assert [row["group"] for row in found.rows()].count(of) == 5
+    assert f"5 of the first 5 show one kind of thing where they are oddest (group {of})" in (
         " ".join(summary(found))
     )
 

@@ -47,4 +47,4 @@ def _looks(table: PatchTable, outlier: Tensor, index: Tensor, images: Tensor) ->
     worst = torch.stack([mine[of_rows[mine].argmax()] for mine in rows])
     places = outlier[worst].topk(worst_count(positions), dim=1).indices
     patches = table.take((worst.unsqueeze(1) * positions + places).flatten())
-    return patches.unflatten(0, places.shape).mean(dim=1)
+    return patches.view(*places.shape, -1).mean(dim=1)
