@@ -36,6 +36,15 @@ def test_without_a_picture_the_next_one_counts() -> None:
     assert floors.without(9).tolist() == floors.every().tolist()
 
 
+def test_the_picture_that_a_stand_in_is_of_does_not_count_for_it() -> None:
+    floors = Floors.of(support(), FloorRule(2, False, 0.0), 0.0)
+    assert floors.of_stand_ins().tolist() == [4.0, 40.0]
+    assert (
+        Floors.of(support(), FloorRule(0, False, 0.0), 2.0).of_stand_ins().tolist()
+        == [pytest.approx(2 * LEAST)] * 2
+    )
+
+
 def test_the_spread_is_added_in_quadrature_and_the_spacing_limits() -> None:
     floors = Floors.of(support(), FloorRule(1, False, 0.3), 10.0)
     assert floors.every().tolist() == pytest.approx([10 * LEAST, math.hypot(10, 3)])

@@ -58,7 +58,8 @@ def test_the_look_limit_is_set_by_itself(run: Run, model: Path, tmp_path: Path) 
     assert result.code == 0, result.err
     before, after = load(model, SoftPatch), load(new, SoftPatch)
     assert after.threshold_ == before.threshold_
-    assert after.look_ == after.choose_look(0.4) is not None
+    assert after.look_ is not None
+    assert after.look_ == after.choose_look(0.4)
     assert f"look limit {rounded(after.look_)}" in result.out
     for options in (("--value", "1e6"), ("--max-false-alarms", "0.3")):
         assert run("threshold", new, *options).code == 0

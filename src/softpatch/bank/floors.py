@@ -52,6 +52,14 @@ class Floors:
         rank = self.rule.rank
         return self._raised(self.support.rank_without(picture, rank) if rank else None)
 
+    def of_stand_ins(self) -> Tensor:
+        """``(m,)`` of what stands in for the vectors, see ``softpatch.bank.stand_ins``.
+
+        A stand-in is of the picture most like the vector, which does not count for it.
+        """
+        rank = self.rule.rank
+        return self._raised(self.support.rank(rank + 1) if rank else None)
+
     def _raised(self, distances: Tensor | None) -> Tensor:
         least = LEAST * self.spacing
         if distances is None:

@@ -38,7 +38,7 @@ class StandIns:
         Args:
             patches: ``(q, D)`` float32.
             picture: whose they are.
-            floors: ``(m,)`` of the bank's vectors; a stand-in has that of its vector.
+            floors: ``(m,)`` of the stand-ins.
 
         Returns:
             ``(q,)`` float32 distances, infinite where the picture has no vectors in the bank.

@@ -243,9 +243,8 @@ class HeldOut:
         scores = self._of(bank, patches, images)
         if self.stand_ins is None:
             return scores
-        assert isinstance(bank, MemoryBank)
-        assert bank.floors is not None
-        instead = self.stand_ins.nearest(patches, image, bank.floors)
+        assert self.floors is not None
+        instead = self.stand_ins.nearest(patches, image, self.floors.of_stand_ins())
         return torch.minimum(scores, self.options.score(instead))
 
     def _without(self, image: int) -> MemoryBank | BankEnsemble:

@@ -126,6 +126,7 @@ class SupportedBank:
         rows, positions, dimension = table.shape
         index, device = table.image_index.cpu(), self.bank.vectors.device
         own = self.floors.support.own
+        of_stand_ins = self.floors.of_stand_ins()
         some = self.bank.first(-(-len(self.bank) // FIRST))
         sampled, places = normal_sample(index, suspects(None, index.device), positions)
         worst = torch.empty(rows, worst_count(positions), device=device)
@@ -142,7 +143,7 @@ class SupportedBank:
                 some = some.with_floors(floors[: len(some)])
                 at_most, _ = some.nearest(patches, (of, own[: len(some)]))
                 if self.stand_ins is not None:
-                    instead = self.stand_ins.nearest(patches, image, floors)
+                    instead = self.stand_ins.nearest(patches, image, of_stand_ins)
                     at_most = torch.minimum(at_most, instead)
                 worst[row] = bank.farthest(patches, worst.shape[1], at_most, (of, own))
                 drawn = sampled == row
