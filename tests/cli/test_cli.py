@@ -506,6 +506,8 @@ def test_demo_tells_the_whole_story(run: Run, line: Path, tmp_path: Path) -> Non
     result = run("demo", "--data", line / "part", "-o", output, "--noise", "0.25", "--seed", "1")
     assert result.code == 0, result.err
     assert "8 good pictures and 2 defective ones" in result.out
+    assert "SoftPatch's verdicts on the test set: " in result.out
+    assert " of 10 pictures are bad, " in result.out
     rows = json.loads((output / "results.json").read_text())
     assert [row["method"] for row in rows] == ["patchcore", "softpatch"]
     assert all(list(row) == EVALUATION_KEYS for row in rows)
