@@ -121,6 +121,7 @@ def test_everything_but_the_maps_goes_through_json(found: Audit, folder: Path) -
     assert list(content) == [
         "images", "contamination", "interval", "called", "look_first", "discriminator", "why",
         "duplicates", "near_duplicates", "groups", "unreadable", "intensity",
+        "limit_rests_on",
     ]  # fmt: skip
     assert list(content["images"][0]) == [
         "path", "rank", "score", "confidence", "reasons", "region", "group",

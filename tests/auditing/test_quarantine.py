@@ -67,7 +67,7 @@ def state(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def decisions(folder: Path, *names: str) -> Decisions:
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    return Decisions(tuple(sorted(names)), digests)
+    return Decisions(tuple(sorted(names)), (), None, digests)
 
 
 def clean(folder: Path, store: Path, wanted: Decisions) -> None:
@@ -236,7 +236,7 @@ def test_links_are_refused(folder: Path, tmp_path: Path) -> None:
     store = default_quarantine(folder)
     for name in ("linked/x.png", "link.png"):
         with pytest.raises(DatasetError, match="is a link; only files that lie in the folder"):
-            clean(folder, store, Decisions((name,), {}))
+            clean(folder, store, Decisions((name,), (), None, {}))
     assert (outside / "x.png").exists()
     store.mkdir()
     (store / "sub").symlink_to(outside)

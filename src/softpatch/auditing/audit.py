@@ -127,6 +127,8 @@ class Audit:
         unreadable: the pictures that could not be read; they are not ranked.
         calm, strong: outlier scores where colour begins and ends in every heat map.
         intensity: which values of images of more than 8 bits were taken for black and white.
+        limit_rests_on: paths of the images that the limit of a model rests on, in the order in
+            which to look at them; none where that was not asked, see ``limit_rests_on``.
     """
 
     images: list[AuditedPicture]
@@ -142,6 +144,7 @@ class Audit:
     calm: float
     strong: float
     intensity: Intensity
+    limit_rests_on: tuple[str, ...] = ()
 
     @property
     def groups(self) -> dict[int, list[str]]:
@@ -169,6 +172,7 @@ class Audit:
                 {"path": error.name, "reason": error.reason} for error in self.unreadable
             ],
             "intensity": list(self.intensity),
+            "limit_rests_on": list(self.limit_rests_on),
         }
 
     def rows(self) -> list[dict[str, object]]:

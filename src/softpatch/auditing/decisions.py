@@ -33,11 +33,15 @@ class Decisions:
 
     Attributes:
         remove: relative paths of the pictures to be removed, sorted.
+        keep: of those that are good, sorted.
+        folder: that the paths are relative to; None if the file does not say.
         sha256: relative path -> hexadecimal digest of the file that was shown.
         odd: what is wrong with entries that cannot be followed, in words.
     """
 
     remove: tuple[str, ...]
+    keep: tuple[str, ...]
+    folder: Path | None
     sha256: Mapping[str, str]
     odd: tuple[str, ...] = ()
 
@@ -67,9 +71,19 @@ def read_decisions(path: Path) -> Decisions:
         raise DatasetError(f"{path}: no such file of decisions") from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not a file of decisions ({_in_words(error)})") from error
-    remove = sorted(name for name in decisions if decisions[name] == "remove" and name not in odd)
+    remove, keep = (
+        tuple(sorted(name for name in decisions if decisions[name] == way and name not in odd))
+        for way in ("remove", "keep")
+    )
+    folder = content.get("folder")
     digests = {name: str(digest) for name, digest in digests.items() if name in decisions}
-    return Decisions(tuple(remove), MappingProxyType(digests), tuple(odd.values()))
+    return Decisions(
+        remove,
+        keep,
+        Path(folder) if isinstance(folder, str) and folder and "\0" not in folder else None,
+        MappingProxyType(digests),
+        tuple(odd.values()),
+    )
 
 
 def without_removed(

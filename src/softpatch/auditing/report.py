@@ -29,15 +29,25 @@ BEGINNINGS = {
 
 
 def write_report(
-    audit: Audit, folder: Path, output: Path, progress: Progress = silent
+    audit: Audit,
+    folder: Path,
+    output: Path,
+    progress: Progress = silent,
+    model: Path | None = None,
 ) -> list[Path]:
     """Write ``audit.csv``, ``audit.json`` and ``audit.html`` about the pictures below a folder.
+
+    ``model`` is the one whose limit rests on ``audit.limit_rests_on``: these come first then.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
     title, cards = f"Audit of {folder.name or folder}", _cards(audit, folder, progress)
-    after = shlex.join(["softpatch", "clean", str(folder.resolve()), "decisions.json"])
+    after = shlex.join(
+        ["softpatch", "clean", str(folder.resolve()), "decisions.json"]
+        if model is None
+        else ["softpatch", "threshold", str(model), "--decisions", "decisions.json"]
+    )
     files = {
         "audit.csv": csv_bytes(audit.rows()),
         "audit.json": f"{json.dumps(audit.as_dict(), indent=1)}\n".encode(),
@@ -53,6 +63,12 @@ def summary(audit: Audit) -> list[str]:
         f"{audit.called}.",
         f"Ranked by {audit.discriminator}: {audit.why}.",
     ]
+    if audit.limit_rests_on:
+        lines.insert(
+            0,
+            f"The limit of the model rests on {len(audit.limit_rests_on)} pictures: decide about "
+            "these first.",
+        )
     ranks = {image.path: image.rank for image in audit.images}
     for number, paths in audit.groups.items():
         lines.append(
@@ -73,18 +89,21 @@ def summary(audit: Audit) -> list[str]:
 
 
 def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
-    shown = {image.path: audit.intensity for image in audit.images}
+    order = dict.fromkeys([*audit.limit_rests_on, *(image.path for image in audit.images)])
+    shown = dict.fromkeys(order, audit.intensity)
     thumbs = thumbnails(shown, progress)
+    sizes = {image.path: image.size for image in audit.images}
     large = enlarged(
-        {one.path: audit.intensity for one in audit.images if max(one.size) > LONGEST_SIDE}, silent
+        {path: audit.intensity for path in order if max(sizes[path]) > LONGEST_SIDE}, silent
     )
+    first = {path: place for place, path in enumerate(audit.limit_rests_on, start=1)}
     cards = [
         Card(
             path=_relative(image.path, folder),
             rank=image.rank,
             score=image.score,
             confidence=image.confidence,
-            reasons=image.reasons,
+            reasons=[*_limit(first.get(image.path)), *image.reasons],
             group=image.group,
             region=as_shares(image.region, image.size),
             box=as_shares(image.box, image.size),
@@ -93,7 +112,7 @@ def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
             heat=heat_layer(image.heat, audit.calm, audit.strong) if image.path in thumbs else None,
             sha256=digest_if_there(Path(image.path)),
         )
-        for image in audit.images
+        for image in sorted(audit.images, key=lambda one: first.get(one.path, len(first) + 1))
     ]
     unreadable = [
         Card(
@@ -104,6 +123,12 @@ def _cards(audit: Audit, folder: Path, progress: Progress) -> list[Card]:
         for error in audit.unreadable
     ]
     return cards + unreadable
+
+
+def _limit(place: int | None) -> list[Reason]:
+    if place is None:
+        return []
+    return [Reason("limit", f"number {place} of those that the limit of the model rests on")]
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from softpatch.cli import inputs, options
-from softpatch.cli.options import flag, to_output
+from softpatch.cli.options import flag, option, to_output
 from softpatch.cli.terminal import Skipped, progress_bars, say, say_next, show_table
 from softpatch.errors import UsageError
 
@@ -27,6 +28,9 @@ def audit(
     folder: str = options.TRAINING,
     output: Path | None = to_output("Folder for audit.csv, audit.json and audit.html.", None),
     as_json: bool = flag("--json", "One JSON line: everything."),
+    model: Path | None = option(
+        "Model whose limit is in question: the pictures that it rests on come first."
+    ),
     exclude: Path | None = options.EXCLUDE,
     strict: bool = options.JUDGE_ALL,
     engine: str = inputs.ENGINE,
@@ -46,15 +50,22 @@ def audit(
 
     softpatch audit photos/ --json --exclude decisions.json
 
+    softpatch audit photos/ -o audit/ --model part.softpatch
+
     softpatch audit photos/ --discriminator lof
 
     softpatch audit s3://bucket/photos --json --engine ray --address auto
     """
     from softpatch.auditing.audit import audit as audit_pictures
+    from softpatch.auditing.limit import limit_rests_on
     from softpatch.auditing.report import BEGINNINGS, write_report
     from softpatch.pages.render import need_jinja
     from softpatch.runtime.targets import check_results
 
+    if model is not None:
+        if "://" in folder:
+            raise UsageError("--model goes with a folder of pictures")
+        limit_rests_on(model, ())  # what is wrong should not wait for the audit
     if output is not None:
         if "://" in folder:
             raise UsageError(
@@ -80,8 +91,11 @@ def audit(
         found = audit_pictures(
             pictures, backend=backend, on_unreadable=skipped.add, progress=progress, **given,
         )  # fmt: skip
+        if model is not None:
+            paths = [image.path for image in found.images]
+            found = replace(found, limit_rests_on=tuple(limit_rests_on(model, paths)))
         if output is not None:
-            written = write_report(found, Path(folder), output, progress)
+            written = write_report(found, Path(folder), output, progress, model)
     skipped.report()
     if as_json:
         typer.echo(json.dumps(found.as_dict()))
@@ -90,7 +104,8 @@ def audit(
         if written:
             say(f"wrote {', '.join(map(str, written))}")
             more = f"  (decide in {written[-1]}, which exports it)"
-            say_next("softpatch", "clean", folder, "decisions.json", more=more)
+            comes = ("clean", folder) if model is None else ("threshold", model, "--decisions")
+            say_next("softpatch", *comes, "decisions.json", more=more)
         elif "://" not in folder:
             say_next("softpatch", "audit", folder, "-o", "audit/", more="  (a page to decide on)")
     skipped.end()

@@ -38,6 +38,9 @@ def threshold(
     look_share: float | None = option(
         "Set the look limit instead: share of good pictures that may exceed it; 0: none."
     ),
+    decisions: Path | None = option(
+        "Decisions about training pictures, as the page of softpatch audit --model exports them."
+    ),
     holdout: Path | None = option(
         "Folder with good pictures of another day: does the limit hold for them? Changes nothing."
     ),
@@ -62,13 +65,15 @@ def threshold(
 
     softpatch threshold part.softpatch --look-share 0.1
 
+    softpatch threshold part.softpatch --decisions decisions.json
+
     softpatch threshold part.softpatch --holdout tuesday/
     """
-    ways = (max_false_alarms, validation, value, look_share)
+    ways = (max_false_alarms, validation, value, look_share, decisions)
     if sum(way is not None for way in (*ways, holdout)) > 1:
         raise UsageError(
-            "give one of --max-false-alarms, --validation, --value, --look-share and --holdout, or "
-            "none"
+            "give one of --max-false-alarms, --validation, --value, --look-share, --decisions and "
+            "--holdout, or none"
         )
     if validation is None and (max_misses is not None or miss_cost is not None):
         raise UsageError("--max-misses and --miss-cost go with --validation")
@@ -81,8 +86,8 @@ def threshold(
     changes = any(way is not None for way in ways)
     if output is not None and not changes:
         raise UsageError(
-            "--output goes with --max-false-alarms, --validation, --value or --look-share; nothing "
-            "else changes a model"
+            "--output goes with --max-false-alarms, --validation, --value, --look-share or "
+            "--decisions; nothing else changes a model"
         )
     from softpatch.storage.targets import is_judged, is_model
 
@@ -116,6 +121,10 @@ def threshold(
             said = _by_labels(detector, validation, costs, Skipped(strict), csv)
         elif not isinstance(detector, CalibratedDetector):
             raise UsageError(f"{model}: {detector.method} takes --validation or --value only")
+        elif decisions is not None:
+            from softpatch.cli.looks import after_looks
+
+            said = after_looks(detector, decisions)
         elif max_false_alarms is not None:
             chosen = detector.choose_threshold(max_false_alarms)
             said = chosen.told(detector.image_names_)

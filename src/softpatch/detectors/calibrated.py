@@ -12,6 +12,7 @@ from torch import Tensor
 from softpatch.calling.looks import LOOKS, to_look_at
 from softpatch.calling.threshold import Threshold
 from softpatch.detectors.base import Detector
+from softpatch.detectors.calibration import Calibration
 from softpatch.detectors.options import CommonOptions
 from softpatch.errors import UsageError
 from softpatch.ranges.table import check, check_all
@@ -118,18 +119,28 @@ class CalibratedDetector(Detector):
             NotFittedError: see ``to_look_at``.
             UsageError: a name is none of the training images', or all are bad.
         """
+        learned: Any = self.learned_
+        calibration = self._after_looks(good, bad)
+        share = self.max_false_alarms or FALSE_ALARMS
+        self._learned = replace(learned, calibration=calibration.chosen(share, self.look_share))
+        return calibration.choose(share)
+
+    def limit_without(self, bad: Collection[str]) -> float:
+        """What ``after_looks`` would make of the threshold, were these training images bad.
+
+        Raises:
+            NotFittedError, UsageError: see ``after_looks``.
+        """
+        return self._after_looks((), bad).choose(self.max_false_alarms or FALSE_ALARMS).value
+
+    def _after_looks(self, good: Collection[str], bad: Collection[str]) -> Calibration:
         place = {name: at for at, name in enumerate(self.image_names_)}
         for name in (*good, *bad):
             if name not in place:
                 raise UsageError(f"{name}: no training picture of the model")
-        learned: Any = self.learned_
-        share = self.max_false_alarms or FALSE_ALARMS
-        calibration = learned.calibration.after_looks(
+        return self.learned_.calibration.after_looks(
             [place[name] for name in good], [place[name] for name in bad]
         )
-        self._learned = replace(learned, calibration=calibration.chosen(share, self.look_share))
-        chosen: Threshold = calibration.choose(share)
-        return chosen
 
     def promise(self) -> Threshold | None:
         """What ``threshold_`` promises; None without one, or where it was set in another way."""

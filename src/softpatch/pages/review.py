@@ -41,8 +41,8 @@ class Reason:
 
     Attributes:
         code: for programs: ``anomalous``, ``look``, ``outlier``, ``duplicate``,
-            ``near-duplicate``, ``repeated-defect``, ``other-size``, ``other-mode``, ``blank``,
-            ``blurred``, ``too-dark`` or ``too-bright``.
+            ``near-duplicate``, ``repeated-defect``, ``limit``, ``other-size``, ``other-mode``,
+            ``blank``, ``blurred``, ``too-dark`` or ``too-bright``.
         text: for people.
     """
 
