@@ -78,6 +78,7 @@ def test_false_alarms_and_defects_found_are_those_at_the_models_own_threshold(
     detector = SoftPatch(seed=2, max_false_alarms=0.3, **SMALL)
     row, predictions = evaluate("softpatch", detector, contamination)
     bad = {str(sample.path) for sample in contamination.test if sample.defective}
+    assert detector.threshold_ is not None
     called = {one.name for one in predictions if one.score > detector.threshold_}
     good = {str(sample.path) for sample in contamination.test} - bad
     assert (row.n_test_bad, row.n_test) == (len(bad), len(bad | good))
