@@ -1,8 +1,8 @@
 """False alarms of a limit on pictures that were taken otherwise than those it was learned from.
 
 The good pictures of magnetic tile have their exposure in their names. A model learns from those of
-some exposures, but for every fifth; these show what the limit does on pictures of its own kind, and
-all of the other exposures what it does where the light is another.
+some exposures, but for every fifth, from ``--first`` on; these show what the limit does on pictures
+of its own kind, and all of the other exposures what it does where the light is another.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--learned", nargs="+", default=["123", "456", "1"])
+    parser.add_argument("--first", type=int, choices=range(EVERY), default=0)  # not learned
     parser.add_argument("--resize", type=int, default=224)
     options = parser.parse_args()
     by_exposure = good_pictures(options.data)
     rows = []
     for learned in options.learned:
-        rows += measured(by_exposure, learned, options.resize)
+        rows += measured(by_exposure, learned, options.first, options.resize)
     columns = ("exposures learned", "asked", "said", "the same exposures", "the others", "chance")
     print(table({name: text(name) for name in columns}, rows))
 
@@ -50,10 +51,13 @@ def good_pictures(data: Path) -> dict[str, list[Path]]:
     return {name: sorted(paths, key=lambda path: path.name) for name, paths in found.items()}
 
 
-def measured(by_exposure: dict[str, list[Path]], learned: str, resize: int) -> list[dict[str, Any]]:
+def measured(
+    by_exposure: dict[str, list[Path]], learned: str, first: int, resize: int
+) -> list[dict[str, Any]]:
     """What limits asked for stop, once these exposures are learned."""
     same = [path for name in learned for path in by_exposure[name]]
-    kept, train = same[::EVERY], [path for at, path in enumerate(same) if at % EVERY]
+    kept = same[first::EVERY]
+    train = [path for at, path in enumerate(same) if at % EVERY != first]
     others = [path for name, paths in by_exposure.items() if name not in learned for path in paths]
     model = SoftPatch(resize=resize).fit(train)
     scores = [

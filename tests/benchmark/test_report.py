@@ -42,6 +42,22 @@ def cells(table: Table) -> dict[str, tuple[str, ...]]:
     return {line[0]: line[1:] for line in table.rows}
 
 
+def test_false_alarms_and_defects_found_are_counted() -> None:
+    shares = {"n_test_bad": 63, "false_alarms": 0.1, "found": 1 / 3}
+    seeds = [row(seed=0, **shares), row(seed=1, **{**shares, "false_alarms": 0.0})]
+    old = row(seed=0, method="padim")  # of a cell that was kept before there were any
+    section = report([*seeds, old])["Category by category"]
+    (table,) = section.tables
+    place = [table.columns.index(heading) - 1 for heading in ("false alarms", "found")]
+    lines = cells(table)
+    assert [lines["patchcore"][at] for at in place] == [
+        "0.050 ± 0.071 (2 of 40)", "0.333 ± 0.000 (42 of 126)"
+    ]  # fmt: skip
+    assert [lines["padim"][at] for at in place] == ["–", "–"]
+    assert "above the threshold" in section.text[0]
+    assert "found" not in report([old])["Category by category"].tables[0].columns
+
+
 def test_mean_over_categories_and_deviation_over_seeds() -> None:
     values = {("a", 0): 0.9, ("b", 0): 0.7, ("a", 1): 0.8, ("b", 1): 0.6}
     rows = [row(category=name, seed=seed, aupro=v) for (name, seed), v in values.items()]

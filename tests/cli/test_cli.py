@@ -35,7 +35,7 @@ EVALUATION_KEYS = [
     "method", "category", "noise", "policy", "seed", "n_train", "n_injected", "n_test",
     "image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "aupro",
     "fit_seconds", "predict_seconds_per_image", "peak_memory_mb",
-    "kind", "pixel_at", "audit_auroc",
+    "kind", "pixel_at", "audit_auroc", "n_test_bad", "false_alarms", "found",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from softpatch import SoftPatch, load
 from softpatch.calling.threshold import threshold_with_labels
 from softpatch.calling.words import rounded
 from softpatch.runtime.files import csv_rows
+from softpatch.storage.model_bytes import with_header
 from tests.cli.test_cli import SMALL, Run, run
 
 __all__ = ["run"]  # the fixture
@@ -214,6 +216,19 @@ def test_a_model_without_a_threshold_has_none_to_check(
     result = run("threshold", small_model)
     assert result.code == 1
     assert "its training pictures were not scored" in result.error
+
+
+@pytest.mark.parametrize("entry", [{"threshold": []}, {"images": []}, {"parameters": {}}])
+def test_a_file_that_holds_something_else_is_told_in_one_line(
+    run: Run, model: Path, tmp_path: Path, entry: dict[str, Any]
+) -> None:
+    odd = tmp_path / "odd.softpatch"
+    odd.write_bytes(with_header(model, **entry))
+    result = run("threshold", odd)
+    if entry == {"parameters": {}}:  # as a model whose threshold was set by hand
+        assert result.code == 0, result.err
+    else:
+        assert (result.code, "restore the file, or fit again" in result.error) == (1, True)
 
 
 @pytest.mark.parametrize("days", [1, 2])

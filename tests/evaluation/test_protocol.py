@@ -71,6 +71,26 @@ def test_every_value_of_the_row_is_sane(result: Evaluation) -> None:
     assert json.loads(json.dumps(row)) == row
 
 
+def test_false_alarms_and_defects_found_are_those_at_the_models_own_threshold(
+    line: Path, result: Evaluation
+) -> None:
+    contamination = contaminate(read_category(line), 0.25, overlap=True, seed=2)
+    detector = SoftPatch(seed=2, max_false_alarms=0.3, **SMALL)
+    row, predictions = evaluate("softpatch", detector, contamination)
+    bad = {str(sample.path) for sample in contamination.test if sample.defective}
+    assert detector.threshold_ is not None
+    called = {one.name for one in predictions if one.score > detector.threshold_}
+    good = {str(sample.path) for sample in contamination.test} - bad
+    assert (row.n_test_bad, row.n_test) == (len(bad), len(bad | good))
+    assert row.found == len(called & bad) / len(bad)
+    assert row.false_alarms == len(called - bad) / len(good)
+    assert result.found is not None  # a fit chooses a threshold unless told otherwise
+    assert result.found <= row.found
+    none = SoftPatch(seed=2, max_false_alarms=None, **SMALL)
+    row, _ = evaluate("softpatch", none, contamination)
+    assert (row.false_alarms, row.found, row.n_test_bad) == (None, None, len(bad))
+
+
 def test_no_overlap_tests_on_what_is_left(line: Path) -> None:
     contamination = contaminate(read_category(line), 0.25, overlap=False, seed=2)
     reported: list[tuple[str, int, int]] = []

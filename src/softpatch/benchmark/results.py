@@ -47,8 +47,8 @@ TEXTS = frozenset(
      "manifest", "pixel_at", "device", "processor", "versions", "command")
 )  # fmt: skip
 WHOLE = frozenset(
-    ("seed", "n_train", "n_injected", "n_test", "fit_shared_by", "pictures_embedded", "threads",
-     "cores")
+    ("seed", "n_train", "n_injected", "n_test", "n_test_bad", "fit_shared_by", "pictures_embedded",
+     "threads", "cores")
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from softpatch.compute.processes import in_processes
 from softpatch.compute.progress import Progress, silent
 from softpatch.datasets import Category, Contamination, contaminate
 from softpatch.datasets.check import odd_masks
-from softpatch.detectors import Detector, PaDiM, make_detector, no_threshold
+from softpatch.detectors import Detector, PaDiM, make_detector
 from softpatch.errors import DatasetError, ImageError
 from softpatch.evaluation.difficulty import rate_difficulty
 from softpatch.evaluation.measurement import Measurement
@@ -222,7 +222,7 @@ def _rate(
 def _detector(method: Method, seed: int, settings: RunSettings) -> Detector:
     """Unfitted, with the extractor that all detectors of the same features share."""
     detector = make_detector(
-        method.detector, **{**no_threshold(method.detector), **method.arguments}, seed=seed,
+        method.detector, **method.arguments, seed=seed,
         device=settings.device,
         memory_limit=settings.memory_limit,
     )  # fmt: skip

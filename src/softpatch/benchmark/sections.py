@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -12,6 +12,7 @@ from softpatch.benchmark.figures import Line, Panel, draw_bars, draw_panels
 from softpatch.benchmark.published import SETTING, published
 from softpatch.benchmark.results import FAILED, IMPOSSIBLE, OK, ORACLE, Row, Setting
 from softpatch.benchmark.table import (
+    AT_THE_LIMIT,
     METRICS,
     MISSING,
     Labels,
@@ -44,6 +45,12 @@ class Results:
     def measured(self) -> list[Row]:
         """The rows with numbers."""
         return [row for row in self.rows if row["status"] == OK]
+
+    @cached_property
+    def metrics(self) -> Mapping[str, str]:
+        """What tables have columns of: those at a threshold if any model has one."""
+        known = any(row.get(key) is not None for row in self.measured for key in AT_THE_LIMIT)
+        return METRICS | AT_THE_LIMIT if known else METRICS
 
     def by(self, *columns: str) -> Iterable[tuple[Any, list[Row]]]:
         """What rows with numbers share in these columns, and the rows that share it."""
@@ -98,20 +105,21 @@ def averages(results: Results) -> Section:
             lines, cited = [], False
             for label, its in grouped(rows, results.labels).items():
                 method = its[0]["method"]
-                line = [label, *_metrics(its), str(len({row["category"] for row in its}))]
+                line = [label, *_metrics(results, its), str(len({row["category"] for row in its}))]
                 if citable and (beside := published(layouts[name], method, noise, policy)):
                     cited = True
                     line += [f"{beside.image_auroc:.3f}", f"{beside.pixel_auroc:.3f}"]
                 else:
                     line += [MISSING, MISSING]
                 lines.append(line)
-            heads = ("method", *METRICS.values(), "categories")
+            heads = ("method", *results.metrics.values(), "categories")
             heads += ("paper: image AUROC", "paper: pixel AUROC")
             width = len(heads) if cited else len(heads) - 2
             shows_published |= cited
             title = f"{name}: {_setting_words(kind, noise, policy)}"
             tables.append(Table(title, heads[:width], tuple(tuple(line[:width]) for line in lines)))
     text = ["Mean over the categories; ± is the standard deviation over seeds of that mean."]
+    text += _about_the_limit(results)
     if shows_published:
         text.append(f"The paper's numbers are for {SETTING}. Compare where the categories do.")
     return Section("Averages", tuple(text), tuple(tables))
@@ -166,8 +174,8 @@ def ablation(results: Results) -> Section:
         lines = []
         for label, its in by_label.items():
             changes = (_difference(its, reference, key) for key in BOTH_AUROC)
-            lines.append((label, *_metrics(its), *changes))
-        heads = ("method", *METRICS.values(), "Δ image AUROC", "Δ pixel AUROC")
+            lines.append((label, *_metrics(results, its), *changes))
+        heads = ("method", *results.metrics.values(), "Δ image AUROC", "Δ pixel AUROC")
         tables.append(Table(title, heads, tuple(lines)))
         panels = [
             (METRICS[key], [over_seeds(its, key).mean for its in by_label.values()])
@@ -284,13 +292,14 @@ def categories(results: Results) -> Section:
     for (name, kind, policy), rows in results.by("category", "kind", "policy"):
         by_line = grouped(rows, lambda row: (results.labels(row), row["noise"]))
         lines = [
-            (label, f"{noise:g}", *_metrics(its), str(its[0]["n_test"]))
+            (label, f"{noise:g}", *_metrics(results, its), str(its[0]["n_test"]))
             for (label, noise), its in by_line.items()
         ]
-        heads = ("method", "noise", *METRICS.values(), "test pictures")
+        heads = ("method", "noise", *results.metrics.values(), "test pictures")
         tables.append(Table(f"{name}: {kind}, {policy}", heads, tuple(lines)))
     folded = len(tables) > MOST_SHOWN
-    return Section("Category by category", tables=tuple(tables), folded=folded)
+    text = tuple(_about_the_limit(results))
+    return Section("Category by category", text, tuple(tables), folded=folded)
 
 
 def data(results: Results) -> Section:
@@ -307,8 +316,29 @@ def data(results: Results) -> Section:
     return Section("Data", tables=(Table("Pictures", heads, lines, words=2),))
 
 
-def _metrics(rows: Sequence[Row]) -> tuple[str, ...]:
-    return tuple(over_seeds(rows, key).text() for key in METRICS)
+def _about_the_limit(results: Results) -> list[str]:
+    if results.metrics == METRICS:
+        return []
+    return [
+        "False alarms and found: shares of the good and of the defective test pictures above the "
+        "threshold that the model has chosen itself; in brackets, pictures of all seeds together."
+    ]
+
+
+def _metrics(results: Results, rows: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(over_seeds(rows, key).text() + _counts(rows, key) for key in results.metrics)
+
+
+def _counts(rows: Sequence[Row], key: str) -> str:
+    """Behind a share of test pictures, how many of how many, in all rows; else nothing."""
+    rows = [row for row in rows if key in AT_THE_LIMIT and row.get(key) is not None]
+    if not rows:
+        return ""
+    of = [
+        row["n_test_bad"] if key == "found" else row["n_test"] - row["n_test_bad"] for row in rows
+    ]
+    count = sum(round(row[key] * each) for row, each in zip(rows, of, strict=True))
+    return f" ({count} of {sum(of)})"
 
 
 def _difference(rows: Sequence[Row], reference: Sequence[Row], key: str) -> str:

@@ -22,6 +22,7 @@ METRICS = {
     "pixel_ap": "pixel AP",
     "aupro": "AUPRO",
 }
+AT_THE_LIMIT = {"false_alarms": "false alarms", "found": "found"}  # at the model's own threshold
 MISSING = "–"
 
 

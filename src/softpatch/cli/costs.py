@@ -13,8 +13,8 @@ from softpatch.calling.threshold import counting, threshold_without_labels
 from softpatch.calling.words import PARTS, rounded
 from softpatch.cli.known import BAD
 from softpatch.cli.terminal import say, show_table
-from softpatch.errors import NotFittedError
-from softpatch.storage.model_bytes import read_array, read_header
+from softpatch.errors import ModelFileError, NotFittedError
+from softpatch.storage.model_bytes import damaged, read_array, read_header
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,7 +30,6 @@ def show_costs(model: Path) -> None:
         ModelFileError: it cannot be read.
     """
     header = read_header(model)
-    own, asked = header.get("threshold"), header["parameters"].get("max_false_alarms")
     try:
         scores = read_array(model, "held_out")
     except KeyError:
@@ -38,18 +37,24 @@ def show_costs(model: Path) -> None:
             f"{model}: its training pictures were not scored for a threshold, so that what a limit "
             "costs is not known; give --validation, or fit with --max-false-alarms"
         ) from None
-    known_good = None
-    if header.get("known_good"):
-        known_good = np.isin(read_array(model, "held_out_of")[:, 0], header["known_good"])
-    named = {} if own is None else {float(own): "the model's"}
-    show_table_of_costs(scores[counting(scores, known_good)], named, {})
-    if own is None or not asked:
-        return
-    chosen = threshold_without_labels(scores, asked, known_good)
-    if chosen.value == own:  # else it was set otherwise
-        images = read_array(model, "held_out_of")[:, 0].tolist()
-        for line in chosen.of_images(images).told(header["images"]):
-            say(line)
+    try:
+        own, asked = header.get("threshold"), header["parameters"].get("max_false_alarms")
+        named = {} if own is None else {float(own): "the model's"}
+        known_good = None
+        if header.get("known_good"):
+            known_good = np.isin(read_array(model, "held_out_of")[:, 0], header["known_good"])
+        good = scores[counting(scores, known_good)]
+        chosen = threshold_without_labels(scores, asked, known_good) if asked else None
+        if chosen is not None and chosen.value == own:  # else it was set otherwise
+            images = read_array(model, "held_out_of")[:, 0].tolist()
+            said = chosen.of_images(images).told(header["images"])
+        else:
+            said = []
+    except (LookupError, TypeError, ValueError) as error:  # a file may hold anything
+        raise ModelFileError(damaged(model, "what it holds of the threshold")) from error
+    show_table_of_costs(good, named, {})
+    for line in said:
+        say(line)
 
 
 def show_table_of_costs(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @options.reads_pictures
-@options.takes(*options.DETECTOR)
+@options.takes(*options.DETECTOR, options.Threshold)
 def evaluate(
     data: Path = option("Folder that holds a data set's categories, or elpv.", default=...),
     category: str = option("Which category, such as bottle.", default=...),
@@ -64,14 +64,14 @@ def evaluate(
     """
     from softpatch.compute.progress import silent
     from softpatch.datasets import contaminate, open_dataset, read_manifest, remarks, require_marks
-    from softpatch.detectors import PaDiM, make_detector, no_threshold
+    from softpatch.detectors import PaDiM, make_detector
     from softpatch.evaluation.difficulty import rate_difficulty
     from softpatch.evaluation.protocol import evaluate as run
     from softpatch.images.masks import OddMaskWarning
     from softpatch.storage.targets import is_manifest
 
     options.check_output(manifest, "the manifest", is_manifest)
-    detector = make_detector(method, **{**no_threshold(method), **given})
+    detector = make_detector(method, **given)
     dataset = open_dataset(data, layout)
     products = dataset.read(category)
     for line in remarks(products):
@@ -137,16 +137,20 @@ def show(rows: list[dict[str, Any]]) -> None:
     """Print result rows side by side, one column each."""
     title = f"{rows[0]['category']}, noise {rows[0]['noise']:g}, {rows[0]['policy']}"
     lines = (
-        (key.replace("_", " "), *(_cell(key, row[key]) for row in rows))
+        (key.replace("_", " "), *(_cell(key, row) for row in rows))
         for key in rows[0]
         if key not in ("category", "noise", "policy", "method")
     )
     show_table(title, ["", *(row["method"] for row in rows)], lines, numbers=1)
 
 
-def _cell(key: str, value: Any) -> str:
+def _cell(key: str, row: dict[str, Any]) -> str:
+    value, bad = row[key], row["n_test_bad"]
     if value is None:
         return "-"
+    if key in ("false_alarms", "found"):  # at the model's own threshold
+        of = bad if key == "found" else row["n_test"] - bad
+        return f"{value:.4f} ({round(value * of)} of {of})"
     if isinstance(value, int | str):
         return str(value)
     if key == "peak_memory_mb":

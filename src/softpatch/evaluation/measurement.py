@@ -73,3 +73,15 @@ class Measurement:
             "image_f1max": metrics.f1_max(labels, scores),
             **self.pixels.metrics(),
         }
+
+    def at_the_limit(self) -> dict[str, float | None]:
+        """Shares of the good and of the defective images that the detector's threshold calls bad.
+
+        ``false_alarms`` and ``found``; None without such images, or without a threshold.
+        """
+        limit, labels = self.detector.threshold_, np.array(self.labels, dtype=bool)
+        kinds, scores = {"false_alarms": ~labels, "found": labels}, np.array(self.scores)
+        return {
+            name: float((scores[kind] > limit).mean()) if limit is not None and kind.any() else None
+            for name, kind in kinds.items()
+        }

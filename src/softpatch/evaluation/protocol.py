@@ -123,12 +123,14 @@ def measure(
         n_injected=len(contamination.injected),
         n_test=len(measurement.labels),
         **measurement.metrics(),
+        **measurement.at_the_limit(),
         fit_seconds=costs.fit_seconds,
         predict_seconds_per_image=costs.predict_seconds_per_image,
         peak_memory_mb=costs.peak_memory_mb,
         kind=contamination.kind,
         pixel_at=measurement.pixel_at,
         audit_auroc=audit_auroc(detector, contamination.injected_names),
+        n_test_bad=sum(measurement.labels),
     )
 
 

@@ -12,6 +12,9 @@ class Evaluation:
 
     Attributes:
         pixel_at: where pixel metrics were taken, see ``Measurement``.
+        n_test_bad: defective ones among the ``n_test`` pictures.
+        false_alarms, found: shares of the good and of the defective test pictures above the model's
+            own threshold; None without one.
         audit_auroc: how well suspicion separates the injected training images from the clean
             ones; None for methods without suspicion and for clean training sets.
     """
@@ -36,6 +39,9 @@ class Evaluation:
     kind: str
     pixel_at: str
     audit_auroc: float | None
+    n_test_bad: int
+    false_alarms: float | None
+    found: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name."""
