@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from softpatch.runtime.writers import UNFINISHED
-from tests.cli.test_cli import Run, run
+from tests.cli.test_cli import SMALL, Run, run
 
 __all__ = ["run"]  # a fixture
 
@@ -146,3 +147,25 @@ def test_a_terminal_that_lacks_a_character_gets_it_escaped(small_model: Path, ph
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
         assert shown in ran.stdout
+
+
+def test_a_lot_is_called_as_one(run: Run, small_model: Path, photos: Path, tmp_path: Path) -> None:
+    output, model = tmp_path / "out", tmp_path / "m.softpatch"
+    result = run("predict", small_model, photos, "-o", output, "--fdr", "0.1")
+    assert (result.code, "has no scores of good pictures" in result.err) == (2, True)
+    shutil.copytree(photos, tmp_path / "more")
+    for number in range(3, 9):
+        shutil.copy(photos / f"{number % 3}.png", tmp_path / f"more/{number}.png")
+    assert run("fit", tmp_path / "more", "-o", model, *SMALL).code == 0
+    for share, found in (("0.9", "True"), ("0.0001", "False")):
+        for number in range(3):  # all are spoiled
+            Image.effect_noise((96, 96), 200).save(photos / f"{number}.png")
+        result = run("predict", model, photos, "-o", output, "--fdr", share, "--no-heatmaps")
+        assert result.code == 0, result.err
+        assert [row["discovery"] for row in table(output)] == [found] * 3
+        assert list(table(output)[0])[-1] == "discovery"
+        said = "3 of 3 pictures are bad as a lot" if found == "True" else "none of 3 pictures"
+        assert said in result.out
+    for share in ("0", "1", "nan"):
+        result = run("predict", model, photos, "-o", output, "--fdr", share)
+        assert (result.code, "--fdr" in result.err) == (2, True)

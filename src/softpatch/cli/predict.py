@@ -29,6 +29,10 @@ def predict(
     ),
     report: bool = flag("--report", "Also write predictions.html, to look through."),
     masks: bool = flag("--masks", "Write masks of what is defective, too."),
+    fdr: float | None = option(
+        "Also say which pictures of this lot are bad, so that at most this share of them is good, "
+        "such as 0.1."
+    ),
     weights: str | None = options.Features.weights,
     device: str = options.Running.device,
     batch_size: int | None = options.Running.batch_size,
@@ -50,6 +54,8 @@ def predict(
 
     softpatch predict part.softpatch new/ -o results/ --no-heatmaps --report
 
+    softpatch predict part.softpatch lot/ -o results/ --fdr 0.1
+
     softpatch predict part.softpatch s3://bucket/new -o s3://bucket/results --engine ray
     """
     inputs.check_engine(engine, address)
@@ -58,8 +64,10 @@ def predict(
         if maps:
             raise UsageError("--maps goes with --engine ray; --heatmaps draws them")
         flags = {"heatmaps": heatmaps is not False, "masks": masks, "report": report}
-        _predict(model, Path(images), Path(output), Skipped(strict), flags, run)
+        _predict(model, Path(images), Path(output), Skipped(strict), flags, fdr, run)
         return
+    if fdr is not None:
+        raise UsageError("--fdr goes without --engine ray")
     if report:
         raise UsageError("--report shows pictures of this machine, without --engine ray")
     for name, given in (("heatmaps", heatmaps), ("masks", masks)):
@@ -70,8 +78,9 @@ def predict(
 
 def _predict(
     model: Path, images: Path, output: Path, skipped: Skipped, flags: dict[str, bool],
-    run: dict[str, Any],
+    fdr: float | None, run: dict[str, Any],
 ) -> None:  # fmt: skip
+    from softpatch.calling.false_discovery import Discoveries
     from softpatch.detectors.load import load
     from softpatch.errors import ImageError
     from softpatch.images.sources import listed_sources
@@ -86,7 +95,10 @@ def _predict(
     check_results(output, writers.BEGINNINGS)
     if flags["report"]:
         need_jinja()
+    lot = None if fdr is None else Discoveries(fdr)
     detector = load(model, **run)
+    if lot is not None and detector.learned_.calibration.reference is None:
+        raise UsageError(f"{model}: has no scores of good pictures, so no p-values for --fdr")
     sources = listed_sources(inputs.listed(images) if images.is_dir() else images)
     output.mkdir(parents=True, exist_ok=True)
     root = images if images.is_dir() else images.parent
@@ -100,6 +112,8 @@ def _predict(
             )
         if flags["masks"]:
             asked.append(writers.Drawings(output, root, "mask", mask))
+        if lot is not None:
+            asked.append(lot)
         about = model, limit, detector.threshold_
         asked.append(writers.Tables(output, *about, skipped.errors, detector.look_))
         if flags["report"]:
@@ -125,6 +139,8 @@ def _predict(
     _show((row["path"], row["score"], row.get("verdict")) for row in rows[:SHOWN])
     if words := tally(row.get("verdict") for row in rows):
         say(words)
+    if lot is not None:
+        say(lot.words(rows))
     took = duration(time.perf_counter() - started)
     say(f"scored {len(rows)} pictures in {took}, wrote {output}")
     skipped.end(odd)

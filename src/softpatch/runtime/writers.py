@@ -19,7 +19,7 @@ from .targets import PAGE, begins, check_folder, check_results, check_target
 
 Row = dict[str, Any]
 # Columns, the last ones, that are there if any row has them; newer ones go to the end.
-LAST = ("remark", "error", "verdict", "p_value")
+LAST = ("remark", "error", "verdict", "p_value", "discovery")
 DRAWN = ("heatmap", "mask")  # columns of drawings; folders are called heatmaps and masks
 UNFINISHED = "predictions.unfinished.jsonl"
 BEGINNINGS = {  # of what a run writes, and removes of an earlier one
