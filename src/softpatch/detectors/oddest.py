@@ -38,9 +38,8 @@ def oddest_spots(table: PatchTable, outlier: Tensor) -> OddestSpots:
     least = order[len(order) // 2 :]
     usual = least[torch.linspace(0, len(least) - 1, min(MOST, len(least))).long()]
     looks = _looks(table, outlier, index, torch.cat([suspects, usual]))
-    looks, usual_looks = looks.split([len(suspects), len(usual)])
-    mean = usual_looks.mean(dim=0)
-    return OddestSpots(suspects, looks - mean, usual_looks - mean)
+    looks -= looks[len(suspects) :].mean(dim=0)
+    return OddestSpots(suspects, looks[: len(suspects)], looks[len(suspects) :])
 
 
 def _looks(table: PatchTable, outlier: Tensor, index: Tensor, images: Tensor) -> Tensor:
