@@ -1,8 +1,8 @@
 """Whether suspects that show one kind of defect are together in the audit.
 
-Each set is 50 good training pictures of a category and some defective test pictures: ``recurring``
-nine of one kind and one of each other, ``mixed`` the same number of each kind. What two pictures of
-one group are is counted pair by pair. The cut is chosen on all categories but the one it is for.
+Each set is 50 good training pictures of a category and some defective test pictures: ``one`` has
+nine of one kind and one of each other, ``many`` the same number of each kind. What two pictures of
+one group are is counted pair by pair. The last column is the cut that the other categories choose.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KINDS = {
     ),
 }  # fmt: skip
 GOOD = 50
-MIXES = ("recurring", "mixed")
+MIXES = ("one", "many")
 CUTS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 PAIRS = ("same kind", "other kinds", "defect and good", "both good")
 ROWS = {
@@ -71,10 +71,10 @@ def main() -> None:
 def spots_of(folder: Path, mix: str, seed: int) -> tuple[OddestSpots, list[str]]:
     """What the suspects of a set show, and the kind of each of its pictures."""
     kinds = KINDS[folder.name]
-    draw = random.Random(f"{folder.name} {mix} {seed}")
+    draw = random.Random(f"{folder.name}{seed}{mix}")
     recurring = kinds[seed % len(kinds)]
     each = max(3, 12 // len(kinds))
-    counts = {kind: each if mix == "mixed" else 9 if kind == recurring else 1 for kind in kinds}
+    counts = {kind: each if mix == "many" else 9 if kind == recurring else 1 for kind in kinds}
     drawn = [(path, "good") for path in some(draw, folder / "train" / "good", GOOD)]
     for kind, count in counts.items():
         drawn += [(path, kind) for path in some(draw, folder / "test" / kind, count)]

@@ -35,7 +35,7 @@ def test_a_defect_that_recurs_is_one_group_and_what_is_alone_stays_alone() -> No
 
 def test_groups_are_numbered_by_their_most_suspicious_picture() -> None:
     looks = torch.eye(4).repeat_interleave(3, dim=0)[[0, 3, 1, 4, 6, 2, 5, 7, 9, 10]]
-    found = groups_of(OddestSpots(torch.arange(10).flip(0), looks), 12)
+    found = groups_of(OddestSpots(torch.arange(10).flip(0), looks, looks[:0]), 12)
     assert found[::-1][2:] == [1, 2, 1, 2, None, 1, 2, None, None, None]
     assert found[10:] == [None, None]
 
@@ -44,12 +44,19 @@ def test_groups_are_numbered_by_their_most_suspicious_picture() -> None:
 @given(st.integers(1, 30), st.integers(2, 4), st.integers(0, 10**6))
 def test_it_is_average_linkage_by_the_cosine(count: int, length: int, seed: int) -> None:
     looks = torch.randn(count, length, generator=torch.Generator().manual_seed(seed))
-    found = groups_of(OddestSpots(torch.arange(count), looks), count)
+    found = groups_of(OddestSpots(torch.arange(count), looks, looks[:0]), count)
     tree = linkage(looks.double().numpy(), "average", "cosine") if count > 1 else None
     theirs = [1] if tree is None else fcluster(tree, ALIKE, "distance").tolist()
     for one, other in itertools.combinations(range(count), 2):
         together = theirs[one] == theirs[other] and theirs.count(theirs[one]) >= LEAST
         assert (found[one] is not None and found[one] == found[other]) == together
+
+
+def test_what_good_pictures_have_in_common_makes_no_group() -> None:
+    looks = torch.randn(9, 32, generator=torch.Generator().manual_seed(0)) + 1.5
+    apart = looks - looks.mean(dim=0)
+    assert groups_of(OddestSpots(torch.arange(9), looks, apart), 9) == [1] * 9
+    assert groups_of(OddestSpots(torch.arange(9), looks, looks), 9).count(None) >= 6
 
 
 def test_pictures_that_are_all_the_same_are_no_group() -> None:

@@ -22,10 +22,12 @@ class OddestSpots:
         images: ``(n,)`` int64, which of all images, most suspicious first.
         looks: ``(n, D)`` float32, of each the mean of its worst patches, from which that of the
             least suspicious images is subtracted.
+        usual: ``(u, D)`` float32, the same of some of the least suspicious images.
     """
 
     images: Tensor
     looks: Tensor
+    usual: Tensor
 
 
 def oddest_spots(table: PatchTable, outlier: Tensor) -> OddestSpots:
@@ -36,7 +38,8 @@ def oddest_spots(table: PatchTable, outlier: Tensor) -> OddestSpots:
     least = order[len(order) // 2 :]
     usual = least[torch.linspace(0, len(least) - 1, min(MOST, len(least))).long()]
     looks = _looks(table, outlier, index, torch.cat([suspects, usual]))
-    return OddestSpots(suspects, looks[: len(suspects)] - looks[len(suspects) :].mean(dim=0))
+    looks -= looks[len(suspects) :].mean(dim=0)
+    return OddestSpots(suspects, looks[: len(suspects)], looks[len(suspects) :])
 
 
 def _looks(table: PatchTable, outlier: Tensor, index: Tensor, images: Tensor) -> Tensor:
