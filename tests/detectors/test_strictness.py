@@ -48,5 +48,6 @@ def test_the_strictest_free_floors_are_chosen(usual: list[float], expected: int)
     candidates = [floors_of(rank, torch.full((4,), float(rank))) for rank in (1, 2, 3)]
     scores = torch.tensor([2.0, *(2 * rise for rise in usual)]).repeat(10, 1)
     scores[7:, 1:] = 6.0  # bad pictures, which floors are to raise
-    chosen = choose(scores, candidates)
-    assert chosen == (candidates[expected - 1].rule if expected else NO_FLOORS)
+    rule, column = choose(scores, candidates)
+    assert rule == (candidates[expected - 1].rule if expected else NO_FLOORS)
+    assert column == expected

@@ -17,7 +17,14 @@ from softpatch.detectors import strictness, supported
 from softpatch.detectors.bank_options import BankOptions
 from softpatch.detectors.calibration import NORMAL_SAMPLE
 from softpatch.detectors.run import Run
-from softpatch.detectors.supported import SHARE, WITHHELD, support_bank, withheld_images
+from softpatch.detectors.supported import (
+    MOST_SCALE,
+    SHARE,
+    WITHHELD,
+    Unseen,
+    support_bank,
+    withheld_images,
+)
 from softpatch.detectors.update import admit_all, update
 from softpatch.noise.suspicion import worst_count
 from tests.detectors.tables import learn, table_of
@@ -129,12 +136,11 @@ def test_held_out_scores_are_those_without_the_pictures_vectors_and_support(rati
         elsewhere = flat[of != image]
         vectors[own] = elsewhere[torch.cdist(vectors[own], elsewhere).argmin(dim=1)]
         distance = torch.cdist(training[image].flatten(0, 1), vectors)
-        spread = 0.5 * floors.spacing
-        distance[:, own] = (distance[:, own].square() + spread**2).sqrt()
         least = floors.without(image)
         least[own] = floors.of_stand_ins()[own]
         reached = torch.maximum(distance, least).amin(dim=1)
-        assert float(held_out[image]) == pytest.approx(float(reached.max()), rel=1e-3)
+        scale = detector.learned_.calibration.scale
+        assert float(held_out[image]) == pytest.approx(scale * float(reached.max()), rel=1e-3)
 
 
 @pytest.mark.parametrize("count", [20, 40, 60, 100])
@@ -149,6 +155,21 @@ def test_held_out_scores_of_very_alike_parts_are_those_of_new_ones(count: int) -
     assert detector.threshold_ is not None
     assert 0.7 * worst < detector.threshold_ < 1.5 * worst
     assert scores(detector, with_defects(new[:8], list(range(8)))).min() > detector.threshold_
+
+
+def test_held_out_scores_are_on_the_scale_of_unseen_pictures() -> None:
+    unseen = Unseen(torch.tensor([0, 2, 3]), torch.tensor([2.2, 3.0, 4.4]))
+    held_out = torch.tensor([2.0, 9.0, 3.0, 4.0])
+    assert unseen.scale(1.05 * held_out) == pytest.approx(1.1 / 1.05)
+    assert unseen.scale(held_out / 3) == MOST_SCALE
+    assert unseen.scale(2 * held_out) == 1
+    assert unseen.scale(torch.zeros(4)) == 1  # ratios that are infinite do not count
+    training = parts(80)
+    detector = learn(SoftPatch(**OPTIONS, max_false_alarms=0.1), training)
+    held = detector.held_out_
+    assert held is not None
+    new = scores(detector, parts(200, seed=1))
+    assert 0.95 < float(held.median() / new.median()) < 1.15
 
 
 def test_so_are_those_of_an_update() -> None:

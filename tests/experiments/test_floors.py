@@ -19,7 +19,7 @@ def test_a_rule_is_chosen_as_by_a_fit(seed: int, cost: float) -> None:
     rises = 1 + cost * torch.rand(12, 5, generator=generator)
     rises[:, 0] = 1
     aurocs = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0])
-    chosen = choose(rises, candidates)
+    chosen, _ = choose(rises, candidates)
     expected = 0 if chosen == NO_FLOORS else 1 + [f.rule for f in candidates].index(chosen)
     measured = TrainingSet("made", strict, rises, aurocs)
     assert measured.given((IMAGES, FREE, BEARABLE)) == expected

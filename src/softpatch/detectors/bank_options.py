@@ -50,6 +50,10 @@ class BankOptions:
         """Scores of patches that lie so far from vectors without weights."""
         return distances.square() if self.distance == "squared" else distances
 
+    def distances(self, scores: Tensor) -> Tensor:
+        """The distances that ``score`` has the scores from."""
+        return scores.sqrt() if self.distance == "squared" else scores
+
     def image_scores(
         self,
         bank: MemoryBank | BankEnsemble,

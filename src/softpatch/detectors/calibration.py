@@ -51,6 +51,8 @@ class Calibration:
             seen.
         look: images with a larger score, but none above the threshold, should be looked at.
         known_good: indices of images that people have looked at and called good.
+        scale: of ``held_out`` and of the sample that ``normal_limit`` is from: unseen images score
+            so much more than images held out of the bank, at least 1.
     """
 
     normal_limit: float
@@ -59,6 +61,7 @@ class Calibration:
     held_out_of: Tensor | None = None
     look: float | None = None
     known_good: tuple[int, ...] = ()
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         """Raise UsageError for what is no calibration."""
@@ -182,6 +185,7 @@ class Calibration:
             tensors.get("held_out_of"),
             look,
             tuple(map(int, header.get("known_good", ()))),
+            float(header.get("scale", 1.0)),
         )
 
 
@@ -349,7 +353,12 @@ def calibrate(
 
 
 def calibration_of(
-    scores: Tensor, sample: Tensor, sample_of: Tensor, suspicion: Tensor, options: BankOptions
+    scores: Tensor,
+    sample: Tensor,
+    sample_of: Tensor,
+    suspicion: Tensor,
+    options: BankOptions,
+    scale: float,
 ) -> Calibration:
     """After a fit that has scored all its images by the bank without their own vectors.
 
@@ -359,16 +368,18 @@ def calibration_of(
         sample_of: ``(s,)`` int64, the image each is from.
         suspicion: ``(N,)`` of the images.
         options: of the fit; images are not re-weighted.
+        scale: by which unseen images score more.
     """
     counts = _unsuspected(sample_of, suspects(suspicion, scores.device))
     sample = sample[counts & sample.isfinite()]
-    limit = float(torch.quantile(sample, NORMAL_SHARE))
+    limit = scale * float(torch.quantile(sample, NORMAL_SHARE))
     if not options.max_false_alarms:
-        return Calibration(limit)
+        return Calibration(limit, scale=scale)
     drawn = held_out_images(len(scores)).to(scores.device)
     drawn = drawn[scores[drawn].isfinite()]
     seen = torch.full_like(drawn, len(scores))
-    found = Calibration(limit, None, scores[drawn], torch.stack([drawn, seen], dim=1))
+    of = torch.stack([drawn, seen], dim=1)
+    found = Calibration(limit, None, scale * scores[drawn], of, scale=scale)
     return found.chosen(options.max_false_alarms, options.look_share)
 
 
@@ -381,11 +392,12 @@ def recalibrate(
     that had seen half of the images or fewer, which are too high. A threshold that was set in
     another way than by ``max_false_alarms`` stays, and so does a look limit not by ``look_share``.
     """
-    limit = (1 - share) * earlier.normal_limit + share * held_out.limit()
+    limit = (1 - share) * earlier.normal_limit + share * earlier.scale * held_out.limit()
     asked, look_share = held_out.options.max_false_alarms, held_out.options.look_share
     if not asked or earlier.held_out is None or earlier.held_out_of is None:
         return replace(earlier, normal_limit=limit)
     new, of_new = held_out.scores(progress)
+    new = earlier.scale * new
     draw = held_out.options.seed + held_out.before
     scores = take_union(earlier.held_out, new, MOST_HELD_OUT, share, draw)
     of = take_union(earlier.held_out_of, of_new, MOST_HELD_OUT, share, draw)

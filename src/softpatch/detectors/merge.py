@@ -193,6 +193,7 @@ def _merged(
         None,
         take_union(held_out, other.held_out[new], MOST_HELD_OUT, share, draw),
         take_union(held_out_of, of_other[new], MOST_HELD_OUT, share, draw),
+        scale=(1 - share) * one.scale + share * other.scale,
         known_good=tuple(sorted({*one.known_good, *numbers[list(other.known_good)].tolist()})),
     )
 

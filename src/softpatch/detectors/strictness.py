@@ -26,8 +26,11 @@ BEARABLE = 1.025
 IMAGES = 0.65  # the others may be bad: these score more with floors, and should
 
 
-def choose(scores: Tensor, candidates: list[Floors]) -> FloorRule:
+def choose(scores: Tensor, candidates: list[Floors]) -> tuple[FloorRule, int]:
     """The strictest floors that are free, see ``FREE``; or the weakest, or none.
+
+    Returns:
+        the rule, and which column of the scores is by it.
 
     Args:
         scores: ``(w, 1 + n)`` of images that the bank has not seen, see ``worst_scores``.
@@ -36,7 +39,7 @@ def choose(scores: Tensor, candidates: list[Floors]) -> FloorRule:
     plain = scores[:, :1].clamp(min=torch.finfo(scores.dtype).tiny)
     strict = torch.tensor([float(floors.every().mean()) for floors in candidates])
     chosen = strictest(scores[:, 1:] / plain, strict, IMAGES, FREE, BEARABLE)
-    return NO_FLOORS if chosen is None else candidates[chosen].rule
+    return (NO_FLOORS, 0) if chosen is None else (candidates[chosen].rule, 1 + chosen)
 
 
 def strictest(

@@ -70,8 +70,7 @@ def update(
     floors = stand_ins = None
     if learned.floors is not None:
         floors, like = _floors(learned, learned.floors, vectors, picks, table, run)
-        instead = table.flat[like.clamp(min=0)]
-        stand_ins = StandIns(origin.where(like >= 0, -1), instead, floors.spacing)
+        stand_ins = StandIns(origin.where(like >= 0, -1), table.flat[like.clamp(min=0)])
     bank = MemoryBank(
         vectors[picks], scores.weights[picks], floors=None if floors is None else floors.every()
     )
