@@ -101,5 +101,5 @@ def test_of_pictures_that_are_all_alike_none_stands_out() -> None:
     estimate = estimate_contamination(np.ones(10))
     assert estimate.standing_out == 0
     assert (estimate.rate, estimate.interval) == (None, None)
-    assert str(estimate).startswith("none of 10 pictures stand out; how many are bad cannot be")
+    assert str(estimate).startswith("None of 10 pictures stands out; how many are bad cannot be")
     assert not suspicious(np.ones(10)).any()

@@ -55,7 +55,7 @@ class ContaminationEstimate:
 
     def __str__(self) -> str:
         count, out = len(self.confidence), self.standing_out
-        stand = "stands" if out == 1 else "stand"
+        stand = "stands" if out < 2 else "stand"
         if self.rate is not None and self.interval is not None:
             low, high = self.interval
             return (
@@ -64,7 +64,7 @@ class ContaminationEstimate:
             )
         first = f"look at the first {self.look_first}"
         return (
-            f"{out or 'none'} of {count} pictures {stand} out; how many are bad cannot be told, as "
+            f"{out or 'None'} of {count} pictures {stand} out; how many are bad cannot be told, as "
             f"some may look like good ones to the network: {first}"
         )
 
