@@ -266,7 +266,7 @@ def test_two_commands_at_once_lose_nothing(part: Path, tmp_path: Path) -> None:
         folder.mkdir()
         for index, picture in enumerate(new_pictures(3)):
             Image.fromarray(np.roll(picture, day + 1, axis=1)).save(folder / f"{index}.png")
-        command = [str(COMMAND), "update", str(part), str(folder), "--device", "cpu"]
+        command = [str(COMMAND), "update", str(part), str(folder), "--yes", "--device", "cpu"]
         processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     command = [str(COMMAND), "threshold", str(part), "--value", "7"]
     processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
