@@ -137,6 +137,14 @@ def test_labels_decide_by_what_a_miss_costs(
         limits.append(load(new).threshold_)
     assert limits[0] == limits[2]
     assert limits[1] == limits[3]
+    two = ("--max-misses", "0.3", "--look-misses", "0")
+    result = run("threshold", model, "--validation", folder, "-o", new, *two)
+    assert "0 of 4 bad ones are called good" in result.out
+    looking = load(new)
+    assert (looking.threshold_, looking.look_) == (limits[0], limits[1])
+    two = ("--max-misses", "0", "--look-misses", "0.3")
+    assert "no look limit" in run("threshold", model, "--validation", folder, "-o", new, *two).out
+    assert load(new).look_ is None
 
 
 def test_without_an_option_it_shows_what_limits_cost(run: Run, model: Path, tmp_path: Path) -> None:
@@ -261,6 +269,7 @@ def test_fit_tells_of_pictures_of_one_day(
         (("--value", "nan"), 2, "--value must lie in [0, 1e+30], got nan"),
         (("--max-false-alarms", "1"), 2, "--max-false-alarms must lie in (0, 1), got 1"),
         (("--max-misses", "0.1"), 2, "go with --validation"),
+        (("--look-misses", "0.1"), 2, "go with --validation"),
         (("--value", "1", "--miss-cost", "5"), 2, "go with --validation"),
         (("--validation", "a", "--max-misses", "1"), 2, "--max-misses must lie in [0, 1), got 1"),
         (("--validation", "a", "--miss-cost", "0"), 2, "--miss-cost must lie in (0, 1e+09]"),

@@ -13,6 +13,7 @@ from softpatch.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from softpatch.calling.threshold import Floats
     from softpatch.detectors import Detector
 
 
@@ -33,6 +34,10 @@ def threshold(
     ),
     bad_share: float | None = option(
         "With --miss-cost: share of bad ones among pictures to come.  [that of the folder]"
+    ),
+    look_misses: float | None = option(
+        "With --validation: also set the look limit, so that at most this share of the bad ones is "
+        "called good."
     ),
     value: float | None = option("The score itself."),
     look_share: float | None = option(
@@ -75,8 +80,8 @@ def threshold(
             "give one of --max-false-alarms, --validation, --value, --look-share, --decisions and "
             "--holdout, or none"
         )
-    if validation is None and (max_misses is not None or miss_cost is not None):
-        raise UsageError("--max-misses and --miss-cost go with --validation")
+    if validation is None and {max_misses, miss_cost, look_misses} != {None}:
+        raise UsageError("--max-misses, --miss-cost and --look-misses go with --validation")
     if max_misses is not None and miss_cost is not None:
         raise UsageError("give one of --max-misses and --miss-cost")
     if bad_share is not None and miss_cost is None:
@@ -117,7 +122,12 @@ def threshold(
             hold_out(model, detector, holdout, Skipped(strict), csv)
             return
         if validation is not None:
-            costs = {"max_misses": max_misses, "miss_cost": miss_cost, "bad_share": bad_share}
+            costs = {
+                "max_misses": max_misses,
+                "miss_cost": miss_cost,
+                "bad_share": bad_share,
+                "look_misses": look_misses,
+            }
             said = _by_labels(detector, validation, costs, Skipped(strict), csv)
         elif not isinstance(detector, CalibratedDetector):
             raise UsageError(f"{model}: {detector.method} takes --validation or --value only")
@@ -187,6 +197,10 @@ def _by_labels(
     show_table_of_costs(
         held_out, {**named, chosen: "chosen now"}, {known.GOOD: good, known.BAD: bad}
     )
+    look = costs["look_misses"]
+    if look is not None:
+        limit = threshold_of_misses(good, bad, look)
+        detector.look_ = limit if limit < chosen else None
     known.show_wrong(found, chosen)
     if csv is not None:
         known.write_judged(found, chosen, csv)
@@ -197,5 +211,18 @@ def _by_labels(
         "bad pictures are told right",
         f"false alarms: {stopped}",
         f"found: {caught}",
+        *([] if look is None else [_looked_at(detector.look_, good, bad)]),
         "of other pictures a little less well, as these have chosen it",
     ]
+
+
+def _looked_at(look: float | None, good: Floats, bad: Floats) -> str:
+    """What the look limit costs and saves; None lies above the threshold."""
+    from softpatch.calling.words import rounded
+
+    if look is None:
+        return "no look limit: the threshold itself misses as few"
+    return (
+        f"look limit {rounded(look)}: {(bad <= look).sum()} of {len(bad)} bad ones are called "
+        f"good, and {(good > look).sum()} of {len(good)} good ones are to be looked at, or bad"
+    )

@@ -66,6 +66,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "threshold.max_false_alarms": Number(0, 1, above=True, below=True),
         "fdr": Number(0, 1, above=True, below=True),
         "max_misses": Number(0, 1, below=True),
+        "look_misses": Number(0, 1, below=True),
         "miss_cost": Number(0, 1e9, above=True),
         "bad_share": Number(0, 1, above=True, below=True),
         "first": Whole(0, 1_000_000_000),
