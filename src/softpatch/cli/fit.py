@@ -14,7 +14,7 @@ from softpatch.cli.terminal import Skipped, duration, note, progress_bars, say, 
 from softpatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from softpatch.detectors import Detector
+    from softpatch.detectors import Detector, SoftPatch
     from softpatch.distributed.sharded_coreset import Coverage
     from softpatch.images.image_source import ImageSource
 
@@ -146,7 +146,7 @@ def fit(
     if isinstance(detector, SoftPatch):
         if detector.floors_ is not None:
             say(f"to be taken as good, a patch of a training picture needs {detector.floors_}")
-        show_suspects(detector.suspects(), "Most suspicious training pictures")
+        show_suspects(detector, "Most suspicious training pictures")
         if suspects is not None:
             write_suspects(detector.suspects(), suspects)
     say_next("softpatch", "predict", output, "new/", "-o", "results/")
@@ -162,13 +162,22 @@ def _say_estimate(detector: Detector, pictures: Sequence[Path | ImageSource]) ->
         note(in_one_line(detector.estimate(pictures)))
 
 
-def show_suspects(suspects: list[tuple[str, float]], title: str) -> None:
-    """Print the first of them as a table."""
-    rows = (
-        (str(rank), f"{suspicion:.3f}", name)
-        for rank, (name, suspicion) in enumerate(suspects[:SHOWN], start=1)
-    )
-    show_table(title, ("rank", "suspicion", "picture"), rows)
+def show_suspects(detector: SoftPatch, title: str, first: int = 0) -> None:
+    """Print the most suspicious training pictures, from that one on, and how many stand out."""
+    from softpatch.calling.words import rounded
+
+    found = detector.contamination()
+    # In the same order, as more suspicion never means less confidence.
+    confidence = sorted(found.confidence[first:], reverse=True)
+    rows = [
+        (str(rank), rounded(suspicion), f"{sure:.0%}", name)
+        for rank, ((name, suspicion), sure) in enumerate(
+            zip(detector.suspects(first)[:SHOWN], confidence[:SHOWN], strict=True), start=1
+        )
+    ]
+    show_table(title, ("rank", "suspicion", "confidence", "picture"), rows)
+    if not first:
+        say(f"{found}")
 
 
 def write_suspects(suspects: list[tuple[str, float]], path: Path) -> None:

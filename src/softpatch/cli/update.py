@@ -107,7 +107,7 @@ def update(
     elif detector.threshold_ is not None:
         say(f"threshold {detector.threshold_}, as it was set")
     if isinstance(detector, SoftPatch):
-        show_suspects(detector.suspects(first=before), "Most suspicious new pictures")
+        show_suspects(detector, "Most suspicious new pictures", first=before)
 
 
 def _ask(
