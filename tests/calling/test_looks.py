@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softpatch import SoftPatch, load
+from softpatch import SoftPatch, load, merge
 from softpatch.calling.looks import to_look_at
 from softpatch.calling.threshold import threshold_without_labels
 from softpatch.detectors.calibration import Calibration
@@ -81,6 +81,56 @@ def test_bad_ones_do_not_count_and_what_was_said_last_holds() -> None:
     assert again.known_good == ()
     assert again.choose(0.01).value == 2
     assert before.choose(0.3).rests_on[0] == (6, 4.0)
+
+
+def test_what_was_said_by_mistake_can_be_taken_back() -> None:
+    before = calibration([1.0, 2.0, 3.0, 4.0])
+    mistaken = before.after_looks(good=[3], bad=[6, 5])
+    assert mistaken.choose(0.01).value == 2
+    after = mistaken.after_looks(good=[6, 5], bad=[3])
+    assert after.known_good == (5, 6)
+    assert after.choose(0.01) == before.after_looks(good=[6, 5], bad=[3]).choose(0.01)
+    assert after.choose(0.01).value == 4
+
+
+@pytest.mark.parametrize("mistaken", ["good", "bad"])
+def test_looks_are_taken_back_in_the_model_file(
+    mistaken: str, pictures: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.softpatch"
+    SoftPatch(**OPTIONS, max_false_alarms=0.1).fit(pictures).save(model)
+    detector, untold = load(model, SoftPatch), load(model, SoftPatch)
+    worst = [detector.to_look_at(1)[0][0]]
+    nobody = list[str]()
+    wrong, right = ((worst, nobody), (nobody, worst))
+    if mistaken == "bad":
+        wrong, right = right, wrong
+    detector.after_looks(*wrong)
+    detector.save(model)
+    assert load(model, SoftPatch).after_looks(*right) == untold.after_looks(*right)
+
+
+def test_what_a_model_knows_to_be_bad_does_not_come_back_from_another(pictures: Path) -> None:
+    one, other = (SoftPatch(**OPTIONS, max_false_alarms=0.1).fit(pictures) for _ in range(2))
+    (worst, _), *_ = one.to_look_at(1)
+    chosen = one.after_looks(good=[], bad=[worst])
+    for both in (merge(one, other), merge(other, one)):
+        assert both.threshold_ == chosen.value
+        assert worst not in {name for name, _ in both.to_look_at(1000)}
+
+
+def test_a_look_limit_set_otherwise_stays_after_looks(pictures: Path) -> None:
+    for look, threshold in ((None, None), (1.0, None), (None, 1.0)):
+        detector = SoftPatch(**OPTIONS, max_false_alarms=0.1, look_share=0.3).fit(pictures)
+        by_share = detector.look_
+        assert by_share is not None
+        (worst, _), *_ = detector.to_look_at(1)
+        if threshold is None:
+            detector.look_ = look
+        else:
+            detector.threshold_ = threshold  # below the look limit, which is that of the share
+        detector.after_looks(good=[worst], bad=[])
+        assert detector.look_ == (look if threshold is None else by_share)
 
 
 def test_what_cannot_be_said() -> None:

@@ -394,6 +394,7 @@ class Detector(ABC):
             "threshold": learned.calibration.threshold,
             "look": learned.calibration.look,
             "known_good": list(learned.calibration.known_good),
+            "known_bad": list(learned.calibration.known_bad),
             "scale": learned.calibration.scale,
             **({"digests": self.digests_} if any(self.digests_) else {}),
             **({} if self.appearance_ is None else {"appearance": self.appearance_.to_header()}),

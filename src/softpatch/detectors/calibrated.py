@@ -108,8 +108,9 @@ class CalibratedDetector(Detector):
     def after_looks(self, good: Collection[str], bad: Collection[str]) -> Threshold:
         """Choose the limits anew, by what people say of training images; nothing is fitted again.
 
-        Bad ones no longer count as good, and good ones always do. The bank stays as it is: to fit
-        without the bad ones is better still.
+        Bad ones no longer count as good, and good ones always do; what is said last holds. A look
+        limit that was set in another way than by ``look_share`` stays. The bank stays as it is: to
+        fit without the bad ones is better still.
 
         Args:
             good: names of ``image_names_`` that are good.
@@ -122,7 +123,10 @@ class CalibratedDetector(Detector):
         learned: Any = self.learned_
         calibration = self._after_looks(good, bad)
         share = self.max_false_alarms or FALSE_ALARMS
-        self._learned = replace(learned, calibration=calibration.chosen(share, self.look_share))
+        chosen = calibration.chosen(share, self.look_share)
+        if not learned.calibration.chose_look(self.look_share):
+            chosen = replace(chosen, look=learned.calibration.look)
+        self._learned = replace(learned, calibration=chosen)
         return calibration.choose(share)
 
     def limit_without(self, bad: Collection[str]) -> float:

@@ -51,6 +51,8 @@ class Calibration:
             seen.
         look: images with a larger score, but none above the threshold, should be looked at.
         known_good: indices of images that people have looked at and called good.
+        known_bad: what ``held_out`` and ``held_out_of`` had of images that people have called bad:
+            image, how many the bank had seen, score. They count again once they are called good.
         scale: of ``held_out`` and of the sample that ``normal_limit`` is from: unseen images score
             so much more than images held out of the bank, at least 1.
     """
@@ -61,6 +63,7 @@ class Calibration:
     held_out_of: Tensor | None = None
     look: float | None = None
     known_good: tuple[int, ...] = ()
+    known_bad: tuple[tuple[int, int, float], ...] = ()
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -124,17 +127,22 @@ class Calibration:
             raise NotFittedError(
                 "the model does not know which training pictures its limit rests on; fit again"
             )
-        bad = set(bad)
-        of = self.held_out_of[:, 0]
-        stay = ~torch.isin(of, of.new_tensor(sorted(bad)))
-        if not bool(stay.any()):
+        good, bad = set(good), set(bad)
+        rows = [
+            (*of, score)
+            for of, score in zip(self.held_out_of.tolist(), self.held_out.tolist(), strict=True)
+        ]
+        rows += self.known_bad
+        is_bad = ({image for image, *_ in self.known_bad} - good) | bad
+        count = [row for row in rows if row[0] not in is_bad]
+        if not count:
             raise UsageError("all pictures that the limit rests on are said to be bad")
-        known = (set(self.known_good) | set(good)) - bad
         return replace(
             self,
-            held_out=self.held_out[stay],
-            held_out_of=self.held_out_of[stay],
-            known_good=tuple(sorted(known)),
+            held_out=self.held_out.new_tensor([score for *_, score in count]),
+            held_out_of=self.held_out_of.new_tensor([of for *of, _ in count]),
+            known_good=tuple(sorted((set(self.known_good) | good) - bad)),
+            known_bad=tuple(sorted(row for row in rows if row[0] in is_bad)),
         )
 
     def chosen(self, max_false_alarms: float | None, look_share: float | None) -> Self:
@@ -154,6 +162,12 @@ class Calibration:
             return None
         limit = self.choose(look_share).value
         return limit if self.threshold is None or limit <= self.threshold else None
+
+    def chose_look(self, look_share: float | None) -> bool:
+        """Whether the look limit is by that share, wherever the threshold is now."""
+        if not look_share or self.held_out is None:
+            return self.look is None
+        return self.look in (self.choose(look_share).value, self.look_limit(look_share))
 
     def promise(self, max_false_alarms: float | None) -> Threshold | None:
         """What the threshold promises; None where it was set in another way."""
@@ -185,6 +199,10 @@ class Calibration:
             tensors.get("held_out_of"),
             look,
             tuple(map(int, header.get("known_good", ()))),
+            tuple(
+                (int(image), int(seen), float(score))
+                for image, seen, score in header.get("known_bad", ())
+            ),
             float(header.get("scale", 1.0)),
         )
 
@@ -403,9 +421,15 @@ def recalibrate(
     of = take_union(earlier.held_out_of, of_new, MOST_HELD_OUT, share, draw)
     counts = (2 * of[:, 1] > of[:, 1].max()) & ~torch.isin(of[:, 0], held_out.suspects)
     counts |= ~counts.any()
-    after = replace(earlier, normal_limit=limit, held_out=scores[counts], held_out_of=of[counts])
+    after = replace(
+        earlier,
+        normal_limit=limit,
+        held_out=scores[counts],
+        held_out_of=of[counts],
+        known_bad=tuple(row for row in earlier.known_bad if 2 * row[1] > int(of[:, 1].max())),
+    )
     if earlier.promise(asked) is not None:
         after = replace(after, threshold=after.choose(asked).value)
-    if earlier.look == earlier.look_limit(look_share):
+    if earlier.chose_look(look_share):
         after = replace(after, look=after.look_limit(look_share))
     return after

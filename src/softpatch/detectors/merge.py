@@ -187,14 +187,24 @@ def _merged(
         return Calibration(limit)
     images, seen = other.held_out_of.unbind(dim=1)
     of_other = torch.stack([renumber(images, numbers), seen], dim=1)
-    new = ~torch.isin(of_other[:, 0], held_out_of[:, 0].to(of_other.device))
+    renumbered = ((int(numbers[at]), *row) for at, *row in other.known_bad)
+    bad = {row[0]: row for row in (*renumbered, *one.known_bad)}
+    known_bad = held_out_of.new_tensor(list(bad))
+    good = ~torch.isin(held_out_of[:, 0], known_bad)
+    known = torch.cat([known_bad, held_out_of[:, 0]]).to(of_other.device)
+    new = ~torch.isin(of_other[:, 0], known)
+    if not bool(good.any() | new.any()):  # each model has been told that the other's are bad
+        return Calibration(limit)
     return Calibration(
         limit,
         None,
-        take_union(held_out, other.held_out[new], MOST_HELD_OUT, share, draw),
-        take_union(held_out_of, of_other[new], MOST_HELD_OUT, share, draw),
+        take_union(held_out[good], other.held_out[new], MOST_HELD_OUT, share, draw),
+        take_union(held_out_of[good], of_other[new], MOST_HELD_OUT, share, draw),
+        known_good=tuple(
+            sorted({*one.known_good, *numbers[list(other.known_good)].tolist()} - set(bad))
+        ),
+        known_bad=tuple(sorted(bad.values())),
         scale=(1 - share) * one.scale + share * other.scale,
-        known_good=tuple(sorted({*one.known_good, *numbers[list(other.known_good)].tolist()})),
     )
 
 
