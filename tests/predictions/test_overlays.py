@@ -153,7 +153,8 @@ def spot(threshold: float | None, peak: float = 8.0) -> Prediction:
 
 def test_what_is_defective_has_an_outline_and_a_mask() -> None:
     bad = spot(5.0)
-    assert bad.pixel_threshold == 4.0  # half the peak, less than the threshold
+    assert bad.pixel_threshold == 5.0
+    assert spot(7.9).pixel_threshold == pytest.approx(0.9 * 8)  # that there is something to see
     assert np.array_equal(bad.defect_mask, bad.anomaly_map > 0)
     white = np.asarray(mask(bad))
     assert white.shape == (100, 100)

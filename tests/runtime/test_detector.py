@@ -56,7 +56,9 @@ def test_records_are_softpatch_s(
         alike = replace(other, score=one.score, threshold=1.0)
         assert (one.anomalous, one.level) == (alike.anomalous, alike.level)
         for limit in (None, other.score / 2, 2 * other.score):
-            with_limit = replace(one, anomaly_map=other.anomaly_map, threshold=limit)
+            with_limit = replace(
+                one, score=other.score, anomaly_map=other.anomaly_map, threshold=limit
+            )
             same = replace(other, threshold=limit)
             assert with_limit.pixel_threshold == same.pixel_threshold
             assert np.array_equal(with_limit.defect_mask, same.defect_mask)

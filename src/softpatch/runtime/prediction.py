@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .intensity import FULL, Intensity
 from .verdict import Floats, Verdict, p_value, rarity, verdict_of
 
+MOST_OF_PEAK = 0.9
 Remark = tuple[str, str]  # an image's name, and what is odd about it
 
 
@@ -83,12 +84,13 @@ class Prediction:
     def pixel_threshold(self) -> float | None:
         """The map's value from which a pixel counts as defective; None if the image is not bad.
 
-        The threshold, or half the map's peak where that is less: the map is blurred, so that its
-        peak is lower than the score.
+        The share of the map's peak that the threshold is of the score, as the map is blurred and
+        its peak is not the score: where heat maps turn orange. But not more than ``MOST_OF_PEAK``,
+        so that there is a spot to see where the score is hardly above the threshold.
         """
         if self.threshold is None or not self.anomalous:
             return None
-        return min(self.threshold, float(self.anomaly_map.max()) / 2)
+        return min(self.threshold / self.score, MOST_OF_PEAK) * float(self.anomaly_map.max())
 
     @property
     def defect_mask(self) -> npt.NDArray[np.bool_]:
