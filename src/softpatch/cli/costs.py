@@ -47,7 +47,7 @@ def show_costs(model: Path) -> None:
         chosen = threshold_without_labels(scores, asked, known_good) if asked else None
         if chosen is not None and chosen.value == own:  # else it was set otherwise
             images = read_array(model, "held_out_of")[:, 0].tolist()
-            said = chosen.of_images(images).told(header["images"])
+            said = chosen.told([header["images"][at] for at in images])
         else:
             said = []
     except (LookupError, TypeError, ValueError) as error:  # a file may hold anything

@@ -31,10 +31,12 @@ def after_looks(detector: CalibratedDetector, path: Path) -> list[str]:
     others = len(decisions.keep) + len(decisions.remove) - len(good) - len(bad)
     if others:
         note(f"{others} of the pictures decided about are none that the model learned; left out")
-    before = detector.threshold_
+    before, otherwise = detector.threshold_, detector.promise() is None
     chosen = detector.after_looks(good, bad)
     says = f"{len(good)} good and {len(bad)} bad of the training pictures are known now"
     was = "" if before is None else f"; the limit was {rounded(before)}"
+    if was and otherwise:
+        was += ", set in another way"
     return [says + was, *chosen.told(detector.image_names_), *_what_is_left(detector, chosen)]
 
 

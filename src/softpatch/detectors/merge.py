@@ -187,7 +187,7 @@ def _merged(
         return Calibration(limit)
     images, seen = other.held_out_of.unbind(dim=1)
     of_other = torch.stack([renumber(images, numbers), seen], dim=1)
-    renumbered = ((int(numbers[at]), *row) for at, *row in other.known_bad)
+    renumbered = ((int(numbers[at]), seen, score) for at, seen, score in other.known_bad)
     bad = {row[0]: row for row in (*renumbered, *one.known_bad)}
     known_bad = held_out_of.new_tensor(list(bad))
     good = ~torch.isin(held_out_of[:, 0], known_bad)
