@@ -45,11 +45,33 @@ def test_rows_without_a_p_value_are_left_alone_and_shares_are_checked() -> None:
         {"score": 1.0, "p_value": 0.8},
         {"score": 2.0},
     ]
-    lot = Discoveries(0.1)
+    lot = Discoveries(0.1, 99)
     lot.finish(rows)
     assert [row.get("discovery") for row in rows] == [True, False, None]
     assert lot.words(rows).startswith("1 of 3 pictures are bad as a lot")
     assert not discoveries([], 0.1).size
     for share in (0, 1, -1, float("nan")):
         with pytest.raises(UsageError, match="fdr"):
-            Discoveries(share)
+            Discoveries(share, 99)
+
+
+@pytest.mark.parametrize(("share", "reference", "takes"), [(0.1, 60, 17), (0.1, 9, 100)])
+def test_none_is_told_with_how_many_it_takes(share: float, reference: int, takes: int) -> None:
+    def words(highest: int) -> str:
+        rows = [{"p_value": 1.0 if at >= highest else 1 / (reference + 1)} for at in range(100)]
+        lot = Discoveries(share, reference)
+        lot.finish(rows)
+        return lot.words(rows)
+
+    said = f"by {reference} training pictures no fewer than {takes} can be called so"
+    assert words(takes - 1).endswith(said)
+    assert words(takes).startswith(f"{takes} of 100 pictures are bad as a lot")
+
+
+def test_small_shares_and_few_pictures_are_told_as_they_are() -> None:
+    rows = [{"p_value": 1.0}] * 100
+    assert "at most 0.5% is good" in Discoveries(0.005, 60).words(rows)
+    assert (
+        Discoveries(0.1, 8).words(rows).endswith("8 training pictures are too few to call any so")
+    )
+    assert Discoveries(0.1, 999).words(rows).endswith("the least p-value is 1")

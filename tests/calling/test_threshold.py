@@ -18,9 +18,11 @@ from softpatch.calling.threshold import (
     threshold_with_labels,
     threshold_without_labels,
 )
+from softpatch.calling.words import of_look_limit
 from softpatch.detectors import BankDetector, make_detector
 from softpatch.errors import DatasetError, NotFittedError, UsageError
 from softpatch.runtime.prediction import Prediction
+from softpatch.runtime.verdict import verdict_of
 from tests.detectors.pictures import random_patches
 from tests.detectors.tables import learn
 
@@ -243,3 +245,31 @@ def test_no_threshold_costs_less(
         np.array(good), np.array(bad), miss_cost=miss_cost, bad_share=bad_share
     )
     assert cost(chosen) <= min(map(cost, np.arange(0, 32, 0.5))) * (1 + 1e-6)
+
+
+def test_a_limit_is_not_doubted_for_pictures_that_people_called_good() -> None:
+    scores = np.array([4757.0, 6222, 6253, 5507, 5250, *np.linspace(2000, 4700, 60)])
+    names = [f"{index}.png" for index in range(len(scores))]
+    known = np.zeros(len(scores), dtype=bool)
+    known[[1, 2]] = True
+    assert len(threshold_without_labels(scores, 0.01, known).told(names)) == 1
+    known[1] = False  # without it the other one still sets the limit
+    assert len(threshold_without_labels(scores, 0.01, known).told(names)) == 1
+    known[:] = scores > 0
+    assert threshold_without_labels(scores, 0.01, known).rests_on == ()
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        (None, "no look limit"),
+        (4.0, "look limit 4: pictures above it, up to the limit, are worth a look"),
+        (5.0, "look limit 5, not below the limit: pictures are good or bad alone"),
+        (6.0, "look limit 6, not below the limit: pictures are good or bad alone"),
+    ],
+)
+def test_what_is_said_of_a_look_limit_is_what_verdicts_do(look: float | None, said: str) -> None:
+    assert of_look_limit(look, 5.0) == said
+    scores = np.linspace(0, 10, 1001)
+    verdicts = {verdict_of(score, 5.0, look) for score in scores}
+    assert ("look" in verdicts) == ("worth a look" in said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,41 @@ def test_what_cannot_be_decided(run: Run, photos: Path, tmp_path: Path) -> None:
         result = run("threshold", model, "--decisions", file)
         assert (result.code, message in result.err) == (code, True), result.err
         assert model.read_bytes() == content
+
+
+def test_copies_of_a_picture_are_looked_at_once_and_leave_together(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    copied, model, audit = tmp_path / "copied", tmp_path / "m.softpatch", tmp_path / "audit"
+    shutil.copytree(photos, copied)
+    worst, copy = copied / "bad 0.png", copied / "copy of bad 0.png"
+    shutil.copy(worst, copy)
+    assert run("fit", copied, "-o", model, *SMALL).code == 0
+    assert run("audit", copied, "-o", audit, "--model", model, *SMALL).code == 0
+    first = rests_on(audit)
+    assert len(set(first)) == len(first)
+    assert len({str(worst), str(copy)} & set(first)) == 1
+    shown = next(path for path in first if path in {str(worst), str(copy)})
+    name = Path(shown).name
+    for digests in ({}, {"sha256": {name: sha256(worst.read_bytes()).hexdigest()}}):
+        file = decided(copied, audit, tmp_path / "d.json", decisions={name: "remove"}, **digests)
+        result = run("threshold", model, "--decisions", file, "-o", tmp_path / "new.softpatch")
+        assert "0 good and 2 bad of the training pictures are known now" in result.out
+    both = {worst.name: "keep", copy.name: "remove"}  # no duplicates, please
+    file = decided(copied, audit, tmp_path / "d.json", decisions=both)
+    result = run("threshold", model, "--decisions", file)
+    assert "2 good and 0 bad of the training pictures are known now" in result.out
+
+
+def test_few_pictures_with_suspects_among_them_can_be_decided_about(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    few, model = tmp_path / "few", tmp_path / "m.softpatch"
+    parts(few, 8)
+    for number in range(2):
+        shutil.copy(photos / f"bad {number}.png", few)
+    assert run("fit", few, "-o", model, *SMALL).code == 0
+    (tmp_path / "audit.json").write_text('{"limit_rests_on": []}')
+    file = decided(few, tmp_path, tmp_path / "d.json", decisions={"003.png": "remove"})
+    result = run("threshold", model, "--decisions", file)
+    assert (result.code, "0 good and 1 bad" in result.out) == (0, True), result.err

@@ -70,6 +70,19 @@ def test_the_look_limit_is_set_by_itself(run: Run, model: Path, tmp_path: Path) 
     assert load(new).look_ is None
 
 
+def test_a_look_limit_above_the_threshold_is_told_with_the_reason(
+    run: Run, model: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new.softpatch"
+    assert run("threshold", model, "--value", "0.001", "-o", new).code == 0
+    assert "without effect, as it is not below the threshold" in " ".join(
+        run("info", new).out.replace("│", " ").split()
+    )
+    by_share = load(model, SoftPatch).choose_threshold(0.4).value
+    result = run("threshold", new, "--look-share", "0.4")
+    assert f"no look limit: that share exceeds {rounded(by_share)}, which is above" in result.out
+
+
 def test_without_output_the_model_itself_changes(run: Run, model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "part.softpatch"
     copy.write_bytes(model.read_bytes())
@@ -212,6 +225,11 @@ def test_good_pictures_of_another_day_check_it(
     assert "no more or fewer false alarms than chance would have" in result.out
     assert " of 4" in result.out
     assert model.read_bytes() == before
+    (alike / "1.png").unlink()
+    (alike / "2.png").unlink()
+    (alike / "3.png").unlink()
+    result = run("threshold", model, "--holdout", alike)
+    assert "so few pictures cannot tell whether the limit holds" in result.out
     nothing_new = run("threshold", model, "--holdout", small_pictures)
     assert nothing_new.code == 1
     assert "new to" in nothing_new.error

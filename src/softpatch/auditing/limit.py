@@ -47,7 +47,8 @@ def limit_rests_on(model: Path, paths: Iterable[str], count: int = LOOKS) -> lis
         else by_digest.get(digests[at])
         for at in order
     ]
-    there = [path for path in found[:count] if path is not None]
+    first = dict.fromkeys(found)  # copies of a picture are one to look at
+    there = [path for path in list(first)[:count] if path is not None]
     if by_name and not there:
         raise UsageError(f"{model}: none of the pictures that its limit rests on is among these")
     return there

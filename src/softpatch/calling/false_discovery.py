@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,9 +39,10 @@ def discoveries(p_values: Sequence[float], share: float) -> npt.NDArray[np.bool_
 class Discoveries(Writer):
     """A column ``discovery``: whether a picture is among those of its lot."""
 
-    def __init__(self, share: float) -> None:
-        """``share`` as ``discoveries`` takes it, and refuses it."""
+    def __init__(self, share: float, reference: int) -> None:
+        """``share`` as ``discoveries`` takes and refuses it; p-values are by so many pictures."""
         self.share = float(check("fdr", share))
+        self.reference = reference
 
     def finish(self, rows: Sequence[Row]) -> None:
         """Add it to rows with p-values."""
@@ -52,11 +54,22 @@ class Discoveries(Writer):
     def words(self, rows: Sequence[Row]) -> str:
         """What that comes to, after ``finish``."""
         found = [row for row in rows if row.get("discovery")]
-        of_ten = f"of such lists at most {self.share:.0%} is good on average"
+        of_ten = f"of such lists at most {100 * self.share:.4g}% is good on average"
         if found:
             return f"{len(found)} of {len(rows)} pictures are bad as a lot: {of_ten}"
         least = min(row["p_value"] for row in rows if "p_value" in row)
         return (
             f"none of {len(rows)} pictures is bad as a lot: {of_ten}, and the least p-value is "
-            f"{least:.2g}"
+            f"{least:.2g}{self._fewest(len(rows))}"
         )
+
+    def _fewest(self, pictures: int) -> str:
+        """How few can be called so, where that is not one: no p-value is below 1 / (n + 1)."""
+        fewest = math.ceil(pictures / (self.share * (self.reference + 1)) - 1e-9)
+        if fewest > pictures:
+            return f"; {self.reference} training pictures are too few to call any so"
+        if fewest > 1:
+            return (
+                f"; by {self.reference} training pictures no fewer than {fewest} can be called so"
+            )
+        return ""

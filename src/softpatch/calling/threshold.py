@@ -37,7 +37,8 @@ class Threshold:
         expected: share of good pictures that will be, in expectation over training sets.
         confidence: that at most ``max_false_alarms`` of them will be, given so few pictures.
         rests_on: index, among the scores given, and score of up to ``NAMED`` of these pictures, the
-            largest scores first, without which it would fall the most.
+            largest scores first, without which it would fall the most; none that people have called
+            good.
         without: what it would be without them.
     """
 
@@ -122,9 +123,12 @@ def threshold_without_labels(
     def rank(pictures: int) -> int:
         return max(1, int(max_false_alarms * (pictures + 1)))
 
-    # Without the first, the first two, ... of them.
-    places = [out + rank(count - out) - 1 for out in range(min(NAMED, count - 1) + 1)]
-    values = scores[largest[places]].tolist()
+    # Without the first, the first two, ... of them that nobody has called good.
+    untold = largest if known_good is None else largest[~known_good[largest]]
+    values = []
+    for out in range(min(NAMED, count - 1, len(untold)) + 1):
+        left = largest[~np.isin(largest, untold[:out])]
+        values.append(float(scores[left[rank(count - out) - 1]]))
     fewer = 1 + int(np.argmax(-np.diff(values))) if len(values) > 1 else 0
     return Threshold(
         value=values[0],
@@ -132,7 +136,7 @@ def threshold_without_labels(
         pictures=count,
         expected=rank(count) / (count + 1),
         confidence=_at_least(rank(count), count, max_false_alarms),
-        rests_on=tuple((int(one), float(scores[one])) for one in largest[:fewer]),
+        rests_on=tuple((int(one), float(scores[one])) for one in untold[:fewer]),
         without=values[fewer] if fewer else None,
     )
 

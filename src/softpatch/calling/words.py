@@ -20,6 +20,15 @@ def of_so_many(*shares: float) -> tuple[tuple[int, ...], int]:
     return tuple(round(share * base) for share in shares), base
 
 
+def of_look_limit(look: float | None, threshold: float | None) -> str:
+    """What a look limit does, which has no effect from the threshold on."""
+    if look is None:
+        return "no look limit"
+    if threshold is not None and look >= threshold:
+        return f"look limit {rounded(look)}, not below the limit: pictures are good or bad alone"
+    return f"look limit {rounded(look)}: pictures above it, up to the limit, are worth a look"
+
+
 def rounded(score: float) -> str:
     """To about four digits."""
     return f"{score:.0f}" if 1000 <= score < 1e7 else f"{score:.4g}"

@@ -46,10 +46,8 @@ def show_costs(model: Path) -> None:
         good = scores[counting(scores, known_good)]
         chosen = threshold_without_labels(scores, asked, known_good) if asked else None
         if chosen is not None and chosen.value == own:  # else it was set otherwise
-            images, names = read_array(model, "held_out_of")[:, 0].tolist(), header["images"]
-            if max(images) >= len(names):
-                raise LookupError("fewer pictures than were scored")
-            said = chosen.of_images(images).told(names)
+            images = read_array(model, "held_out_of")[:, 0].tolist()
+            said = chosen.told([header["images"][at] for at in images])
         else:
             said = []
     except (LookupError, TypeError, ValueError) as error:  # a file may hold anything

@@ -69,7 +69,7 @@ def fit(
     options.check_output(output, "the model", is_model)
     options.check_output(suspects, "the suspects", is_ranking)
 
-    from softpatch.calling.words import rounded
+    from softpatch.calling.words import of_look_limit
     from softpatch.detectors import BankDetector, CalibratedDetector, SoftPatch, make_detector
     from softpatch.detectors.embedder import Embed, Embedder
     from softpatch.images.days import one_day
@@ -136,7 +136,7 @@ def fit(
         for line in promise.told(detector.image_names_):
             say(line)
         if detector.look_ is not None:
-            say(f"look limit {rounded(detector.look_)}: pictures from there on are worth a look")
+            say(of_look_limit(detector.look_, detector.threshold_))
     if detector.threshold_ is not None and (day := one_day(pictures)) is not None:
         note(
             f"all pictures were taken on {day}: a limit learned from one day often does "

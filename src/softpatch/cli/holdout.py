@@ -67,6 +67,8 @@ def _compared(new: Rate, trained: Rate, folder: Path) -> str:
     """Whether chance explains how many of the new pictures are stopped."""
     more, fewer = chance_of_more(new, trained), chance_of_fewer(new, trained)
     if min(more, fewer) > BY_CHANCE:
+        if chance_of_more(Rate(new.of, new.of), trained) > BY_CHANCE:
+            return "so few pictures cannot tell whether the limit holds: chance could stop them all"
         return "no more or fewer false alarms than chance would have"
     (parts,), base = of_so_many(min(more, fewer))
     often = f"{parts:,} of {base:,}" if parts else f"fewer than 1 of {base:,}"

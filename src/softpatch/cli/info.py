@@ -41,7 +41,9 @@ def info(
     threshold = header.get("threshold")
     rows.append(("threshold", "none" if threshold is None else str(threshold)))
     look = header.get("look")
-    rows.append(("look limit", "none" if look is None else str(look)))
+    without_use = look is not None and threshold is not None and look >= threshold
+    words = ", without effect, as it is not below the threshold"
+    rows.append(("look limit", "none" if look is None else f"{look}{words if without_use else ''}"))
     lineage = lineage_in(model, header)
     rows.append(("version", str(lineage.version)))
     rows += [("made from", parent) for parent in lineage.parents]

@@ -24,47 +24,54 @@ def after_looks(detector: CalibratedDetector, path: Path) -> list[str]:
     for words in decisions.odd:
         note(f"{path}: {words}; left out")
     place = _training_pictures(detector, decisions)
-    good = [place[name] for name in decisions.keep if name in place]
-    bad = [place[name] for name in decisions.remove if name in place]
+    good = {name for one in decisions.keep for name in place.get(one, ())}
+    # A picture that is kept is good; copies of it are removed for being copies.
+    bad = {name for one in decisions.remove for name in place.get(one, ())} - good
     if not good and not bad:
         raise DatasetError(f"{path}: decides about none of the pictures that the model learned")
-    others = len(decisions.keep) + len(decisions.remove) - len(good) - len(bad)
+    others = len(decisions.keep) + len(decisions.remove) - len(place)
     if others:
         note(f"{others} of the pictures decided about are none that the model learned; left out")
-    before = detector.threshold_
+    before, otherwise = detector.threshold_, detector.promise() is None
     chosen = detector.after_looks(good, bad)
     says = f"{len(good)} good and {len(bad)} bad of the training pictures are known now"
     was = "" if before is None else f"; the limit was {rounded(before)}"
+    if was and otherwise:
+        was += ", set in another way"
     return [says + was, *chosen.told(detector.image_names_), *_what_is_left(detector, chosen)]
 
 
-def _training_pictures(detector: CalibratedDetector, decisions: Decisions) -> dict[str, str]:
+def _training_pictures(detector: CalibratedDetector, decisions: Decisions) -> dict[str, list[str]]:
     """Of the pictures decided about, the names that the detector has for them.
 
-    By content where both sides know it; else by path.
+    By content where both sides know it, with all copies; else by path.
     """
     names = detector.image_names_
     digests = detector.digests_ or [None] * len(names)
-    by_digest = {digest: name for digest, name in zip(digests, names, strict=True) if digest}
+    by_digest: dict[str, list[str]] = {}
+    digest_of = dict(zip(names, digests, strict=True))
+    for name, digest in digest_of.items():
+        if digest is not None:
+            by_digest.setdefault(digest, []).append(name)
     by_path = {str(Path(name).resolve()): name for name in names}
-    known = set(by_digest.values())
     found = {}
     for name in (*decisions.keep, *decisions.remove):
-        digest = decisions.sha256.get(name)
         there = None
         if decisions.folder is not None:
             there = by_path.get(str((decisions.folder / name).resolve()))
-        if digest is not None:
-            there = by_digest.get(digest[:DIGITS], None if there in known else there)
-        if there is not None:
-            found[name] = there
+        own = None if there is None else digest_of[there]
+        digest = decisions.sha256.get(name, own)
+        if digest is not None and (copies := by_digest.get(digest[:DIGITS])):
+            found[name] = copies
+        elif there is not None and own is None:
+            found[name] = [there]
     return found
 
 
 def _what_is_left(detector: CalibratedDetector, chosen: Threshold) -> list[str]:
     """What the promise assumes, and what more looks could change."""
     left = detector.to_look_at()
-    if not left or len(left) == chosen.pictures:
+    if not left or len(left) >= chosen.pictures:  # suspects are among those left, too
         return []
     # See softpatch.calling.looks: of n pictures, k bad, no more than r / (n - k + 1) exceed it.
     most = chosen.expected * (chosen.pictures + 1) / (chosen.pictures - len(left) + 1)

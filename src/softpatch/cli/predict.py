@@ -87,6 +87,7 @@ def _predict(
     from softpatch.pages.predictions import Page
     from softpatch.pages.render import need_jinja
     from softpatch.predictions.overlays import mask, overlay
+    from softpatch.ranges.table import check
     from softpatch.runtime import writers
     from softpatch.runtime.prediction import odd_ones
     from softpatch.runtime.targets import check_results
@@ -95,10 +96,15 @@ def _predict(
     check_results(output, writers.BEGINNINGS)
     if flags["report"]:
         need_jinja()
-    lot = None if fdr is None else Discoveries(fdr)
+    if fdr is not None:
+        check("fdr", fdr)
     detector = load(model, **run)
-    if lot is not None and detector.learned_.calibration.reference is None:
-        raise UsageError(f"{model}: has no scores of good pictures, so no p-values for --fdr")
+    lot = None
+    if fdr is not None:
+        reference = detector.learned_.calibration.reference
+        if reference is None:
+            raise UsageError(f"{model}: has no scores of good pictures, so no p-values for --fdr")
+        lot = Discoveries(fdr, len(reference))
     sources = listed_sources(inputs.listed(images) if images.is_dir() else images)
     output.mkdir(parents=True, exist_ok=True)
     root = images if images.is_dir() else images.parent

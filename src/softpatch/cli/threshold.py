@@ -105,7 +105,7 @@ def threshold(
 
         show_costs(model)
         return
-    from softpatch.calling.words import rounded
+    from softpatch.calling.words import of_look_limit, rounded
 
     with options.alone((output or model) if changes else None):
         if value is not None:
@@ -140,7 +140,10 @@ def threshold(
             said = chosen.told(detector.image_names_)
         else:
             found = detector.choose_look(look_share)
-            said = ["no look limit" if found is None else f"look limit {rounded(found)}"]
+            said = [of_look_limit(found, detector.threshold_)]
+            if found is None and look_share:
+                by_share = rounded(detector.learned_.calibration.choose(look_share).value)
+                said[0] += f": that share exceeds {by_share}, which is above the threshold"
         detector.save(output or model)
     for line in said:
         say(line)
