@@ -23,6 +23,7 @@ from scipy.stats import binom
 from benchmarks.markdown import table, text
 from softpatch import SoftPatch
 from softpatch.calling.contamination import above_good, confidence_of, estimate_contamination
+from softpatch.calling.looks import LOOKS
 from softpatch.calling.threshold import threshold_without_labels
 from softpatch.datasets import Category, open_dataset
 
@@ -30,7 +31,6 @@ Floats = npt.NDArray[np.float64]
 
 NEW = 60  # good pictures that are scored, and bad ones
 SET_ASIDE = 15  # bad pictures that training sets draw from
-LOOKS = 12
 SHARES = (0.01, 0.05)  # of good pictures that may be called bad
 BINS = 10  # of confidence
 

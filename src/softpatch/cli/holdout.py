@@ -28,8 +28,6 @@ def hold_out(
         DatasetError: there are no such pictures.
         ImageError: when strict, one that cannot be used.
     """
-    from softpatch.detectors import CalibratedDetector
-
     limit = detector.threshold_
     if limit is None:
         raise UsageError(f"{model}: has no threshold to check; softpatch threshold sets one")
@@ -43,8 +41,7 @@ def hold_out(
         raise DatasetError(f"{folder}: no picture in it that can be scored and is new to {model}")
     new = known.above(known.scores_of(found, known.GOOD), limit)
     rates = {str(folder): new}
-    calibrated = isinstance(detector, CalibratedDetector)
-    reference = detector.learned_.calibration.reference if calibrated else None
+    reference = detector.learned_.calibration.reference
     if reference is not None:
         trained = known.above(reference, limit)
         rates = {"training, each scored without itself": trained, **rates}

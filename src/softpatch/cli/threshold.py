@@ -179,7 +179,6 @@ def _by_labels(
     from softpatch.calling.words import rounded
     from softpatch.cli import known
     from softpatch.cli.costs import show_table_of_costs
-    from softpatch.detectors import CalibratedDetector
 
     found = known.scored(detector, known.labelled(folder), skipped.handler)
     skipped.report()
@@ -193,8 +192,7 @@ def _by_labels(
     else:
         chosen = threshold_with_labels(good, bad)
     before, detector.threshold_ = detector.threshold_, chosen
-    calibrated = isinstance(detector, CalibratedDetector)
-    reference = detector.learned_.calibration.reference if calibrated else None
+    reference = detector.learned_.calibration.reference
     held_out = np.array([]) if reference is None else reference
     named = {} if before is None else {before: "before"}
     show_table_of_costs(
