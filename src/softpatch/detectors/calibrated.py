@@ -97,10 +97,9 @@ class CalibratedDetector(Detector):
         Raises:
             NotFittedError: not fitted, or it is not known which images the scores are of.
         """
-        calibration = self.learned_.calibration.after_looks((), ())
-        assert calibration.held_out is not None
-        assert calibration.held_out_of is not None
-        scores, images = calibration.held_out.cpu().numpy(), calibration.held_out_of[:, 0].tolist()
+        calibration = self.learned_.calibration
+        held_out, held_out_of = calibration.known_held_out()
+        scores, images = held_out.cpu().numpy(), held_out_of[:, 0].tolist()
         known = np.isin(images, calibration.known_good)
         names = self.image_names_
         return [(names[images[at]], float(scores[at])) for at in to_look_at(scores, known, count)]

@@ -114,6 +114,18 @@ class Calibration:
             return None
         return np.isin(self.held_out_of[:, 0].cpu().numpy(), self.known_good)
 
+    def known_held_out(self) -> tuple[Tensor, Tensor]:
+        """``held_out`` and ``held_out_of``.
+
+        Raises:
+            NotFittedError: it is not known which images the held-out scores are of.
+        """
+        if self.held_out is None or self.held_out_of is None:
+            raise NotFittedError(
+                "the model does not know which training pictures its limit rests on; fit again"
+            )
+        return self.held_out, self.held_out_of
+
     def after_looks(self, good: Iterable[int], bad: Iterable[int]) -> Self:
         """Without the scores of images that are bad, and with good ones known to be; see ``looks``.
 
@@ -123,14 +135,10 @@ class Calibration:
             NotFittedError: it is not known which images the held-out scores are of.
             UsageError: all of them are said to be bad.
         """
-        if self.held_out is None or self.held_out_of is None:
-            raise NotFittedError(
-                "the model does not know which training pictures its limit rests on; fit again"
-            )
+        held_out, held_out_of = self.known_held_out()
         good, bad = set(good), set(bad)
         rows = [
-            (*of, score)
-            for of, score in zip(self.held_out_of.tolist(), self.held_out.tolist(), strict=True)
+            (*of, score) for of, score in zip(held_out_of.tolist(), held_out.tolist(), strict=True)
         ]
         rows += self.known_bad
         is_bad = ({image for image, *_ in self.known_bad} - good) | bad
@@ -139,8 +147,8 @@ class Calibration:
             raise UsageError("all pictures that the limit rests on are said to be bad")
         return replace(
             self,
-            held_out=self.held_out.new_tensor([score for *_, score in count]),
-            held_out_of=self.held_out_of.new_tensor([of for *of, _ in count]),
+            held_out=held_out.new_tensor([score for *_, score in count]),
+            held_out_of=held_out_of.new_tensor([of for *of, _ in count]),
             known_good=tuple(sorted((set(self.known_good) | good) - bad)),
             known_bad=tuple(sorted(row for row in rows if row[0] in is_bad)),
         )
